@@ -1,0 +1,1 @@
+"""Pre-training by denoising: data sets, task, trainer, model cards."""
