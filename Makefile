@@ -1,0 +1,46 @@
+# `make demo` and `make test` set up everything they need in .venv, then run.
+# Another interpreter: make PYTHON=python3.12 demo
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+DEMO ?= demo-report
+
+.PHONY: demo test slow lint docs benchmarks clean
+
+demo: $(VENV)/installed
+	$(BIN)/mdgeomfeat vamp data/ala2/ala2.pdb data/ala2/ala2-*.xtc \
+	    --temperature 450 --out $(DEMO) --overwrite
+	@echo "Open $(DEMO)/report.html"
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest -q
+
+slow: $(VENV)/installed-test
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/installed-test
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+# torch comes first and by itself: its pin decides which build is installed, and
+# everything after it is content with what is there.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "mdgeomfeat needs Python 3.11 or later: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) --constraint constraints.txt --editable ".[test]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO) docs/_build
