@@ -1,0 +1,80 @@
+"""Self-attention over tokens with a class token of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from mdgeomfeat.mixing.inputs import check_input
+from mdgeomfeat.mixing.mlp import feed_forward
+from mdgeomfeat.mixing.spec import MixerSpec
+
+__all__ = ["AttentionMixer"]
+
+
+class _EncoderBlock(nn.Module):
+    """Pre-norm transformer encoder block: attention, then a perceptron."""
+
+    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.dropout = dropout
+        self.attention_norm = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.merge = nn.Linear(width, width)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = feed_forward(width, width, width, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, n_tokens, width = x.shape
+        q, k, v = (
+            self.query_key_value(self.attention_norm(x))
+            .view(batch, n_tokens, 3, self.n_heads, width // self.n_heads)
+            .permute(2, 0, 3, 1, 4)
+        )
+        dropout = self.dropout if self.training else 0.0
+        mixed = scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        x = x + self.merge(mixed.transpose(1, 2).reshape(batch, n_tokens, width))
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class AttentionMixer(nn.Module):
+    """Transformer encoder whose class token is read out.
+
+    Tokens are embedded linearly, each gets a learnt embedding (attention alone could
+    not tell residues apart), a learnt class token is put in front, and after the
+    pre-norm blocks (Vaswani et al., 2017, equation 1; pre-norm: Xiong et al., 2020)
+    the outputs are a linear map of the class token. That token belongs to no residue:
+    it starts from the same learnt state in every frame and collects what it attends
+    to (Devlin et al., 2019).
+
+    Parameters
+    ----------
+    spec : MixerSpec
+        ``depth`` blocks of ``width`` channels in ``n_heads`` heads.
+    """
+
+    def __init__(self, spec: MixerSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        width = spec.hidden_width
+        self.embed = nn.Linear(spec.n_features, width)
+        self.token_embedding = nn.Parameter(0.1 * torch.randn(spec.n_tokens, width))
+        self.class_token = nn.Parameter(0.1 * torch.randn(width))
+        self.blocks = nn.Sequential(
+            *(
+                _EncoderBlock(width, spec.n_heads, spec.dropout)
+                for _ in range(spec.hidden_depth)
+            )
+        )
+        self.norm = nn.LayerNorm(width)
+        self.readout = nn.Linear(width, spec.n_outputs)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (B, N, K) to (B, d)."""
+        check_input(tokens, self.spec)
+        x = self.embed(tokens) + self.token_embedding
+        first = self.class_token.expand(len(x), 1, -1)
+        x = self.blocks(torch.cat([first, x], dim=1))
+        return self.readout(self.norm(x[:, 0]))

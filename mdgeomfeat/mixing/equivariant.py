@@ -1,0 +1,207 @@
+"""Attention over tokens that carry scalars and vectors; the outputs are invariant.
+
+Every token is one row of scalars s and three rows of vectors v. Rotating the frame
+rotates all v and nothing else. Attention weights come from scalars and from dot
+products of vectors, values are mixed linearly, so v stays a vector throughout; what
+leaves v for s are dot products and triple products, which a rotation does not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.mixing.inputs import check_input
+from mdgeomfeat.mixing.mlp import feed_forward
+from mdgeomfeat.mixing.spec import MixerSpec
+
+__all__ = ["EquivariantMixer", "equivariant_statistics"]
+
+#: Channel mixes whose dot and triple products are formed, at most.
+_N_PRODUCTS = 16
+
+
+class _VectorNorm(nn.Module):
+    """Divide the vectors of a token by the root mean square of their lengths."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, v: Tensor) -> Tensor:
+        mean_square = v.square().sum(dim=-2, keepdim=True).mean(dim=-1, keepdim=True)
+        return v * torch.rsqrt(mean_square + 1e-6) * self.weight
+
+
+class _Invariants(nn.Module):
+    """Scalars joined with dot and triple products of learnt channel mixes.
+
+    For mixes a, b, c of the vectors: a . b is even and (a x b) . c odd under mirror
+    reflection; the latter is what tells a structure from its mirror image.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.n_products = min(_N_PRODUCTS, width)
+        self.n_invariants = width + 2 * self.n_products
+        self.mixes = nn.Linear(width, 3 * self.n_products, bias=False)
+
+    def forward(self, s: Tensor, v: Tensor) -> Tensor:
+        a, b, c = self.mixes(v).split(self.n_products, dim=-1)
+        dots = (a * b).sum(dim=-2)
+        triples = (torch.linalg.cross(a, b, dim=-2) * c).sum(dim=-2)
+        return torch.cat([s, dots, triples], dim=-1)
+
+
+class _EquivariantBlock(nn.Module):
+    """Attention on scalars and vectors together, then a gated perceptron."""
+
+    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.dropout = dropout
+        self.scalar_norm = nn.LayerNorm(width)
+        self.vector_norm = _VectorNorm(width)
+        self.scalar_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.vector_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.scalar_merge = nn.Linear(width, width)
+        self.vector_merge = nn.Linear(width, width, bias=False)
+        self.mlp_scalar_norm = nn.LayerNorm(width)
+        self.mlp_vector_norm = _VectorNorm(width)
+        self.invariants = _Invariants(width)
+        self.mlp = feed_forward(self.invariants.n_invariants, width, 2 * width, dropout)
+        self.vector_mix = nn.Linear(width, width, bias=False)
+
+    def _attend(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        batch, n_tokens, width = s.shape
+        scalars = self.scalar_qkv(self.scalar_norm(s)).unsqueeze(-2)
+        vectors = self.vector_qkv(self.vector_norm(v))
+        # Scalars and the three components side by side make q . k the sum of the
+        # scalar product and the dot products of the vectors, and one set of weights
+        # then mixes both kinds of values.
+        q, k, x = (
+            torch.cat([scalars, vectors], dim=-2)
+            .view(batch, n_tokens, 4, 3, self.n_heads, width // self.n_heads)
+            .permute(3, 0, 4, 1, 2, 5)
+            .flatten(-2)
+        )
+        dropout = self.dropout if self.training else 0.0
+        mixed = (
+            scaled_dot_product_attention(q, k, x, dropout_p=dropout)
+            .view(batch, self.n_heads, n_tokens, 4, -1)
+            .permute(0, 2, 3, 1, 4)
+            .reshape(batch, n_tokens, 4, width)
+        )
+        return (
+            s + self.scalar_merge(mixed[..., 0, :]),
+            v + self.vector_merge(mixed[..., 1:, :]),
+        )
+
+    def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        s, v = self._attend(s, v)
+        normed = self.mlp_vector_norm(v)
+        update, gate = self.mlp(self.invariants(self.mlp_scalar_norm(s), normed)).chunk(
+            2, dim=-1
+        )
+        return s + update, v + self.vector_mix(normed) * gate.unsqueeze(-2)
+
+
+class EquivariantMixer(nn.Module):
+    """Self-attention on (B, N, 4, C) tokens with rotation-invariant outputs.
+
+    A learnt class token (scalars; its vectors start at zero, since no fixed vector
+    would be equivariant) collects scalars and vectors from the tokens; the outputs
+    are a perceptron of its scalars, dot and triple products. Because of the triple
+    products the outputs **can** tell a structure from its mirror image. Attention and
+    gates follow the equivariant transformer (Thölke & De Fabritiis, 2022) in spirit;
+    the joint weights on scalars and vectors and the class token are ours.
+
+    Parameters
+    ----------
+    spec : MixerSpec
+        ``depth`` blocks of ``width`` channels in ``n_heads`` heads.
+    """
+
+    def __init__(self, spec: MixerSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        width = spec.hidden_width
+        self.embed_scalars = nn.Linear(spec.n_features, width)
+        self.embed_vectors = nn.Linear(spec.n_features, width, bias=False)
+        self.token_embedding = nn.Parameter(0.1 * torch.randn(spec.n_tokens, width))
+        self.class_token = nn.Parameter(0.1 * torch.randn(width))
+        self.blocks = nn.ModuleList(
+            _EquivariantBlock(width, spec.n_heads, spec.dropout)
+            for _ in range(spec.hidden_depth)
+        )
+        self.scalar_norm = nn.LayerNorm(width)
+        self.vector_norm = _VectorNorm(width)
+        self.invariants = _Invariants(width)
+        self.readout = feed_forward(
+            self.invariants.n_invariants, width, spec.n_outputs, 0.0
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (B, N, 4, C), scalars first, to (B, d)."""
+        check_input(tokens, self.spec)
+        s = self.embed_scalars(tokens[..., 0, :]) + self.token_embedding
+        v = self.embed_vectors(tokens[..., 1:, :])
+        s = torch.cat([self.class_token.expand(len(s), 1, -1), s], dim=1)
+        v = torch.cat([torch.zeros_like(v[:, :1]), v], dim=1)
+        for block in self.blocks:
+            s, v = block(s, v)
+        return self.readout(
+            self.invariants(self.scalar_norm(s[:, 0]), self.vector_norm(v[:, 0]))
+        )
+
+
+def equivariant_statistics(
+    arrays: Sequence[NDArray[np.floating]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the shift and scale that standardise (F, N, 4, C) tokens.
+
+    Scalars get their mean and standard deviation. Vectors are not shifted, and their
+    three components share one scale (the root mean square length), because anything
+    else would depend on how the molecule is turned.
+
+    Parameters
+    ----------
+    arrays : sequence of (F, N, 4, C) arrays
+        Training trajectories.
+
+    Returns
+    -------
+    shift, scale : (N, 4, C) ndarray
+        Use as ``(x - shift) / scale``. Constant channels have scale 1.
+
+    Raises
+    ------
+    InputError
+        If there is no frame, or an array has another shape.
+    """
+    if not arrays or not sum(map(len, arrays)):
+        raise InputError("There is no frame to take statistics from; give at least 1.")
+    for array in arrays:
+        if array.ndim != 4 or array.shape[2] != 4:
+            raise InputError(
+                f"Equivariant tokens have shape (frames, tokens, 4, channels), got "
+                f"{array.shape}."
+            )
+    n_frames = sum(map(len, arrays))
+    mean = sum(a.mean(axis=0, dtype=np.float64) * len(a) for a in arrays) / n_frames
+    mean[:, 1:] = 0.0
+    square = sum(
+        ((a - mean) ** 2).mean(axis=0, dtype=np.float64) * len(a) for a in arrays
+    )
+    variance = square / n_frames
+    variance[:, 1:] = variance[:, 1:].sum(axis=1, keepdims=True)
+    scale = np.sqrt(variance)
+    floor = 1e-6 * max(float(np.abs(mean).max()), float(scale.max()))
+    scale[scale <= floor] = 1.0
+    return mean.astype(np.float32), scale.astype(np.float32)

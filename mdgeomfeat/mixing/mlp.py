@@ -1,0 +1,102 @@
+"""Mixers made of multi-layer perceptrons: flat, and the MLP-Mixer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mdgeomfeat.mixing.inputs import check_input
+from mdgeomfeat.mixing.spec import MixerSpec
+
+__all__ = ["FlatMixer", "MLPMixer", "feed_forward"]
+
+
+def feed_forward(n_in: int, n_hidden: int, n_out: int, dropout: float) -> nn.Sequential:
+    """Return the two-layer perceptron of transformer and mixer blocks."""
+    return nn.Sequential(
+        nn.Linear(n_in, n_hidden),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(n_hidden, n_out),
+        nn.Dropout(dropout),
+    )
+
+
+class FlatMixer(nn.Module):
+    """All tokens joined end to end, through one MLP with ELU.
+
+    Parameters
+    ----------
+    spec : MixerSpec
+        ``depth`` hidden layers of ``width`` channels.
+    """
+
+    def __init__(self, spec: MixerSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        layers: list[nn.Module] = []
+        n_in = spec.n_tokens * spec.n_features
+        for _ in range(spec.hidden_depth):
+            layers += [nn.Linear(n_in, spec.hidden_width), nn.ELU()]
+            layers += [nn.Dropout(spec.dropout)] if spec.dropout else []
+            n_in = spec.hidden_width
+        self.layers = nn.Sequential(*layers, nn.Linear(n_in, spec.n_outputs))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (B, N, K), or the same joined to (B, N*K), to (B, d)."""
+        if tokens.ndim != 2:
+            check_input(tokens, self.spec)
+        return self.layers(tokens.flatten(1))
+
+
+class _MixerBlock(nn.Module):
+    """One block of the MLP-Mixer: across tokens, then across channels."""
+
+    def __init__(self, n_tokens: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.token_norm = nn.LayerNorm(width)
+        self.token_mlp = feed_forward(n_tokens, width, n_tokens, dropout)
+        self.channel_norm = nn.LayerNorm(width)
+        self.channel_mlp = feed_forward(width, width, width, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.token_mlp(self.token_norm(x).transpose(1, 2)).transpose(1, 2)
+        return x + self.channel_mlp(self.channel_norm(x))
+
+
+class MLPMixer(nn.Module):
+    """MLP-Mixer of Tolstikhin et al., 2021 (arXiv:2105.01601, equation 1).
+
+    Blocks of a perceptron across tokens (shared by channels) and one across channels
+    (shared by tokens), each behind a layer norm and inside a skip connection; then a
+    layer norm, the mean over tokens and a linear map. Beyond the paper, a learnt
+    embedding per token is added to the input: residues, unlike patches of an image,
+    are not interchangeable, and the perceptron across channels is shared by them.
+
+    Parameters
+    ----------
+    spec : MixerSpec
+        ``depth`` blocks of ``width`` channels; both perceptrons have ``width``
+        hidden channels.
+    """
+
+    def __init__(self, spec: MixerSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        width = spec.hidden_width
+        self.embed = nn.Linear(spec.n_features, width)
+        self.token_embedding = nn.Parameter(0.1 * torch.randn(spec.n_tokens, width))
+        self.blocks = nn.Sequential(
+            *(
+                _MixerBlock(spec.n_tokens, width, spec.dropout)
+                for _ in range(spec.hidden_depth)
+            )
+        )
+        self.norm = nn.LayerNorm(width)
+        self.readout = nn.Linear(width, spec.n_outputs)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (B, N, K) to (B, d)."""
+        check_input(tokens, self.spec)
+        x = self.blocks(self.embed(tokens) + self.token_embedding)
+        return self.readout(self.norm(x).mean(dim=1))
