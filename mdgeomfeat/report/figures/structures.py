@@ -1,0 +1,112 @@
+"""Small stick drawings of the representative frames of each state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from mdgeomfeat.report.figures.style import (
+    figure,
+    figure_style,
+    panel_title,
+    state_color,
+)
+
+__all__ = ["align", "draw_structures"]
+
+_ELEMENT_COLORS = {7: "#0072B2", 8: "#D55E00", 16: "#E69F00", 15: "#CC79A7"}
+
+
+def align(moving: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return ``moving`` rotated and shifted onto ``target`` (Kabsch 1976).
+
+    Parameters
+    ----------
+    moving, target : (A, 3) ndarray, Å
+    """
+    a = moving - moving.mean(0)
+    b = target - target.mean(0)
+    u, _, vt = np.linalg.svd(a.T @ b)
+    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    return a @ (u @ flip @ vt) + target.mean(0)
+
+
+def draw_structures(
+    states: Sequence[np.ndarray],
+    numbers: np.ndarray,
+    bonds: np.ndarray,
+    titles: Sequence[str],
+    *,
+    max_overlay: int = 6,
+) -> Figure:
+    """Draw each state's frames over each other, all seen from one side.
+
+    Parameters
+    ----------
+    states : sequence of (n_i, A, 3) ndarray, Å
+        Representative frames, the most central first.
+    numbers : (A,) int ndarray
+        Atomic numbers; atoms other than carbon get a coloured dot.
+    bonds : (B, 2) int ndarray
+        Pairs of atoms joined by a stick.
+    titles : sequence of str
+        One per state.
+    max_overlay : int
+        At most this many frames are drawn for a state.
+    """
+    target = states[0][0].astype(float)
+    target = target - target.mean(0)
+    # The first two principal axes show the most of the molecule.
+    view = np.linalg.svd(target, full_matrices=False)[2].T
+    scenes = [
+        [align(frame.astype(float), target) @ view for frame in frames[:max_overlay]]
+        for frames in states
+    ]
+    reach = max(np.abs(frame[:, :2]).max() for scene in scenes for frame in scene) + 0.8
+    columns = min(4, len(states))
+    rows = -(-len(states) // columns)
+    with figure_style():
+        fig = figure(0.2 + 1.95 * rows, min(7.2, 1.8 * columns))
+        axes = fig.subplots(rows, columns, squeeze=False)
+        for ax in axes.flat[len(states) :]:
+            ax.set_axis_off()
+        for index, scene in enumerate(scenes):
+            ax = axes.flat[index]
+            for k in reversed(range(len(scene))):
+                _sticks(ax, scene[k], numbers, bonds, state_color(index), k == 0)
+            ax.set_xlim(-reach, reach)
+            ax.set_ylim(-reach, reach)
+            ax.set_aspect("equal")
+            ax.set_axis_off()
+            panel_title(ax, titles[index])
+    return fig
+
+
+def _sticks(
+    ax: Axes,
+    frame: np.ndarray,
+    numbers: np.ndarray,
+    bonds: np.ndarray,
+    color: str,
+    central: bool,
+) -> None:
+    """Draw one frame; the central one strong, the others pale behind it."""
+    alpha = 1.0 if central else 0.22
+    order = np.argsort(frame[bonds].mean(1)[:, 2])
+    ax.add_collection(
+        LineCollection(
+            list(frame[bonds[order]][:, :, :2]),
+            colors=color,
+            linewidths=2.4 if central else 1.4,
+            alpha=alpha,
+            capstyle="round",
+        )
+    )
+    if central and len(numbers) <= 200:
+        for number, dot in _ELEMENT_COLORS.items():
+            chosen = frame[numbers == number]
+            ax.plot(chosen[:, 0], chosen[:, 1], "o", ms=4.5, color=dot, mec="white")
