@@ -66,7 +66,7 @@ SYSTEMS = {
         temperature=420.0,
         n_runs=8,
         length=7.6,
-        spacing=2.0,
+        spacing=4.0,
         platform="CPU",
     ),
 }
