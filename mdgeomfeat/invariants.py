@@ -1,0 +1,186 @@
+r"""Rotation-invariant numbers of tokens, for estimators that take flat inputs.
+
+A network gives each token i scalars :math:`s_i` (C) and vectors :math:`V_i` (3, C).
+TICA, UMAP and k-means must not see the vectors themselves, which turn with the
+molecule; they get K invariant numbers per token, the same K for every token:
+
+``"scalars"``
+    :math:`s_i`; K = C.
+``"norms"``
+    :math:`s_i` and the lengths :math:`|V_{i,c}|`; K = 2 C.
+``"geometric"``
+    :math:`s_i`, and with three fixed mixes of the channels
+    :math:`a_{im} = V_i A_m,\; b_{im} = V_i B_m,\; c_{im} = V_i C_m` for
+    m = 1 ... 16 and with i+1, i+2 the tokens that follow i in its chain
+
+    .. math::
+        a_{im} \cdot b_{i+1,m}, \qquad
+        a_{im} \cdot (b_{im} \times c_{im}), \qquad
+        a_{im} \cdot (b_{i+1,m} \times c_{i+2,m});
+
+    K = C + 48. Numbers whose neighbour token is absent are zero.
+
+Scalars, norms and distances are the same for a structure and its mirror image. The
+triple products change sign under reflection, so that processes between mirror images
+become visible, and the products between tokens say how tokens are turned against each
+other. The columns of A, B and C are random directions of unit length in channel space,
+so that a mixed vector is about as long as one channel's.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdgeomfeat.errors import InputError
+
+__all__ = [
+    "DEFAULT_SEED",
+    "N_MIXES",
+    "InvariantKind",
+    "invariant_names",
+    "invariants",
+    "n_invariants",
+]
+
+InvariantKind = Literal["scalars", "norms", "geometric"]
+
+N_MIXES = 16
+DEFAULT_SEED = 20241028
+
+# Frames handled at once: bounds the memory for mixed vectors on long trajectories.
+_BLOCK = 256
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in get_args(InvariantKind):
+        allowed = ", ".join(map(repr, get_args(InvariantKind)))
+        raise InputError(f"invariants={kind!r} is not known; use one of {allowed}.")
+
+
+def n_invariants(kind: InvariantKind, n_channels: int) -> int:
+    """Return K, the numbers per token that a kind of invariants gives.
+
+    Parameters
+    ----------
+    kind : {"scalars", "norms", "geometric"}
+    n_channels : int
+        Channels C of the network.
+    """
+    _check_kind(kind)
+    extra = {"scalars": 0, "norms": n_channels, "geometric": 3 * N_MIXES}
+    return n_channels + extra[kind]
+
+
+def invariant_names(kind: InvariantKind, n_channels: int) -> list[str]:
+    """Return the K names of a token's numbers.
+
+    ``s`` scalars, ``|v|`` norms, ``dot`` with the next token, ``triple`` inside the
+    token, ``chain`` across three consecutive tokens.
+
+    Examples
+    --------
+    >>> invariant_names("norms", 2)
+    ['s000', 's001', '|v|000', '|v|001']
+    """
+    _check_kind(kind)
+    names = [f"s{c:03d}" for c in range(n_channels)]
+    if kind == "norms":
+        names += [f"|v|{c:03d}" for c in range(n_channels)]
+    if kind == "geometric":
+        for word in ("dot", "triple", "chain"):
+            names += [f"{word}{m:02d}" for m in range(N_MIXES)]
+    return names
+
+
+def channel_mixes(n_channels: int, seed: int = DEFAULT_SEED) -> NDArray[np.float64]:
+    """Return the fixed mixes A, B and C: random unit columns.
+
+    Normal numbers are made from the bit generator's raw output by the Box-Muller
+    formula, because NumPy promises that only the raw output never changes; features
+    must stay the same for as long as a model trained on them is in use.
+
+    Returns
+    -------
+    mixes : (3, C, 16) ndarray
+    """
+    n = 3 * n_channels * N_MIXES
+    raw = np.random.PCG64(seed).random_raw(2 * n)
+    uniform = ((raw >> np.uint64(11)) + 0.5) * 2.0**-53
+    radius, angle = np.sqrt(-2 * np.log(uniform[:n])), 2 * np.pi * uniform[n:]
+    mixes = (radius * np.cos(angle)).reshape(3, n_channels, N_MIXES)
+    return mixes / np.linalg.norm(mixes, axis=1, keepdims=True)
+
+
+def invariants(
+    scalars: NDArray,
+    vectors: NDArray,
+    next_token: NDArray[np.int64],
+    kind: InvariantKind = "geometric",
+    *,
+    seed: int = DEFAULT_SEED,
+) -> NDArray:
+    """Turn token features into rotation-invariant numbers.
+
+    Parameters
+    ----------
+    scalars : (F, N, C) array_like
+    vectors : (F, N, 3, C) array_like
+    next_token : (N,) ndarray of int
+        Token that follows in the same unbroken chain, -1 at its end.
+    kind : {"geometric", "norms", "scalars"}
+    seed : int
+        Of the channel mixes; it must be stored with whatever is learnt from them.
+
+    Returns
+    -------
+    features : (F, N, K) ndarray
+        In the precision of `scalars`.
+
+    Raises
+    ------
+    InputError
+        If `kind` is not known or the shapes do not fit each other.
+    """
+    n_frames, n_tokens, n_channels = scalars.shape
+    if vectors.shape != (n_frames, n_tokens, 3, n_channels):
+        raise InputError(
+            f"vectors have the shape {vectors.shape} where scalars of shape "
+            f"{scalars.shape} need {(n_frames, n_tokens, 3, n_channels)}."
+        )
+    out = np.empty(
+        (n_frames, n_tokens, n_invariants(kind, n_channels)), dtype=scalars.dtype
+    )
+    mixes = channel_mixes(n_channels, seed).astype(out.dtype)
+    for first in range(0, n_frames, _BLOCK):
+        block = slice(first, first + _BLOCK)
+        out[block, :, :n_channels] = scalars[block]
+        if kind == "scalars":
+            continue
+        v = np.asarray(vectors[block])
+        if kind == "norms":
+            out[block, :, n_channels:] = np.linalg.norm(v, axis=2)
+        else:
+            out[block, :, n_channels:] = _products(v, np.asarray(next_token), mixes)
+    return out
+
+
+def _products(v: NDArray, next_token: NDArray[np.int64], mixes: NDArray) -> NDArray:
+    """Return (F, N, 48) dot and triple products of mixed vectors (F, N, 3, C)."""
+    a, b, c = (v @ mix for mix in mixes)
+    out = np.zeros((*v.shape[:2], 3 * N_MIXES), dtype=v.dtype)
+    dots, inside, across = np.split(out, 3, axis=-1)
+
+    pair = np.flatnonzero(next_token >= 0)
+    second = next_token[pair]
+    dots[:, pair] = (a[:, pair] * b[:, second]).sum(axis=2)
+
+    inside[:] = (a * np.cross(b, c, axis=2)).sum(axis=2)
+
+    third = next_token[second]
+    first, second, third = (x[third >= 0] for x in (pair, second, third))
+    turned = np.cross(b[:, second], c[:, third], axis=2)
+    across[:, first] = (a[:, first] * turned).sum(axis=2)
+    return out
