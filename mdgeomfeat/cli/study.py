@@ -1,0 +1,93 @@
+"""The commands ``vamp`` and ``tica``: from a trajectory to a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mdgeomfeat.cli import options as o
+from mdgeomfeat.cli.progress import make_reporter
+from mdgeomfeat.cli.reading import takes_read_options
+from mdgeomfeat.workflow.options import ReadOptions, StudyOptions
+
+__all__ = ["tica", "vamp"]
+
+
+@takes_read_options
+def vamp(
+    read: ReadOptions,
+    out: o.Out = None,
+    overwrite: o.Overwrite = False,
+    apply: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Apply the model of an earlier report to these trajectories and "
+            "write their collective variables, without training.",
+            show_default=False,
+        ),
+    ] = None,
+    lag: o.Lag = None,
+    dim: o.Dim = None,
+    mixer: o.Mixer = None,
+    states: o.States = None,
+    seeds: o.Seeds = 3,
+    temperature: o.Temperature = None,
+    maps: o.MapsOn = True,
+) -> None:
+    """Learn the slow motions with a VAMPNet and write a report, baselines beside it.
+
+    For example: mdgeomfeat vamp run1.xtc run2.xtc top.pdb --temperature 300
+    """
+    if apply is not None:
+        from mdgeomfeat.workflow.apply import apply_model
+
+        folder = apply_model(apply, read, out, overwrite, make_reporter())
+        typer.echo(str(folder / "cvs.csv"))
+        return
+    study = StudyOptions(
+        method="vamp",
+        lag=lag,
+        dim=dim,
+        mixer=None if mixer is None else mixer.value,
+        states=states,
+        seeds=seeds,
+        temperature=temperature,
+        maps=maps,
+    )
+    _run(read, study, out, overwrite)
+
+
+@takes_read_options
+def tica(
+    read: ReadOptions,
+    out: o.Out = None,
+    overwrite: o.Overwrite = False,
+    lag: o.Lag = None,
+    dim: o.Dim = None,
+    states: o.States = None,
+    temperature: o.Temperature = None,
+    maps: o.MapsOn = True,
+) -> None:
+    """Find the slow motions with TICA, the linear twin of vamp, and write a report."""
+    study = StudyOptions(
+        method="tica",
+        lag=lag,
+        dim=dim,
+        states=states,
+        temperature=temperature,
+        maps=maps,
+    )
+    _run(read, study, out, overwrite)
+
+
+def _run(
+    read: ReadOptions, study: StudyOptions, out: Path | None, overwrite: bool
+) -> None:
+    """Run a study and say where its report is."""
+    from mdgeomfeat.workflow.study import write_study
+
+    folder = write_study(read, study, out, overwrite, make_reporter())
+    typer.echo(str(folder / "report.html"))

@@ -1,0 +1,80 @@
+"""Lags as people write them: frames as a bare integer, or a time with its unit."""
+
+from __future__ import annotations
+
+import re
+
+from mdgeomfeat.errors import InputError
+
+__all__ = ["format_time", "parse_lag"]
+
+_UNITS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6, "μs": 1e6, "ms": 1e9}
+_PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zµμ]*)\s*")
+_WHOLE = 1e-3  # time steps in files are rounded; a thousandth of a frame is nothing
+
+
+def parse_lag(text: str, dt: float | None) -> int:
+    """Turn a lag as written by the user into frames.
+
+    Parameters
+    ----------
+    text : str
+        ``"20"`` (frames after ``step``), ``"20ps"``, ``"0.5ns"``.
+    dt : float or None
+        Time between analysed frames, ps; None where it is unknown.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is not positive, needs a time step that is not known,
+        or is no whole number of frames; then the nearest two are named.
+    """
+    match = _PATTERN.fullmatch(text)
+    unit = match.group(2) if match else ""
+    if match is None or (unit and unit not in _UNITS):
+        raise InputError(
+            f"--lag '{text}' cannot be read; give frames as a bare integer (20) or a "
+            "time (20ps, 0.5ns)."
+        )
+    value = float(match.group(1))
+    if value <= 0:
+        raise InputError(f"--lag '{text}' must be above 0.")
+    if not unit:
+        if value != int(value):
+            raise InputError(
+                f"--lag '{text}' has no unit, so it counts frames and must be a whole "
+                "number; for a time write a unit (ps, ns)."
+            )
+        return int(value)
+    if dt is None:
+        raise InputError(
+            f"--lag '{text}' is a time, but these trajectories do not know their time "
+            "step; give the lag as a number of frames."
+        )
+    frames = value * _UNITS[unit] / dt
+    nearest = round(frames)
+    if nearest < 1 or abs(frames - nearest) > _WHOLE * max(1.0, frames / 100):
+        below = max(1, int(frames))
+        raise InputError(
+            f"--lag '{text}' is {frames:.4g} frames of {dt:g} ps; the nearest whole "
+            f"numbers are {below} ({format_time(below * dt)}) and {below + 1} "
+            f"({format_time((below + 1) * dt)})."
+        )
+    return nearest
+
+
+def format_time(ps: float) -> str:
+    """Write a time in the unit that suits it, with three digits.
+
+    >>> format_time(1500.0)
+    '1.5 ns'
+    """
+    for name, size in (("µs", 1e6), ("ns", 1e3), ("ps", 1.0)):
+        if abs(ps) >= size:
+            return f"{ps / size:.3g} {name}"
+    return f"{ps:.3g} ps" if ps >= 0.1 or ps == 0 else f"{ps * 1e3:.3g} fs"

@@ -1,0 +1,86 @@
+"""What a user asks for, as the command line or a script states it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["ReadOptions", "StudyOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """Which atoms of which frames become features, and how they are computed.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        Trajectories and their topology, in any order.
+    select : str or None
+        Atoms, in MDAnalysis's selection language; None chooses them.
+    model : str
+        Name or file of the network.
+    tokens : str
+        ``"residue"``, ``"atom"`` or ``"molecule"``.
+    window : int or None
+        Neighbouring tokens along the chain that a token sees; None for all atoms.
+    start, stop, step : int or None
+        Slice of each trajectory's frames.
+    periodic : {"auto", True, False}
+        Whether distances use the periodic box.
+    allow_unseen : bool
+        Accept elements that the network was not trained on.
+    skip_bad_frames : bool
+        Leave out frames that cannot be used in place of stopping.
+    device, engine : str
+        Where and how the network is run.
+    """
+
+    files: tuple[Path, ...]
+    select: str | None = None
+    model: str = "default"
+    tokens: str = "residue"
+    window: int | None = None
+    start: int | None = None
+    stop: int | None = None
+    step: int | None = None
+    periodic: Literal["auto"] | bool = "auto"
+    allow_unseen: bool = False
+    skip_bad_frames: bool = False
+    device: str = "auto"
+    engine: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """How the slow motions are looked for.
+
+    Attributes
+    ----------
+    method : {"vamp", "tica"}
+        Neural network or linear.
+    lag : str or None
+        Frames as a bare integer, or a time such as ``"20ps"``; None chooses.
+    dim : int or None
+        Number of collective variables; None chooses.
+    mixer : str or None
+        How tokens are mixed; None chooses.
+    states : int or None
+        Number of states; None chooses.
+    seeds : int
+        Independent trainings of each network.
+    temperature : float or None
+        K; gives energies in kJ/mol.
+    maps : bool
+        Whether to draw UMAP maps.
+    """
+
+    method: Literal["vamp", "tica"] = "vamp"
+    lag: str | None = None
+    dim: int | None = None
+    mixer: str | None = None
+    states: int | None = None
+    seeds: int = 3
+    temperature: float | None = None
+    maps: bool = True
