@@ -1,0 +1,25 @@
+"""Pairs of atoms within a cutoff, as edges of a graph.
+
+Every pair with ``distance < cutoff`` is an edge, in both directions, under the
+minimum image in any triclinic box. Nothing is dropped unless ``max_neighbors`` is
+given. Three backends share one signature: ``"numba"`` (cell lists, the default),
+``"torch"`` (brute force on any device, differentiable in the positions) and
+``"torch-cluster"`` (optional, without a box only).
+"""
+
+from __future__ import annotations
+
+from mdgeomfeat.neighbors.boxes import check_cutoff, lattice_vectors
+from mdgeomfeat.neighbors.edge_list import EdgeList
+from mdgeomfeat.neighbors.search import graph_list, neighbor_list
+from mdgeomfeat.neighbors.windows import window_copies, window_edges
+
+__all__ = [
+    "EdgeList",
+    "check_cutoff",
+    "graph_list",
+    "lattice_vectors",
+    "neighbor_list",
+    "window_copies",
+    "window_edges",
+]

@@ -1,0 +1,90 @@
+"""numba functions that are compiled once per machine, and threads to run them.
+
+The kernels release the interpreter's lock and are spread over plain Python threads.
+numba's own parallel loops are not used: their portable layer ends the process when
+two threads of a dask worker enter it together, and their OpenMP layer does not
+survive a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numba
+
+__all__ = ["cached_njit", "n_threads", "run_threads"]
+
+
+def cached_njit(**options: Any) -> Callable[[Callable], Any]:
+    """Return a decorator like ``numba.njit`` whose machine code is kept on disk.
+
+    numba keeps it beside the source file, else in the user's cache folder. Where
+    neither can be written to, a private folder among the temporary files is used.
+
+    Parameters
+    ----------
+    **options
+        Passed on to ``numba.njit``. The interpreter's lock is always released.
+    """
+
+    def decorate(function: Callable) -> Any:
+        jitted = numba.njit(nogil=True, **options)(function)
+        try:
+            jitted.enable_caching()
+        except RuntimeError:  # numba: no locator available
+            before = numba.config.CACHE_DIR
+            numba.config.CACHE_DIR = str(_temporary_cache())
+            try:
+                jitted.enable_caching()
+            finally:
+                numba.config.CACHE_DIR = before
+        return jitted
+
+    return decorate
+
+
+def _temporary_cache() -> Path:
+    """Return a folder among the temporary files that only this user can write to."""
+    name = f"mdgeomfeat-numba-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    folder = Path(tempfile.gettempdir()) / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    foreign = hasattr(os, "getuid") and status.st_uid != os.getuid()
+    if foreign or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o022:
+        # Machine code is loaded from here, so nobody else may be able to plant it.
+        return Path(tempfile.mkdtemp(prefix="mdgeomfeat-numba-"))
+    return folder
+
+
+def n_threads() -> int:
+    """Return how many threads to use: numba's number, which workers set to one."""
+    return int(numba.get_num_threads())
+
+
+def run_threads(
+    function: Callable[..., object], jobs: Sequence[tuple], threads: int
+) -> None:
+    """Call a function once per job, on several threads where that is allowed.
+
+    Parameters
+    ----------
+    function : callable
+        Has to release the interpreter's lock to gain from threads.
+    jobs : sequence of tuples
+        Positional arguments of each call.
+    threads : int
+        Upper limit for the number of threads.
+    """
+    if threads <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            function(*job)
+        return
+    with ThreadPoolExecutor(min(threads, len(jobs))) as pool:
+        for future in [pool.submit(function, *job) for job in jobs]:
+            future.result()

@@ -1,0 +1,60 @@
+"""The edges that the graph networks read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["EdgeList"]
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeList:
+    """Directed edges between atoms, sorted by receiver, then by sender.
+
+    Atoms of a batch are numbered through: atom ``a`` of frame ``f`` is
+    ``f * n_atoms + a``. There are no self edges.
+
+    Attributes
+    ----------
+    receiver, sender : (E,) int64 tensor
+        An edge carries a message from sender j to receiver i.
+    vector : (E, 3) tensor, Å
+        ``r_j - r_i`` under the minimum image.
+    row_ptr : (n_atoms_total + 1,) int64 tensor
+        Edges of receiver ``i`` stand at ``row_ptr[i]:row_ptr[i + 1]``.
+    """
+
+    receiver: torch.Tensor
+    sender: torch.Tensor
+    vector: torch.Tensor
+    row_ptr: torch.Tensor
+
+    @property
+    def distance(self) -> torch.Tensor:
+        """Lengths of the edge vectors, (E,) tensor, Å."""
+        return torch.linalg.vector_norm(self.vector, dim=-1)
+
+    @property
+    def n_edges(self) -> int:
+        """Number of directed edges."""
+        return self.sender.numel()
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms in all frames together."""
+        return self.row_ptr.numel() - 1
+
+    def to(
+        self,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> EdgeList:
+        """Return the edges on another device, or with vectors of another dtype."""
+        return EdgeList(
+            receiver=self.receiver.to(device),
+            sender=self.sender.to(device),
+            vector=self.vector.to(device=device, dtype=dtype),
+            row_ptr=self.row_ptr.to(device),
+        )

@@ -1,0 +1,216 @@
+"""One signature for all neighbour searches."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.neighbors.boxes import check_boxes, check_cutoff, lattice_vectors
+from mdgeomfeat.neighbors.edge_list import EdgeList
+from mdgeomfeat.neighbors.nearest import keep_nearest
+
+__all__ = ["Backend", "check_positions", "graph_list", "neighbor_list"]
+
+Backend = Literal["numba", "torch", "torch-cluster"]
+BACKENDS = ("numba", "torch", "torch-cluster")
+
+
+def neighbor_list(
+    positions: ArrayLike | torch.Tensor,
+    cutoff: float,
+    boxes: ArrayLike | None = None,
+    *,
+    max_neighbors: int | None = None,
+    backend: Backend = "numba",
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> EdgeList:
+    """Find every pair of atoms nearer than a cutoff, in every frame.
+
+    Differences of coordinates are formed in float64 and only then lowered to
+    `dtype`, so a molecule far from the origin loses no precision here.
+
+    Parameters
+    ----------
+    positions : (F, A, 3) array or tensor, Å
+    cutoff : float, Å
+        An edge needs ``distance < cutoff``, strictly.
+    boxes : (F, 6) or (6,) array, optional
+        ``[a, b, c, alpha, beta, gamma]``, Å and degrees. Rows of zeros are frames
+        without a box. Molecules need not be whole, atoms need not be inside.
+    max_neighbors : int, optional
+        Keep only the nearest so many senders of each receiver; of equally distant
+        ones the lower atom number. By default no neighbour is dropped.
+    backend : {"numba", "torch", "torch-cluster"}, optional
+    dtype : torch.dtype, optional
+        Of the edge vectors.
+    device : str or torch.device, optional
+        Where the edges are put.
+
+    Returns
+    -------
+    EdgeList
+        Atom ``a`` of frame ``f`` has the number ``f * A + a``.
+
+    Raises
+    ------
+    InputError
+        For positions that are not finite, a cutoff over half the shortest box
+        height, or a backend that is missing or cannot do boxes.
+    """
+    given = positions if torch.is_tensor(positions) else np.asarray(positions)
+    shape = tuple(given.shape)
+    if len(shape) != 3 or shape[2] != 3:
+        raise InputError(
+            f"positions have shape {shape}, but must be (n_frames, n_atoms, 3)"
+        )
+    n_frames, n_atoms, _ = shape
+    ptr = np.arange(n_frames + 1, dtype=np.int64) * n_atoms
+    return _search(
+        given.reshape(-1, 3),
+        ptr,
+        cutoff,
+        boxes,
+        max_neighbors=max_neighbors,
+        backend=backend,
+        dtype=dtype,
+        device=device,
+    )
+
+
+def graph_list(
+    positions: ArrayLike | torch.Tensor,
+    graph_ptr: ArrayLike | torch.Tensor,
+    cutoff: float,
+    *,
+    max_neighbors: int | None = None,
+    backend: Backend = "numba",
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> EdgeList:
+    """Find the neighbours inside graphs of different sizes, without boxes.
+
+    Parameters
+    ----------
+    positions : (M, 3) array or tensor, Å
+        Atoms of all graphs, one graph after the other.
+    graph_ptr : (G + 1,) integer array
+        Atoms of graph ``g`` are ``graph_ptr[g]:graph_ptr[g + 1]``.
+    cutoff : float, Å
+    max_neighbors, backend, dtype, device
+        As in :func:`neighbor_list`.
+
+    Returns
+    -------
+    EdgeList
+    """
+    flat = positions if torch.is_tensor(positions) else np.asarray(positions)
+    ptr = np.asarray(
+        graph_ptr.cpu() if torch.is_tensor(graph_ptr) else graph_ptr, dtype=np.int64
+    )
+    if flat.ndim != 2 or flat.shape[1] != 3:
+        raise InputError(
+            f"positions have shape {tuple(flat.shape)}, but must be (n_atoms, 3)"
+        )
+    if ptr.ndim != 1 or not ptr.size or ptr[0] != 0 or (np.diff(ptr) < 0).any():
+        raise InputError("graph_ptr must start at 0 and never decrease")
+    if ptr[-1] != len(flat):
+        raise InputError(
+            f"graph_ptr ends at {ptr[-1]}, but there are {len(flat)} atoms"
+        )
+    return _search(
+        flat,
+        ptr,
+        cutoff,
+        None,
+        max_neighbors=max_neighbors,
+        backend=backend,
+        dtype=dtype,
+        device=device,
+    )
+
+
+def check_positions(positions: np.ndarray, ptr: np.ndarray) -> None:
+    """Raise if a coordinate is not finite, naming the first frame and atom."""
+    if math.isfinite(float(np.sum(positions))):
+        return
+    bad = np.flatnonzero(~np.isfinite(positions).all(axis=-1))
+    if bad.size:
+        frame = int(np.searchsorted(ptr, bad[0], side="right")) - 1
+        raise InputError(
+            f"atom {bad[0] - ptr[frame]} of frame {frame} has coordinates that are "
+            "not finite numbers; leave such frames out (skip_bad_frames=True, "
+            "--skip-bad-frames)"
+        )
+
+
+def _search(
+    positions: np.ndarray | torch.Tensor,
+    ptr: np.ndarray,
+    cutoff: float,
+    boxes: ArrayLike | None,
+    *,
+    max_neighbors: int | None,
+    backend: str,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> EdgeList:
+    if not (math.isfinite(cutoff) and cutoff > 0):
+        raise InputError(f"the cutoff is {cutoff} Å, but must be a positive number")
+    if max_neighbors is not None and max_neighbors < 1:
+        raise InputError(
+            f"max_neighbors is {max_neighbors}, but must be at least 1, or None for all"
+        )
+    if backend not in BACKENDS:
+        raise InputError(
+            f"there is no neighbour search {backend!r}; choose one of "
+            + ", ".join(repr(name) for name in BACKENDS)
+        )
+    n_graphs = len(ptr) - 1
+    given = np.zeros((n_graphs, 6)) if boxes is None else check_boxes(boxes, n_graphs)
+    check_cutoff(given, cutoff)
+    periodic = (given[:, :3] != 0).any(axis=1)
+    lattice = np.zeros((n_graphs, 3, 3))
+    lattice[periodic] = lattice_vectors(given[periodic])
+
+    tensor = torch.is_tensor(positions)
+    array = positions.detach().cpu().numpy() if tensor else positions
+    array = np.ascontiguousarray(array, dtype=np.float64)
+    check_positions(array, ptr)
+    if backend == "numba":
+        from mdgeomfeat.neighbors._numba import search_numba
+
+        row_ptr, sender, vector = search_numba(array, ptr, lattice, periodic, cutoff)
+        edges = _assemble(row_ptr, sender, vector)
+    elif backend == "torch":
+        from mdgeomfeat.neighbors._torch import search_torch
+
+        source = positions if tensor else torch.from_numpy(array)
+        edges = search_torch(source, ptr, lattice, periodic, cutoff, device)
+    else:
+        from mdgeomfeat.neighbors._torch_cluster import search_torch_cluster
+
+        if periodic.any():
+            raise InputError(
+                "the torch-cluster neighbour search knows no boxes; use "
+                "backend='numba' or leave the box out"
+            )
+        edges = search_torch_cluster(array, ptr, cutoff)
+    if max_neighbors is not None:
+        edges = keep_nearest(edges, max_neighbors)
+    return edges.to(device, dtype)
+
+
+def _assemble(row_ptr: np.ndarray, sender: np.ndarray, vector: np.ndarray) -> EdgeList:
+    receiver = np.repeat(np.arange(len(row_ptr) - 1), np.diff(row_ptr))
+    return EdgeList(
+        receiver=torch.from_numpy(receiver),
+        sender=torch.from_numpy(sender),
+        vector=torch.from_numpy(vector),
+        row_ptr=torch.from_numpy(row_ptr),
+    )
