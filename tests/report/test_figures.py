@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import base64
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from mdgeomfeat.report import figures as f
+from mdgeomfeat.report.figures.style import figure
+
+
+def texts(fig) -> list[str]:
+    found = [t.get_text() for ax in fig.axes for t in ax.texts]
+    for ax in fig.axes:
+        found += [ax.get_xlabel(), ax.get_ylabel(), ax.get_title("left")]
+    found += [t.get_text() for legend in fig.legends for t in legend.get_texts()]
+    return [t for t in found if t]
+
+
+@pytest.fixture
+def chain():
+    rng = np.random.default_rng(0)
+    states = [np.repeat([0, 1, 0], 100), np.repeat([1, 0], 150)]
+    cvs = [
+        np.stack([np.where(s == 0, -1.0, 1.0), 0.0 * s], 1)
+        + 0.1 * rng.standard_normal((len(s), 2))
+        for s in states
+    ]
+    return cvs, states
+
+
+@pytest.mark.parametrize(
+    ("dt", "frames", "name", "per_frame"),
+    [
+        (1.0, 500, "ps", 1.0),
+        (1.0, 5000, "ns", 1e-3),
+        (100.0, 50_000, "µs", 1e-4),
+        (None, 50_000, "frames", 1.0),
+    ],
+)
+def test_time_unit_suits_the_span(dt, frames, name, per_frame):
+    unit = f.choose_time_unit(dt, frames)
+    assert unit.name == name
+    assert unit.per_frame == pytest.approx(per_frame)
+
+
+def test_free_energy_of_known_probabilities():
+    energy = f.free_energy(np.array([0.5, 0.25, 0.0]), kt=2.0)
+    assert energy[0] == 0.0
+    assert energy[1] == pytest.approx(2.0 * np.log(2.0))
+    assert np.isnan(energy[2])
+
+
+def test_energy_axis_names_its_unit(chain):
+    cvs = np.concatenate(chain[0])
+    assert "free energy (kT)" in texts(f.draw_landscape(cvs, None))
+    assert "free energy (kJ/mol)" in texts(f.draw_landscape(cvs, None, kt=2.5))
+    assert "free energy (kT)" in texts(f.draw_landscape(cvs[:, :1], None))
+
+
+def test_time_axes_say_frames_when_the_time_step_is_unknown(chain):
+    cvs, states = chain
+    labels = texts(f.draw_time_series(cvs, dt=None, states=states))
+    assert any(label.startswith("frame") for label in labels)
+    assert any("(ps)" in t for t in texts(f.draw_time_series(cvs, dt=1.0)))
+
+
+def test_timescales_survive_missing_values():
+    lags = np.array([1, 2, 5, 10])
+    its = np.array([[50.0, 5.0], [60.0, np.nan], [61.0, np.nan], [np.nan, np.nan]])
+    fig = f.draw_timescales(lags, its, dt=2.0, low=its * 0.9, high=its * 1.1)
+    f.to_png(fig)
+    assert "implied timescale (ps)" in texts(fig)
+
+
+def test_many_states_show_only_staying():
+    predicted = np.tile(np.eye(6), (4, 1, 1))
+    fig = f.draw_chapman_kolmogorov(np.arange(1, 5), predicted, predicted, dt=1.0)
+    shown = [t for t in texts(fig) if "→" in t]
+    assert shown == [f"{i} → {i}" for i in range(1, 7)]
+
+
+def test_dependent_scores_are_hollow_and_explained():
+    bar = {"label": "x", "method": "TICA", "mean": 1.5, "spread": None, "null": None}
+    both = [f.ScoreBar(**bar, independent=True), f.ScoreBar(**bar, independent=False)]
+    assert "not independent" in texts(f.draw_scores(both, ceiling=None, upper=3))
+    assert "not independent" not in texts(
+        f.draw_scores(both[:1], ceiling=None, upper=3)
+    )
+
+
+def test_angles_are_drawn_on_a_scale_that_closes():
+    angle = np.linspace(-180, 180, 50)
+    points = np.random.default_rng(0).random((50, 2))
+    entry = f.NamedMap(name="features", embedding=points, frames=np.arange(50))
+    fig = f.draw_maps([entry], [f.ColorBy(label="φ (°)", values=angle, cyclic=True)])
+    points = fig.axes[0].collections[0]
+    assert points.get_clim() == (-180.0, 180.0)
+    colors = points.get_cmap()([0.0, 1.0])
+    assert np.abs(colors[0] - colors[1]).max() < 0.02
+
+
+def test_align_undoes_a_rotation_and_never_mirrors():
+    rng = np.random.default_rng(1)
+    points = rng.standard_normal((12, 3))
+    q, _ = np.linalg.qr(rng.standard_normal((3, 3)))
+    q *= np.sign(np.linalg.det(q))
+    assert np.allclose(f.align(points @ q + 5.0, points), points)
+    mirrored = points * [1, 1, -1]
+    assert not np.allclose(f.align(mirrored, points), points, atol=0.1)
+
+
+def test_figures_use_no_global_state_and_embed_whole():
+    before = dict(mpl.rcParams)
+    fig = figure(1.0)
+    assert isinstance(fig.canvas, FigureCanvasAgg)
+    uri = f.to_data_uri(f.draw_populations(None, np.array([0.5, 0.5])))
+    assert dict(mpl.rcParams) == before
+    head, payload = uri.split(",")
+    assert head == "data:image/svg+xml;base64"
+    assert b"<svg" in base64.b64decode(payload)
+
+
+def test_same_figure_same_bytes():
+    def draw():
+        return f.to_data_uri(f.draw_populations(np.array([0.4, 0.6]), np.ones(2) / 2))
+
+    assert draw() == draw()
