@@ -1,0 +1,150 @@
+"""The molecules that nothing may be trained on, because models are judged on them.
+
+``exclusions.txt`` lists them as stereo-free canonical SMILES, one a line.
+Matching uses `key_of_mol`, so that it also works for files that hold
+coordinates only.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+from importlib import resources
+
+from .molecules import key_of_smiles, require_rdkit
+
+__all__ = [
+    "HELD_OUT_PAIRS",
+    "SIDE_CHAINS",
+    "excluded_keys",
+    "held_out_peptides",
+    "peptide_smiles",
+]
+
+_LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+
+#: Amino-acid pairs X-Y whose peptide ACE-X-Y-NME is never trained on: 40 of the
+#: 400, each amino acid twice in the first place and twice in the second.
+HELD_OUT_PAIRS: frozenset[str] = frozenset(
+    _LETTERS[i] + _LETTERS[(factor * i + shift) % 20]
+    for i in range(20)
+    for factor, shift in ((3, 5), (7, 12))
+)
+
+#: Side chains as SMILES, by OpenMM's residue names; proline is written whole.
+SIDE_CHAINS: dict[str, str] = {
+    "ALA": "C",
+    "CYS": "CS",
+    "CYM": "C[S-]",
+    "ASP": "CC(=O)[O-]",
+    "ASH": "CC(=O)O",
+    "GLU": "CCC(=O)[O-]",
+    "GLH": "CCC(=O)O",
+    "PHE": "Cc1ccccc1",
+    "GLY": "",
+    "HIE": "Cc1c[nH]cn1",
+    "HID": "Cc1cnc[nH]1",
+    "HIP": "Cc1c[nH]c[nH+]1",
+    "ILE": "C(C)CC",
+    "LYS": "CCCC[NH3+]",
+    "LYN": "CCCCN",
+    "LEU": "CC(C)C",
+    "MET": "CCSC",
+    "ASN": "CC(=O)N",
+    "GLN": "CCC(=O)N",
+    "ARG": "CCCNC(=[NH2+])N",
+    "SER": "CO",
+    "THR": "C(C)O",
+    "VAL": "C(C)C",
+    "TRP": "Cc1c[nH]c2ccccc12",
+    "TYR": "Cc1ccc(O)cc1",
+}
+
+
+def peptide_smiles(residues: list[str], *, capped: bool = True) -> str:
+    """SMILES of a peptide (without stereochemistry).
+
+    Parameters
+    ----------
+    residues : list of str
+        Names of `SIDE_CHAINS`, and ``"PRO"``.
+    capped : bool
+        Between ACE and NME; otherwise with charged termini.
+
+    Returns
+    -------
+    str
+    """
+    parts = []
+    for name in residues:
+        if name == "PRO":
+            parts.append("N8CCCC8C(=O)")
+        elif name == "GLY":
+            parts.append("NCC(=O)")
+        else:
+            parts.append(f"NC({SIDE_CHAINS[name]})C(=O)")
+    chain = "".join(parts)
+    if capped:
+        return f"CC(=O){chain}NC"
+    return f"[NH3+]{chain[1:]}[O-]"
+
+
+@lru_cache(maxsize=1)
+def excluded_keys() -> frozenset[str]:
+    """Keys of everything on the committed list.
+
+    Returns
+    -------
+    frozenset of str
+
+    Raises
+    ------
+    RuntimeError
+        If a line of the list is not a SMILES string.
+    """
+    require_rdkit()
+    text = (resources.files(__package__) / "exclusions.txt").read_text()
+    keys = set()
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        key = key_of_smiles(line)
+        if key is None:
+            raise RuntimeError(f"exclusions.txt holds a bad line: {line!r}")
+        keys.add(key)
+    return frozenset(keys)
+
+
+def held_out_peptides() -> list[tuple[str, str]]:
+    """Name and SMILES of every evaluation peptide, in all protonation states.
+
+    Returns
+    -------
+    list of (str, str)
+    """
+    states = {
+        "D": ["ASP", "ASH"],
+        "E": ["GLU", "GLH"],
+        "H": ["HIE", "HID", "HIP"],
+        "K": ["LYS", "LYN"],
+        "C": ["CYS", "CYM"],
+    }
+    letters = dict(
+        zip(
+            "ARNDCQEGHILKMFPSTWYV",
+            "ALA ARG ASN ASP CYS GLN GLU GLY HIE ILE LEU LYS MET PHE PRO SER THR "
+            "TRP TYR VAL".split(),
+            strict=True,
+        )
+    )
+    peptides = []
+    for sequence in ["A", "G", *sorted(HELD_OUT_PAIRS)]:
+        choices = [states.get(a, [letters[a]]) for a in sequence]
+        for residues in itertools.product(*choices):
+            name = "ACE-" + "-".join(residues) + "-NME"
+            peptides.append((name, peptide_smiles(list(residues))))
+    for sequence in ("WLALL", "RDQAHGKLFW"):
+        residues = [letters[a] for a in sequence]
+        for capped in (False, True):
+            peptides.append((sequence, peptide_smiles(residues, capped=capped)))
+    return peptides
