@@ -1,0 +1,178 @@
+"""From a topology and a choice of atoms to the arrays of a Structure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from mdgeomfeat.elements import (
+    VIRTUAL,
+    element_numbers,
+    refuse_unknown,
+    warn_guessed,
+)
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.forest import spanning_forest
+from mdgeomfeat.structure import Tokens, token_table
+
+if TYPE_CHECKING:
+    from mdgeomfeat.topology import AtomTable
+
+__all__ = ["build_arrays"]
+
+
+def build_arrays(
+    table: AtomTable, indices: np.ndarray, tokens: Tokens
+) -> dict[str, Any]:
+    """Return the fields of a :class:`~mdgeomfeat.structure.Structure`.
+
+    Parameters
+    ----------
+    table : AtomTable
+    indices : (A,) int64 array
+        Chosen atoms, each once, in the order they are to have.
+    tokens : {"residue", "atom", "molecule"} or (A,) integers
+    """
+    if not len(indices):
+        raise InputError("no atoms are selected: choose some with select")
+    numbers, guessed = element_numbers(table, indices)
+    refuse_unknown(table, indices, numbers)
+    if (numbers == VIRTUAL).any():
+        names = sorted({str(n) for n in table.names[indices[numbers == VIRTUAL]]})
+        raise InputError(
+            f"the atoms hold {int((numbers == VIRTUAL).sum())} virtual sites or dummy "
+            f"atoms ({' '.join(names[:8])}): pick atoms with "
+            "mdgeomfeat.selection.select_atoms, which leaves them out"
+        )
+    warn_guessed(table, indices, numbers, guessed)
+
+    rows, residue = np.unique(table.residue[indices], return_inverse=True)
+    residue = residue.ravel()
+    following = _follow(table, rows, indices, residue, numbers)
+    bonds = _local_bonds(table, indices)
+    fragment = _fragments(table)
+    parent, order = spanning_forest(
+        residue,
+        following,
+        bonds,
+        None if fragment is None else fragment[indices],
+        None if table.positions is None else table.positions[indices],
+        table.box,
+    )
+    token = _tokens(tokens, residue, table, indices, fragment)
+    first = np.unique(token, return_index=True)[1]
+    home = rows[residue[first]]
+    return {
+        "numbers": numbers,
+        "token_of_atom": token,
+        "tokens": token_table(
+            table.segids[home],
+            table.chainids[home],
+            table.resids[home],
+            table.icodes[home],
+            table.resnames[home],
+            np.bincount(token),
+        ),
+        "chain": _chains(tokens, token, residue, following),
+        "names": np.array([str(n) for n in table.names[indices]], dtype=np.str_),
+        "bonds": bonds,
+        "indices": indices,
+        "parent": parent,
+        "order": order,
+    }
+
+
+def _follow(
+    table: AtomTable,
+    rows: np.ndarray,
+    indices: np.ndarray,
+    residue: np.ndarray,
+    numbers: np.ndarray,
+) -> np.ndarray:
+    """The selected residue that follows in the unbroken chain, (R,), -1 if none."""
+    following = np.full(len(rows), -1, dtype=np.int64)
+    for i, (first, second) in enumerate(zip(rows[:-1], rows[1:], strict=True)):
+        if table.connected(int(first), int(second)):
+            following[i] = i + 1
+    return following
+
+
+def _local_bonds(table: AtomTable, indices: np.ndarray) -> np.ndarray | None:
+    if table.bonds is None:
+        return None
+    local = np.full(table.n_atoms, -1, dtype=np.int64)
+    local[indices] = np.arange(len(indices))
+    bonds = local[table.bonds]
+    return bonds[(bonds >= 0).all(axis=1)]
+
+
+def _fragments(table: AtomTable) -> np.ndarray | None:
+    """Bonded fragment of each atom of the topology, if its bonds can be trusted."""
+    if table.bonds is None or not table.fully_bonded.any():
+        return None
+    n = table.n_atoms
+    weights = np.ones(len(table.bonds), dtype=np.int8)
+    graph = coo_matrix((weights, (table.bonds[:, 0], table.bonds[:, 1])), shape=(n, n))
+    _, fragment = connected_components(graph, directed=False)
+    # Residues whose bonds are incomplete are one part each.
+    loose = ~table.fully_bonded[table.residue]
+    fragment = fragment.astype(np.int64)
+    fragment[loose] = fragment.max() + 1 + table.residue[loose]
+    return fragment
+
+
+def _tokens(
+    tokens: Tokens,
+    residue: np.ndarray,
+    table: AtomTable,
+    indices: np.ndarray,
+    fragment: np.ndarray | None,
+) -> np.ndarray:
+    if isinstance(tokens, str):
+        if tokens == "residue":
+            return residue
+        if tokens == "atom":
+            return np.arange(len(indices))
+        if tokens == "molecule":
+            if fragment is None:
+                raise InputError(
+                    "tokens='molecule' needs bonds, and the topology has none: use a "
+                    "topology with bonds, or add them with "
+                    "universe.atoms.guess_bonds() (MDAnalysis: "
+                    "Universe(..., guess_bonds=True))"
+                )
+            _, first, token = np.unique(
+                fragment[indices], return_index=True, return_inverse=True
+            )
+            return np.argsort(np.argsort(first))[token.ravel()]
+        raise InputError(
+            f"tokens={tokens!r} is not known: use 'residue', 'atom', 'molecule', or "
+            "one whole number per selected atom"
+        )
+    array = np.asarray(tokens)
+    if array.shape != (len(indices),) or array.dtype.kind not in "iu":
+        raise InputError(
+            f"tokens has {array.dtype} values of shape {array.shape}, and "
+            f"{len(indices)} atoms are selected: give one whole number per atom"
+        )
+    return np.unique(array, return_inverse=True)[1].ravel()
+
+
+def _chains(
+    tokens: Tokens, token: np.ndarray, residue: np.ndarray, following: np.ndarray
+) -> np.ndarray:
+    """Number the unbroken chains that consecutive tokens form, (N,)."""
+    n = int(token.max()) + 1
+    if isinstance(tokens, str) and tokens == "molecule":
+        return np.arange(n)
+    # A token goes from its first to its last residue; it is followed by a token that
+    # begins in the same residue, or in the one that follows in the chain.
+    low = np.full(n, len(following), dtype=np.int64)
+    high = np.full(n, -1, dtype=np.int64)
+    np.minimum.at(low, token, residue)
+    np.maximum.at(high, token, residue)
+    joined = (low[1:] == high[:-1]) | (following[high[:-1]] == low[1:])
+    return np.concatenate([[0], np.cumsum(~joined)]).astype(np.int64)

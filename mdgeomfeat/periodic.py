@@ -1,0 +1,173 @@
+"""Periodic boxes: lattice vectors, nearest images along a tree, when to use a box."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from mdgeomfeat.errors import InputError
+
+__all__ = ["box_vectors", "has_box", "heights", "unwrap_tree"]
+
+
+def has_box(boxes: np.ndarray | None) -> np.ndarray:
+    """Return which rows of boxes (F, 6) are boxes: finite, positive, of some volume."""
+    if boxes is None:
+        return np.zeros(1, dtype=bool)
+    boxes = np.atleast_2d(np.asarray(boxes, dtype=np.float64))
+    usable = np.isfinite(boxes).all(axis=1) & (boxes > 0).all(axis=1)
+    usable &= (boxes[:, 3:] < 180).all(axis=1)
+    cosines = np.cos(np.deg2rad(np.where(usable[:, None], boxes[:, 3:], 90.0)))
+    volume = 1 + 2 * cosines.prod(axis=1) - (cosines**2).sum(axis=1)
+    return usable & (volume > 1e-6)
+
+
+def box_vectors(boxes: np.ndarray) -> np.ndarray:
+    """Lattice vectors as rows, (F, 3, 3) Å, of boxes (F, 6) in Å and degrees.
+
+    The first vector lies along x and the second in the xy plane. Rows that are no
+    box give zeros.
+    """
+    boxes = np.atleast_2d(np.asarray(boxes, dtype=np.float64))
+    usable = has_box(boxes)
+    safe = np.where(usable[:, None], boxes, [1.0, 1.0, 1.0, 90.0, 90.0, 90.0])
+    a, b, c = safe[:, 0], safe[:, 1], safe[:, 2]
+    angles = safe[:, 3:]
+    # cos(90 degrees) is 6e-17 in floating point; a right angle must be exact.
+    cosines = np.where(angles == 90.0, 0.0, np.cos(np.deg2rad(angles)))
+    sine = np.sqrt(1.0 - cosines[:, 2] ** 2)
+    vectors = np.zeros((len(boxes), 3, 3))
+    vectors[:, 0, 0] = a
+    vectors[:, 1, 0] = b * cosines[:, 2]
+    vectors[:, 1, 1] = b * sine
+    x = cosines[:, 1]
+    y = (cosines[:, 0] - cosines[:, 1] * cosines[:, 2]) / sine
+    vectors[:, 2, 0] = c * x
+    vectors[:, 2, 1] = c * y
+    vectors[:, 2, 2] = c * np.sqrt(np.maximum(1.0 - x**2 - y**2, 0.0))
+    vectors[~usable] = 0.0
+    return vectors
+
+
+def heights(vectors: np.ndarray) -> np.ndarray:
+    """Distances between opposite faces, (F, 3) Å, of lattice vectors (F, 3, 3)."""
+    a, b, c = vectors[:, 0], vectors[:, 1], vectors[:, 2]
+    volume = np.abs(np.einsum("fi,fi->f", a, np.cross(b, c)))
+    faces = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
+    area = np.linalg.norm(faces, axis=2)
+    return np.divide(volume[:, None], area, out=np.zeros_like(area), where=area > 0)
+
+
+def unwrap_tree(
+    positions: np.ndarray, boxes: np.ndarray, parent: np.ndarray, order: np.ndarray
+) -> np.ndarray:
+    """Move every atom to the image nearest to its parent in a tree.
+
+    Parameters
+    ----------
+    positions : (F, A, 3) float array, Å
+    boxes : (F, 6) array
+        Lengths in Å, angles in degrees; rows that are no box leave a frame alone.
+    parent : (A,) int64 array
+        -1 for atoms that stay where they are.
+    order : (A,) int64 array
+        All atoms, parents before children.
+
+    Returns
+    -------
+    (F, A, 3) array of the same float type
+        Atoms that need no move keep their coordinates bit by bit.
+    """
+    vectors = box_vectors(boxes)
+    if len(vectors) != len(positions):
+        raise InputError(
+            f"got {len(vectors)} boxes for {len(positions)} frames: give one box per "
+            "frame"
+        )
+    source = np.ascontiguousarray(positions)
+    moved = source.copy()
+    usable = vectors[:, 0, 0] > 0
+    short = _reduced(vectors)
+    short[~usable] = np.eye(3)
+    # Below half the smallest height no image can be nearer.
+    safe = np.where(usable, (heights(short).min(axis=1) / 2) ** 2, 0.0)
+    _unwrap(source, moved, short, np.linalg.inv(short), safe, parent, order)
+    return moved
+
+
+def _reduced(vectors: np.ndarray) -> np.ndarray:
+    """Short lattice vectors of the same lattices, by pairwise reduction (F, 3, 3).
+
+    With them the nearest image is among the 27 around the rounded one, however
+    skewed the box was.
+    """
+    h = vectors.copy()
+    for _ in range(50):
+        changed = False
+        for i, j in ((1, 0), (2, 0), (2, 1), (0, 1), (0, 2), (1, 2)):
+            square = np.maximum((h[:, j] ** 2).sum(axis=1), 1e-300)
+            ratio = (h[:, i] * h[:, j]).sum(axis=1) / square
+            # An exact half would be turned to and fro for ever.
+            n = np.where(np.abs(ratio) > 0.5 * (1 + 1e-9), np.round(ratio), 0.0)
+            if n.any():
+                h[:, i] -= n[:, None] * h[:, j]
+                changed = True
+        if not changed:
+            break
+    return h
+
+
+@njit(cache=True)
+def _unwrap(  # type: ignore[no-untyped-def]
+    source, moved, vectors, inverses, safe, parent, order
+):
+    n_frames, n_atoms = source.shape[0], source.shape[1]
+    # Whole lattice steps, so that a detour through an image ends at exactly none.
+    steps = np.zeros((n_atoms, 3))
+    best = np.zeros(3)
+    for f in range(n_frames):
+        if safe[f] == 0.0:
+            continue
+        h = vectors[f]
+        inverse = inverses[f]
+        for index in range(n_atoms):
+            i = order[index]
+            p = parent[i]
+            if p < 0:
+                steps[i, :] = 0.0
+                continue
+            dx = np.float64(source[f, i, 0]) - np.float64(source[f, p, 0])
+            dy = np.float64(source[f, i, 1]) - np.float64(source[f, p, 1])
+            dz = np.float64(source[f, i, 2]) - np.float64(source[f, p, 2])
+            best[:] = 0.0
+            if dx * dx + dy * dy + dz * dz >= safe[f]:
+                _nearest(dx, dy, dz, h, inverse, best)
+            u = steps[p, 0] + best[0]
+            v = steps[p, 1] + best[1]
+            w = steps[p, 2] + best[2]
+            steps[i, 0], steps[i, 1], steps[i, 2] = u, v, w
+            if u != 0.0 or v != 0.0 or w != 0.0:
+                for k in range(3):
+                    shift = u * h[0, k] + v * h[1, k] + w * h[2, k]
+                    moved[f, i, k] = source[f, i, k] + shift
+
+
+@njit(cache=True)
+def _nearest(dx, dy, dz, h, inverse, best):  # type: ignore[no-untyped-def]
+    """Lattice steps that make a difference vector shortest, into ``best``."""
+    sx = np.round(dx * inverse[0, 0] + dy * inverse[1, 0] + dz * inverse[2, 0])
+    sy = np.round(dx * inverse[0, 1] + dy * inverse[1, 1] + dz * inverse[2, 1])
+    sz = np.round(dx * inverse[0, 2] + dy * inverse[1, 2] + dz * inverse[2, 2])
+    # Ties (a difference of half a lattice vector) leave the atom where it is.
+    shortest = (dx * dx + dy * dy + dz * dz) * (1.0 - 1e-9)
+    for i in range(-1, 2):
+        for j in range(-1, 2):
+            for k in range(-1, 2):
+                u, v, w = i - sx, j - sy, k - sz
+                x = dx + u * h[0, 0] + v * h[1, 0] + w * h[2, 0]
+                y = dy + u * h[0, 1] + v * h[1, 1] + w * h[2, 1]
+                z = dz + u * h[0, 2] + v * h[1, 2] + w * h[2, 2]
+                square = x * x + y * y + z * z
+                if square < shortest:
+                    shortest = square * (1.0 - 1e-9)
+                    best[0], best[1], best[2] = u, v, w

@@ -1,0 +1,264 @@
+"""Which atoms are analysed: the default choice, and what a user's choice means."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdgeomfeat.elements import UNKNOWN, VIRTUAL, element_numbers
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.residues import CO_SOLVENTS
+from mdgeomfeat.topology import AtomTable
+
+if TYPE_CHECKING:
+    import mdtraj
+    from MDAnalysis.core.groups import AtomGroup
+    from MDAnalysis.core.universe import Universe
+
+__all__ = ["default_atoms", "mdtraj_atoms", "one_location", "select_atoms"]
+
+
+def select_atoms(
+    universe_or_atomgroup: Universe | AtomGroup, select: str | None = None
+) -> AtomGroup:
+    """Pick the atoms to analyse.
+
+    Parameters
+    ----------
+    universe_or_atomgroup : MDAnalysis Universe or AtomGroup
+        An AtomGroup is itself a choice: without ``select``, its heavy atoms.
+    select : str, optional
+        An MDAnalysis selection, taken at its word (hydrogens included) except for
+        virtual sites and dummy atoms. It may also say ``group default`` (what is
+        chosen without ``select``) and ``group heavy`` (all heavy atoms), as in
+        ``group default or (group heavy and resname NDP)``. By default: the heavy
+        atoms of the protein
+        (residues that MDAnalysis calls protein, residues with N, CA and C, caps
+        attached to those), else of the nucleic acids, else of everything that is
+        neither solvent nor ion.
+
+    Returns
+    -------
+    AtomGroup
+        In the order of the topology, each atom once, one of the alternate locations.
+
+    Raises
+    ------
+    InputError
+        If the selection cannot be read or matches nothing.
+    """
+    group = universe_or_atomgroup.atoms
+    universe = group.universe
+    whole = universe_or_atomgroup is universe
+    table = AtomTable.from_universe(universe)
+    if select is not None:
+        group = _matching(universe_or_atomgroup, select, table)
+    if select is None and whole:
+        indices = default_atoms(table)
+    else:
+        indices = np.unique(group.ix)
+        numbers, _ = element_numbers(table, indices)
+        if select is None:
+            indices = indices[(numbers > 1) | (numbers == UNKNOWN)]
+            described = "the AtomGroup holds no heavy atoms"
+        else:
+            _say_sites(table, indices[numbers == VIRTUAL])
+            indices = indices[numbers != VIRTUAL]
+            described = f"select={select!r} holds only virtual sites or dummy atoms"
+        if not len(indices):
+            raise InputError(
+                f"{described}: choose atoms that have a nucleus, for instance "
+                "select='all'"
+            )
+    return universe.atoms[one_location(table, indices)]
+
+
+def default_atoms(table: AtomTable) -> np.ndarray:
+    """Indices of the heavy atoms of what is analysed by default.
+
+    Parameters
+    ----------
+    table : AtomTable
+
+    Returns
+    -------
+    (A,) int64 array
+
+    Raises
+    ------
+    InputError
+        If nothing but solvent and ions is there.
+    """
+    single = table.residue_size == 1
+    for word, chosen in (
+        ("protein", table.is_protein),
+        ("nucleic", table.is_nucleic),
+        ("solute", _solute(table)),
+    ):
+        atoms = np.flatnonzero(chosen[table.residue])
+        numbers, _ = element_numbers(table, atoms)
+        # Unknown names are kept here, to be refused by name later.
+        heavy = atoms[(numbers > 1) | (numbers == UNKNOWN)]
+        if len(heavy):
+            _say_sites(table, atoms[numbers == VIRTUAL])
+            others = ~chosen & ~table.is_water & ~single
+            _say_others(table, others, word)
+            return heavy
+    raise InputError(
+        f"the topology holds only solvent and ions ({_kinds(table.resnames)}): name "
+        "the atoms to analyse with select, for instance select='all'"
+    )
+
+
+def one_location(table: AtomTable, indices: np.ndarray) -> np.ndarray:
+    """Keep one of several alternate locations per residue, and say so.
+
+    Parameters
+    ----------
+    table : AtomTable
+    indices : (A,) int64 array
+
+    Returns
+    -------
+    (A',) int64 array
+        Without the atoms of all locations but the one of highest occupancy (the
+        first by name if equal) of each residue position.
+    """
+    alternate = table.altlocs[indices] != ""
+    if not alternate.any():
+        return indices
+    places: dict[tuple, dict[str, list[float]]] = {}
+    keys = {}
+    for atom in indices[alternate]:
+        r = table.residue[atom]
+        # Without the residue name: the locations may be different residues.
+        key = (table.segids[r], table.chainids[r], table.resids[r], table.icodes[r])
+        keys[int(atom)] = key
+        weights = places.setdefault(key, {}).setdefault(str(table.altlocs[atom]), [])
+        weights.append(float(table.occupancies[atom]))
+    kept = {
+        key: min(found, key=lambda a: (-float(np.mean(found[a])), a))
+        for key, found in places.items()
+    }
+    drop = {a for a, key in keys.items() if table.altlocs[a] != kept[key]}
+    if drop:
+        several = [key for key, found in places.items() if len(found) > 1]
+        shown = ", ".join(f"{k[1] or k[0]}:{k[2]}{k[3]}" for k in several[:5])
+        warnings.warn(
+            f"{len(several)} residues have alternate locations ({shown}"
+            f"{', …' if len(several) > 5 else ''}): the one of highest occupancy is "
+            f"kept, {len(drop)} atoms are left out",
+            MDGeomFeatWarning,
+            stacklevel=3,
+        )
+    return np.array([a for a in indices if int(a) not in drop], dtype=np.int64)
+
+
+def mdtraj_atoms(
+    topology: mdtraj.Topology, table: AtomTable, select: str
+) -> np.ndarray:
+    """Indices of the atoms of a selection in mdtraj's language, (A,) int64."""
+    try:
+        indices = np.unique(np.asarray(topology.select(select), dtype=np.int64))
+    except Exception as error:  # mdtraj raises what its parser and eval raise
+        raise InputError(
+            f"select={select!r} is not a selection that mdtraj understands "
+            f"({' '.join(str(error).split())}): write one like 'protein and not "
+            "element H'"
+        ) from error
+    numbers, _ = element_numbers(table, indices)
+    _say_sites(table, indices[numbers == VIRTUAL])
+    indices = indices[numbers != VIRTUAL]
+    if not len(indices):
+        raise InputError(
+            f"select={select!r} matches none of the {table.n_atoms} atoms: residues "
+            f"here are {_kinds(table.resnames)}"
+        )
+    return indices
+
+
+def _matching(group: Universe | AtomGroup, select: str, table: AtomTable) -> AtomGroup:
+    from MDAnalysis.exceptions import NoDataError, SelectionError
+
+    atoms = group.universe.atoms
+    named = {}
+    words = select.replace("(", " ").replace(")", " ").split()
+    if "default" in words:
+        named["default"] = atoms[default_atoms(table)]
+    if "heavy" in words:
+        numbers, _ = element_numbers(table, np.arange(table.n_atoms))
+        named["heavy"] = atoms[(numbers > 1) | (numbers == UNKNOWN)]
+    try:
+        found = group.select_atoms(select, **named)
+    except (SelectionError, NoDataError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"select={select!r} is not a selection that MDAnalysis understands "
+            f"({reason}): write one like 'protein and not name H*'"
+        ) from error
+    if not len(found):
+        raise InputError(
+            f"select={select!r} matches none of the {len(group.atoms)} atoms: residues "
+            f"here are {_kinds(_resnames(group))}"
+        )
+    return found
+
+
+def _resnames(group: Universe | AtomGroup) -> np.ndarray:
+    return getattr(group.atoms.residues, "resnames", np.array([], dtype=object))
+
+
+def _solute(table: AtomTable) -> np.ndarray:
+    solvent = table.is_water | np.isin(table.resnames, list(CO_SOLVENTS))
+    lone = (table.residue_size == 1) & (
+        np.bincount(table.residue, weights=table.bond_count) == 0
+    )
+    # A file without residue names may give one residue per atom: no ions then.
+    if not any(table.resnames):
+        lone[:] = False
+    return ~solvent & ~lone
+
+
+def _kinds(resnames: np.ndarray, limit: int = 8) -> str:
+    names, counts = np.unique([str(r) for r in resnames], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    listed = ", ".join(
+        f"{names[i] or '(no name)'} ({counts[i]})" for i in order[:limit]
+    )
+    return listed + (", …" if len(names) > limit else "") or "(none)"
+
+
+def _say_sites(table: AtomTable, sites: np.ndarray) -> None:
+    if len(sites):
+        names = sorted({str(n) for n in table.names[sites]})
+        warnings.warn(
+            f"{len(sites)} virtual sites or dummy atoms are left out ("
+            f"{' '.join(names[:8])}{' …' if len(names) > 8 else ''})",
+            MDGeomFeatWarning,
+            stacklevel=4,
+        )
+
+
+def _say_others(table: AtomTable, others: np.ndarray, word: str) -> None:
+    """Name the residues with several heavy atoms that the default leaves out."""
+    residues = np.flatnonzero(others)
+    kinds: list[str] = []
+    for name in dict.fromkeys(table.resnames[residues]):
+        example = residues[table.resnames[residues] == name][0]
+        atoms = np.flatnonzero(table.residue == example)
+        numbers, _ = element_numbers(table, atoms)
+        if ((numbers > 1) | (numbers == UNKNOWN)).sum() > 1:
+            kinds.append(str(name))
+    if not kinds:
+        return
+    counts = [int((table.resnames[residues] == k).sum()) for k in kinds]
+    listed = ", ".join(f"{k} ({c})" for k, c in zip(kinds, counts, strict=True))
+    option = f"group default or (group heavy and resname {' '.join(kinds)})"
+    warnings.warn(
+        f"only the {word} is analysed; residues left out: {listed}; "
+        f'to add them: --select "{option}"',
+        MDGeomFeatWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,483 @@
+"""The atoms of an analysis: elements, tokens, chains, and how to make them whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from mdgeomfeat.errors import InputError
+
+if TYPE_CHECKING:
+    import mdtraj
+    from MDAnalysis.core.groups import AtomGroup
+
+    from mdgeomfeat.topology import AtomTable
+
+__all__ = ["Structure", "Tokens", "Windows", "make_whole"]
+
+#: A word, or one integer per selected atom.
+Tokens = Literal["residue", "atom", "molecule"] | Sequence[int] | np.ndarray
+
+_FORMAT = 1
+
+
+class Windows(NamedTuple):
+    """The atoms around each token, as a ragged array.
+
+    Attributes
+    ----------
+    ptr : (N + 1,) int64 array
+        The atoms of window i are ``atoms[ptr[i]:ptr[i + 1]]``.
+    atoms : (S,) int64 array
+        Local atom indices, token by token.
+    pooled : (S,) bool array
+        True for the atoms of the window's own token.
+    """
+
+    ptr: np.ndarray
+    atoms: np.ndarray
+    pooled: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Structure:
+    """What does not change along a trajectory. Immutable; can be pickled.
+
+    Use :meth:`from_atomgroup`, :meth:`from_mdtraj` or :meth:`from_arrays`.
+
+    Attributes
+    ----------
+    numbers : (A,) int64 array
+        Atomic numbers.
+    token_of_atom : (A,) int64 array
+        Token of each atom, 0 … N - 1; every token has an atom.
+    tokens : (N,) structured array
+        Fields segid, chainID, resid, icode, resname, n_atoms.
+    chain : (N,) int64 array
+        Number of the unbroken chain that a token belongs to. Consecutive tokens of
+        one chain are neighbours in sequence.
+    names : (A,) str array
+        Atom names, "" where unknown.
+    bonds : (B, 2) int64 array or None
+        Bonds among these atoms, as far as the topology knows them.
+    indices : (A,) int64 array
+        Index of each atom in the topology it was taken from.
+    parent, order : (A,) int64 arrays
+        The tree along which :func:`make_whole` walks: the atom that each atom hangs
+        on (-1 for the first of a connected part), and all atoms, parents first.
+    """
+
+    numbers: np.ndarray
+    token_of_atom: np.ndarray
+    tokens: np.ndarray
+    chain: np.ndarray
+    names: np.ndarray
+    bonds: np.ndarray | None
+    indices: np.ndarray
+    parent: np.ndarray
+    order: np.ndarray
+
+    def __post_init__(self) -> None:
+        self._validate()
+        self._lock()
+
+    def _validate(self) -> None:
+        a, n = len(self.numbers), len(self.tokens)
+        if a == 0:
+            raise InputError("a structure of 0 atoms cannot be analysed: select some")
+        for name in ("token_of_atom", "names", "indices", "parent", "order"):
+            if getattr(self, name).shape != (a,):
+                raise InputError(
+                    f"{name} has shape {getattr(self, name).shape}, but there are {a} "
+                    f"atoms: give one value per atom"
+                )
+        if self.chain.shape != (n,):
+            raise InputError(
+                f"chain has shape {self.chain.shape}, but there are {n} tokens: give "
+                "one value per token"
+            )
+        if self.numbers.min() < 1 or self.numbers.max() > 118:
+            raise InputError(
+                f"atomic numbers must be 1 to 118, got {self.numbers.min()} to "
+                f"{self.numbers.max()}: leave virtual sites and dummy atoms out"
+            )
+        found = np.unique(self.token_of_atom)
+        if len(found) != n or found[0] != 0 or found[-1] != n - 1:
+            raise InputError(
+                f"the token numbers of the atoms must be 0 to {n - 1}, each used at "
+                f"least once, got {len(found)} numbers from {found[0]} to {found[-1]}"
+            )
+        if self.bonds is not None and (
+            self.bonds.ndim != 2
+            or self.bonds.shape[1] != 2
+            or (len(self.bonds) and not 0 <= self.bonds.min() <= self.bonds.max() < a)
+        ):
+            raise InputError(
+                f"bonds must be pairs of atom numbers from 0 to {a - 1}, shape (B, 2)"
+            )
+
+    def _lock(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                value.setflags(write=False)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Structure: {self.n_atoms} atoms, {self.n_tokens} tokens, "
+            f"{self.chain[-1] + 1} chains>"
+        )
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms, A."""
+        return len(self.numbers)
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens, N."""
+        return len(self.tokens)
+
+    @property
+    def next_token(self) -> np.ndarray:
+        """The following token of the same unbroken chain, (N,), -1 if none."""
+        follows = np.arange(1, self.n_tokens + 1)
+        follows[-1] = -1
+        follows[:-1][self.chain[1:] != self.chain[:-1]] = -1
+        return follows
+
+    def token_labels(self) -> list[str]:
+        """Return one label per token, such as ``A:LEU42``; all are different."""
+        labels = []
+        for token, row in enumerate(self.tokens):
+            chain = row["chainID"] or row["segid"]
+            label = f"{row['resname']}{row['resid']}{row['icode']}"
+            if chain and chain != "SYSTEM":
+                label = f"{chain}:{label}"
+            if self._atom_tokens:
+                name = self.names[self._first_atom[token]]
+                label += f":{name}" if name else ""
+            labels.append(label)
+        seen: dict[str, int] = {}
+        for i, label in enumerate(labels):
+            seen[label] = seen.get(label, 0) + 1
+            if seen[label] > 1:
+                labels[i] = f"{label}#{seen[label]}"
+        return labels
+
+    @property
+    def _first_atom(self) -> np.ndarray:
+        return np.unique(self.token_of_atom, return_index=True)[1]
+
+    @property
+    def _atom_tokens(self) -> bool:
+        """Whether tokens are single atoms of residues that have several."""
+        rows = self.tokens[["segid", "chainID", "resid", "icode", "resname"]]
+        return self.n_tokens == self.n_atoms and len(np.unique(rows)) < self.n_tokens
+
+    def windows(self, k: int) -> Windows:
+        """Atoms of the tokens i - k … i + k of the same chain, for every token i.
+
+        Parameters
+        ----------
+        k : int
+            0 gives the token alone.
+
+        Returns
+        -------
+        Windows
+        """
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
+            raise InputError(
+                f"window must be a whole number of tokens from 0 on, got {k!r}"
+            )
+        atoms = np.argsort(self.token_of_atom, kind="stable")
+        start = np.concatenate([[0], np.cumsum(np.bincount(self.token_of_atom))])
+        token = np.arange(self.n_tokens)
+        first = np.searchsorted(self.chain, self.chain, side="left")
+        last = np.searchsorted(self.chain, self.chain, side="right") - 1
+        low = start[np.maximum(token - k, first)]
+        high = start[np.minimum(token + k, last) + 1]
+        ptr = np.concatenate([[0], np.cumsum(high - low)])
+        place = np.arange(ptr[-1]) - np.repeat(ptr[:-1] - low, high - low)
+        chosen = atoms[place]
+        own = np.repeat(token, high - low)
+        return Windows(ptr, chosen, self.token_of_atom[chosen] == own)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and numbers, ready for JSON."""
+        return {
+            "format": _FORMAT,
+            "tokens": [
+                [v.item() if hasattr(v, "item") else v for v in row]
+                for row in self.tokens
+            ],
+            **{
+                f.name: None if (v := getattr(self, f.name)) is None else v.tolist()
+                for f in fields(self)
+                if f.name != "tokens"
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Structure:
+        """Rebuild a structure from :meth:`to_dict`."""
+        if state.get("format") != _FORMAT:
+            raise InputError(
+                f"this structure has format {state.get('format')!r}, and this version "
+                f"reads format {_FORMAT}: make the features anew"
+            )
+        rows = state["tokens"]
+        columns = list(zip(*rows, strict=True))
+        arrays = {
+            name: np.array(state[name], dtype=np.int64)
+            for name in ("numbers", "token_of_atom", "chain", "indices")
+        }
+        bonds = state["bonds"]
+        return cls(
+            tokens=token_table(*columns),
+            names=np.array(state["names"], dtype=np.str_),
+            bonds=None if bonds is None else np.array(bonds, np.int64).reshape(-1, 2),
+            parent=np.array(state["parent"], dtype=np.int64),
+            order=np.array(state["order"], dtype=np.int64),
+            **arrays,
+        )
+
+    @classmethod
+    def from_atomgroup(cls, ag: AtomGroup, *, tokens: Tokens = "residue") -> Structure:
+        """Describe the atoms of an AtomGroup, all of them, in its order.
+
+        Parameters
+        ----------
+        ag : MDAnalysis AtomGroup of A atoms
+            As :func:`~mdgeomfeat.selection.select_atoms` gives it.
+        tokens : {"residue", "atom", "molecule"} or (A,) integers
+            ``"molecule"`` takes bonded fragments. Integers number the tokens of the
+            atoms; the tokens are ordered by number.
+
+        Returns
+        -------
+        Structure
+
+        Raises
+        ------
+        InputError
+            For names that fit no element, virtual sites, repeated atoms, and
+            ``tokens="molecule"`` without bonds.
+
+        Notes
+        -----
+        A chain is broken where its segment or chain identifier changes, and where no
+        bond joins two consecutive residues. Where the topology has no bonds, the
+        first frame decides: C-N or O3'-P over 2.5 Å is a break.
+        """
+        from mdgeomfeat.topology import AtomTable
+
+        if len(np.unique(ag.ix)) != len(ag):
+            raise InputError(
+                f"the AtomGroup holds {len(ag) - len(np.unique(ag.ix))} atoms twice: "
+                "pass atomgroup.unique"
+            )
+        return cls._from_table(AtomTable.from_universe(ag.universe), ag.ix, tokens)
+
+    @classmethod
+    def from_mdtraj(
+        cls,
+        topology: mdtraj.Topology,
+        *,
+        select: str | None = None,
+        tokens: Tokens = "residue",
+    ) -> Structure:
+        """Describe atoms of an mdtraj topology.
+
+        Parameters
+        ----------
+        topology : mdtraj.Topology
+        select : str, optional
+            A selection in mdtraj's language, taken at its word except for virtual
+            sites. By default what :func:`~mdgeomfeat.selection.select_atoms` takes.
+        tokens : {"residue", "atom", "molecule"} or (A,) integers
+
+        Returns
+        -------
+        Structure
+        """
+        from mdgeomfeat.selection import default_atoms, mdtraj_atoms
+        from mdgeomfeat.topology import AtomTable
+
+        table = AtomTable.from_mdtraj(topology)
+        if select is None:
+            indices = default_atoms(table)
+        else:
+            indices = mdtraj_atoms(topology, table, select)
+        return cls._from_table(table, indices, tokens)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        numbers: Any,
+        token_of_atom: Any = None,
+        *,
+        chain: Any = None,
+        bonds: Any = None,
+        names: Sequence[str] | None = None,
+        resnames: Sequence[str] | None = None,
+        resids: Sequence[int] | None = None,
+    ) -> Structure:
+        """Describe atoms that have no topology.
+
+        Parameters
+        ----------
+        numbers : (A,) integers
+            Atomic numbers.
+        token_of_atom : (A,) integers, optional
+            0 … N - 1; by default every atom is a token.
+        chain : (N,) integers, optional
+            Tokens with the same number that follow each other are neighbours in
+            sequence; by default all tokens are one chain.
+        bonds : (B, 2) integers, optional
+        names : (A,) str, optional
+        resnames, resids : (N,) str and int, optional
+            By default ``TOK`` and 1 … N.
+
+        Returns
+        -------
+        Structure
+        """
+        from mdgeomfeat.forest import spanning_forest
+
+        numbers = _integers(numbers, "numbers")
+        a = len(numbers)
+        token = (
+            np.arange(a)
+            if token_of_atom is None
+            else _integers(token_of_atom, "token_of_atom")
+        )
+        if len(token) != a:
+            raise InputError(
+                f"token_of_atom has {len(token)} values for {a} atoms: give one each"
+            )
+        if a == 0 or token.min() < 0:
+            raise InputError(
+                "numbers and token_of_atom must describe at least one atom, with "
+                "tokens numbered from 0"
+            )
+        n = int(token.max()) + 1
+        chain = np.zeros(n, np.int64) if chain is None else _integers(chain, "chain")
+        if len(chain) != n:
+            raise InputError(f"chain has {len(chain)} values for {n} tokens: give {n}")
+        chain = _stretches(chain)
+        if bonds is not None:
+            bonds = _integers(bonds, "bonds", ndim=2)
+        following = np.where(np.diff(chain, append=-1) == 0, np.arange(1, n + 1), -1)
+        parent, order = spanning_forest(token, following, bonds, None, None, None)
+        blank = [""] * n
+        return cls(
+            numbers=numbers,
+            token_of_atom=token,
+            tokens=token_table(
+                blank,
+                blank,
+                resids if resids is not None else range(1, n + 1),
+                blank,
+                resnames if resnames is not None else ["TOK"] * n,
+                np.bincount(token, minlength=n),
+            ),
+            chain=chain,
+            names=np.array(names if names is not None else [""] * a, dtype=np.str_),
+            bonds=bonds,
+            indices=np.arange(a),
+            parent=parent,
+            order=order,
+        )
+
+    @classmethod
+    def _from_table(
+        cls, table: AtomTable, indices: np.ndarray, tokens: Tokens
+    ) -> Structure:
+        from mdgeomfeat.building import build_arrays
+
+        return cls(**build_arrays(table, np.asarray(indices, dtype=np.int64), tokens))
+
+
+def make_whole(
+    structure: Structure, positions: np.ndarray, boxes: np.ndarray | None
+) -> np.ndarray:
+    """Put every connected part together across the periodic boundary.
+
+    The first atom of each connected part stays where it is; every other atom is
+    moved to the image nearest to the atom it hangs on: its bonded neighbour, or,
+    where the topology has no bonds, the nearest earlier atom of its residue and
+    then the neighbouring residue of its chain. Parts that nothing connects are not
+    moved towards each other.
+
+    Parameters
+    ----------
+    structure : Structure
+    positions : (F, A, 3) float array, Å
+    boxes : (F, 6) float array or None
+        Lengths in Å, angles in degrees; None or rows of zeros leave frames alone.
+
+    Returns
+    -------
+    (F, A, 3) array of the same float type
+        What is whole already is returned bit by bit.
+    """
+    positions = np.asarray(positions)
+    if positions.ndim != 3 or positions.shape[1:] != (structure.n_atoms, 3):
+        raise InputError(
+            f"positions have shape {positions.shape}, and this structure needs "
+            f"(frames, {structure.n_atoms}, 3)"
+        )
+    if boxes is None:
+        return positions.copy()
+    from mdgeomfeat.periodic import unwrap_tree
+
+    return unwrap_tree(positions, boxes, structure.parent, structure.order)
+
+
+def token_table(
+    segids: Sequence[str],
+    chainids: Sequence[str],
+    resids: Sequence[int],
+    icodes: Sequence[str],
+    resnames: Sequence[str],
+    n_atoms: Sequence[int],
+) -> np.ndarray:
+    """Pack the columns of the token table into a structured array, (N,)."""
+    columns = {
+        "segid": np.array([str(v) for v in segids], dtype=np.str_),
+        "chainID": np.array([str(v) for v in chainids], dtype=np.str_),
+        "resid": np.array(list(resids), dtype=np.int64),
+        "icode": np.array([str(v) for v in icodes], dtype=np.str_),
+        "resname": np.array([str(v) for v in resnames], dtype=np.str_),
+        "n_atoms": np.array(list(n_atoms), dtype=np.int64),
+    }
+    table = np.empty(
+        len(columns["resid"]), dtype=[(k, v.dtype) for k, v in columns.items()]
+    )
+    for name, column in columns.items():
+        table[name] = column
+    return table
+
+
+def _integers(values: Any, name: str, ndim: int = 1) -> np.ndarray:
+    array = np.array(values)
+    if array.ndim != ndim or (array.size and array.dtype.kind not in "iu"):
+        raise InputError(
+            f"{name} must be whole numbers in {ndim} dimension(s), got "
+            f"{array.dtype} of shape {array.shape}"
+        )
+    return array.astype(np.int64)
+
+
+def _stretches(values: np.ndarray) -> np.ndarray:
+    """Number the runs of equal values: 5 5 2 5 gives 0 0 1 2."""
+    return np.concatenate([[0], np.cumsum(np.diff(values) != 0)]).astype(np.int64)

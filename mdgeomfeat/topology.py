@@ -1,0 +1,376 @@
+"""One view of a topology, wherever it came from, split into true residues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdgeomfeat.elements import SYMBOLS
+from mdgeomfeat.residues import CAPS, WATERS, nucleic_names, protein_names
+
+if TYPE_CHECKING:
+    import mdtraj
+    from MDAnalysis.core.universe import Universe
+
+__all__ = ["AtomTable", "first_frame"]
+
+_SYMBOL_SET = frozenset(s.upper() for s in SYMBOLS) | {"D", "T", "", "DU", "EP", "VS"}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AtomTable:
+    """All atoms of a topology, with residues that are never two residues at once.
+
+    Attributes
+    ----------
+    names : (A,) object array of str
+    residue : (A,) int64 array
+        Number of the residue, in file order. A residue of the reader is split
+        where the chain identifier changes and where its atom names start anew.
+    resnames, segids, chainids, icodes : (R,) object arrays of str
+    resids : (R,) int64 array
+    elements : (A,) object array of str or None
+        As stated by the topology; None where it states none at all.
+    symbol_types : (A,) object array of str or None
+        Atom types, only if every one of them is an element symbol.
+    masses : (A,) float64 array or None
+        In u; None if the topology has none (guessed ones do not count).
+    altlocs : (A,) object array of str
+    occupancies : (A,) float64 array
+    bonds : (B, 2) int64 array or None
+    positions : (A, 3) float64 array or None
+        Å, of the first frame.
+    box : (6,) float64 array or None
+    """
+
+    names: np.ndarray
+    residue: np.ndarray
+    resnames: np.ndarray
+    segids: np.ndarray
+    chainids: np.ndarray
+    icodes: np.ndarray
+    resids: np.ndarray
+    elements: np.ndarray | None
+    symbol_types: np.ndarray | None
+    masses: np.ndarray | None
+    altlocs: np.ndarray
+    occupancies: np.ndarray
+    bonds: np.ndarray | None
+    positions: np.ndarray | None
+    box: np.ndarray | None
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.names)
+
+    @property
+    def n_residues(self) -> int:
+        """Number of residues."""
+        return len(self.resnames)
+
+    @cached_property
+    def residue_size(self) -> np.ndarray:
+        """Number of atoms of each residue, (R,)."""
+        return np.bincount(self.residue, minlength=self.n_residues)
+
+    @cached_property
+    def bond_count(self) -> np.ndarray:
+        """Number of bonds of each atom, (A,)."""
+        if self.bonds is None:
+            return np.zeros(self.n_atoms, dtype=np.int64)
+        return np.bincount(self.bonds.ravel(), minlength=self.n_atoms)
+
+    @cached_property
+    def fully_bonded(self) -> np.ndarray:
+        """Whether all atoms of a residue have bonds, (R,): its bonds can be trusted.
+
+        A PDB file's CONECT records often hold only disulfides and ligands.
+        """
+        if self.bonds is None:
+            return np.zeros(self.n_residues, dtype=bool)
+        with_bond = np.bincount(
+            self.residue, weights=self.bond_count > 0, minlength=self.n_residues
+        )
+        # Virtual sites and Drude particles may have none: two missing are allowed
+        # for each bonded atom, but a single bonded atom is not enough.
+        return (with_bond * 2 >= self.residue_size) & (with_bond > 1)
+
+    @cached_property
+    def residue_links(self) -> frozenset[tuple[int, int]]:
+        """Pairs (low, high) of residues that a bond connects."""
+        if self.bonds is None:
+            return frozenset()
+        pairs = np.sort(self.residue[self.bonds], axis=1)
+        pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+        return frozenset((int(a), int(b)) for a, b in pairs)
+
+    def find(self, name: str) -> np.ndarray:
+        """Return the atom of each residue with a name, (R,), -1 where there is none."""
+        found = np.full(self.n_residues, -1, dtype=np.int64)
+        where = np.flatnonzero(self.names == name)[::-1]
+        found[self.residue[where]] = where
+        return found
+
+    def names_in(self, resname: str) -> frozenset[str]:
+        """Atom names in the residues of one name, in upper case."""
+        atoms = self.resnames[self.residue] == resname
+        return frozenset(str(n).upper() for n in np.unique(self.names[atoms]))
+
+    @cached_property
+    def is_protein(self) -> np.ndarray:
+        """(R,) bool: amino acids by name or by N, CA and C, and attached caps."""
+        backbone = (
+            (self.find("N") >= 0) & (self.find("CA") >= 0) & (self.find("C") >= 0)
+        )
+        known = np.isin(self.resnames, list(protein_names() - CAPS))
+        protein = known | (backbone & ~np.isin(self.resnames, list(WATERS)))
+        for cap in np.flatnonzero(np.isin(self.resnames, list(CAPS)) & ~protein):
+            protein[cap] = any(
+                0 <= other < self.n_residues
+                and protein[other]
+                and self.connected(int(cap), other)
+                for other in (cap - 1, cap + 1)
+            ) or any(protein[o] for o in self._linked_to(int(cap)))
+        return protein
+
+    @cached_property
+    def is_nucleic(self) -> np.ndarray:
+        """(R,) bool: nucleotides by name or by C1', C3' and C4'."""
+        sugar = np.ones(self.n_residues, dtype=bool)
+        for atom in ("C1", "C3", "C4"):
+            sugar &= (self.find(f"{atom}'") >= 0) | (self.find(f"{atom}*") >= 0)
+        phosphate = (self.find("P") >= 0) | (self.find("O3'") >= 0)
+        phosphate |= self.find("O3*") >= 0
+        known = np.isin(self.resnames, list(nucleic_names()))
+        return (known & (self.residue_size > 1)) | (sugar & phosphate & known)
+
+    @cached_property
+    def is_water(self) -> np.ndarray:
+        """(R,) bool: water of any model."""
+        return np.isin(self.resnames, list(WATERS))
+
+    def _linked_to(self, residue: int) -> list[int]:
+        return [
+            b if a == residue else a for a, b in self.residue_links if residue in (a, b)
+        ]
+
+    def connected(self, first: int, second: int) -> bool:
+        """Whether residue ``second`` follows ``first`` in an unbroken chain.
+
+        The chain breaks where the segment or chain identifier changes and where no
+        bond joins the two. Where the topology has no complete bonds, C-N or O3'-P
+        must be nearer than 2.5 Å in the first frame (in models with one atom per
+        residue, CA-CA than 5 Å and P-P than 8.5 Å); without positions the residue
+        numbers must follow on.
+        """
+        if (
+            self.segids[first] != self.segids[second]
+            or self.chainids[first] != self.chainids[second]
+        ):
+            return False
+        low, high = min(first, second), max(first, second)
+        if (low, high) in self.residue_links:
+            return True
+        if self.fully_bonded[first] and self.fully_bonded[second]:
+            return False
+        if self.positions is None:
+            return 0 <= self.resids[high] - self.resids[low] <= 1
+        for joint in self._joints:
+            for left, right, limit in joint:
+                a, b = left[low], right[high]
+                if a >= 0 and b >= 0:
+                    return self.distance(int(a), int(b)) < limit
+        return False
+
+    @cached_property
+    def _joints(self) -> list[list[tuple[np.ndarray, np.ndarray, float]]]:
+        oxygen = np.maximum(self.find("O3'"), self.find("O3*"))
+        return [
+            [(self.find("C"), self.find("N"), 2.5)],
+            [(oxygen, self.find("P"), 2.5)],
+            [(self.find("CA"), self.find("CA"), 5.0)],
+            [(self.find("P"), self.find("P"), 8.5)],
+        ]
+
+    def distance(self, a: int, b: int) -> float:
+        """Distance of two atoms in the first frame, Å, nearest image."""
+        from MDAnalysis.lib.distances import calc_bonds
+
+        assert self.positions is not None
+        return float(calc_bonds(self.positions[a], self.positions[b], box=self.box))
+
+    @classmethod
+    def from_universe(cls, universe: Universe, *, positions: bool = True) -> AtomTable:
+        """Read the table of an MDAnalysis Universe.
+
+        Parameters
+        ----------
+        universe : MDAnalysis Universe
+        positions : bool
+            Also read the first frame; the current frame is kept.
+        """
+        atoms = universe.atoms
+        n = len(atoms)
+
+        def strings(name: str) -> np.ndarray:
+            values = getattr(atoms, name, None)
+            if values is None:
+                return np.full(n, "", dtype=object)
+            return np.array([str(v).strip() for v in values], dtype=object)
+
+        stated = {a.attrname for a in universe._topology.attrs if not _guessed(a)}
+        elements = strings("elements") if "elements" in stated else None
+        if elements is not None and not any(elements):
+            elements = None
+        types = strings("types") if "types" in stated else None
+        masses = np.asarray(atoms.masses, float) if "masses" in stated else None
+        occupancies = (
+            np.asarray(atoms.occupancies, float)
+            if hasattr(atoms, "occupancies")
+            else np.ones(n)
+        )
+        xyz, box = first_frame(universe) if positions else (None, None)
+        resids = getattr(atoms, "resids", np.arange(n))
+        return cls._build(
+            names=strings("names"),
+            reader_residue=np.asarray(atoms.resindices, dtype=np.int64),
+            resnames=strings("resnames"),
+            segids=strings("segids"),
+            chainids=strings("chainIDs"),
+            icodes=strings("icodes"),
+            resids=np.asarray(resids, dtype=np.int64),
+            elements=elements,
+            symbol_types=types,
+            masses=masses,
+            altlocs=strings("altLocs"),
+            occupancies=occupancies,
+            bonds=_bonds(universe),
+            positions=xyz,
+            box=box,
+        )
+
+    @classmethod
+    def from_mdtraj(cls, topology: mdtraj.Topology) -> AtomTable:
+        """Read the table of an mdtraj topology; it holds no positions."""
+        atoms = list(topology.atoms)
+
+        def strings(values: Any) -> np.ndarray:
+            return np.array([str(v) for v in values], dtype=object)
+
+        elements = strings(
+            "X" if a.element is None or a.element.number == 0 else a.element.symbol
+            for a in atoms
+        )
+        # Bonds of an mdtraj topology are pairs of atoms.
+        bonds = np.array(
+            [(b[0].index, b[1].index) for b in topology.bonds], dtype=np.int64
+        )
+        chains = strings(
+            getattr(a.residue.chain, "chain_id", None) or a.residue.chain.index
+            for a in atoms
+        )
+        return cls._build(
+            names=strings(a.name for a in atoms),
+            reader_residue=np.array([a.residue.index for a in atoms], dtype=np.int64),
+            resnames=strings(a.residue.name for a in atoms),
+            segids=strings(a.residue.segment_id or "" for a in atoms),
+            chainids=chains,
+            icodes=np.full(len(atoms), "", dtype=object),
+            resids=np.array([a.residue.resSeq for a in atoms], dtype=np.int64),
+            elements=elements,
+            symbol_types=None,
+            masses=None,
+            altlocs=np.full(len(atoms), "", dtype=object),
+            occupancies=np.ones(len(atoms)),
+            bonds=bonds if len(bonds) else None,
+            positions=None,
+            box=None,
+        )
+
+    @classmethod
+    def _build(cls, *, reader_residue: np.ndarray, **arrays: Any) -> AtomTable:
+        """Number the residues and keep one row of their identifiers each."""
+        residue, first = _split_residues(
+            reader_residue, arrays["names"], arrays["chainids"], arrays["altlocs"]
+        )
+        for name in ("resnames", "segids", "chainids", "icodes", "resids"):
+            arrays[name] = arrays[name][first]
+        types = arrays["symbol_types"]
+        if types is not None and not _are_symbols(types):
+            arrays["symbol_types"] = None
+        return cls(residue=residue, **arrays)
+
+
+def first_frame(universe: Universe) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Positions (A, 3) and box (6,) of the first frame; the reader is put back."""
+    trajectory = getattr(universe, "trajectory", None)
+    if trajectory is None:
+        return None, None
+    current = trajectory.ts.frame
+    if current != 0:
+        trajectory[0]
+    try:
+        xyz = np.array(universe.atoms.positions, dtype=np.float64)
+        box = trajectory.ts.dimensions
+        box = None if box is None else np.array(box, dtype=np.float64)
+    finally:
+        if current != 0:
+            trajectory[current]
+    if not np.isfinite(xyz).all():
+        xyz = None
+    if box is not None and (not np.isfinite(box).all() or (box <= 0).any()):
+        box = None
+    return xyz, box
+
+
+def _guessed(attribute: Any) -> bool:
+    return bool(np.any(getattr(attribute, "is_guessed", False)))
+
+
+def _are_symbols(types: np.ndarray) -> bool:
+    kinds = {str(t).upper() for t in np.unique(types)}
+    return kinds <= _SYMBOL_SET and bool(kinds & {"C", "H", "O"})
+
+
+def _bonds(universe: Universe) -> np.ndarray | None:
+    if not hasattr(universe, "bonds") or not len(universe.bonds):
+        return None
+    return np.asarray(universe.bonds.indices, dtype=np.int64).reshape(-1, 2)
+
+
+def _split_residues(
+    reader_residue: np.ndarray,
+    names: np.ndarray,
+    chainids: np.ndarray,
+    altlocs: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number residues so that each is one residue of one chain.
+
+    Two chains that meet with the same residue number and name come out of many
+    readers as one residue; its atom names then start anew, or its chain changes.
+    """
+    _, chain = np.unique(chainids.astype(str), return_inverse=True)
+    _, name = np.unique(names.astype(str), return_inverse=True)
+    _, alt = np.unique(altlocs.astype(str), return_inverse=True)
+    part = np.zeros(len(names), dtype=np.int64)
+    key = np.stack([reader_residue, chain, name, alt], axis=1)
+    _, inverse, counts = np.unique(key, axis=0, return_inverse=True, return_counts=True)
+    twice = np.unique(key[counts[inverse.ravel()] > 1][:, :2], axis=0)
+    for res, cha in twice:
+        atoms = np.flatnonzero((reader_residue == res) & (chain == cha))
+        starts = np.flatnonzero(names[atoms] == names[atoms[0]])
+        runs = np.split(atoms, starts[1:])
+        if all(len(r) > 2 and len(set(names[r])) == len(r) for r in runs):
+            for number, run in enumerate(runs):
+                part[run] = number
+    key = np.stack([reader_residue, chain, part], axis=1)
+    _, first, residue = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    # Chains are numbered by name above; residues keep the order of the file.
+    order = np.argsort(first, kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[residue.ravel()], first[order]
