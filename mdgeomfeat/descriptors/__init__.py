@@ -1,0 +1,35 @@
+"""Classical descriptors of the frames that a featurizer has just read.
+
+================  ==============================================================
+kind              columns
+================  ==============================================================
+``distances``     all heavy-atom pairs of a small system, else the closest
+                  heavy-atom distance of pairs of tokens, Å
+``ca_distances``  pairs of alpha carbons, Å
+``dihedrals``     sine and cosine of backbone and side-chain torsions
+``positions``     heavy atoms (alpha carbons of larger proteins) superposed on a
+                  reference frame, Å
+================  ==============================================================
+"""
+
+from __future__ import annotations
+
+from mdgeomfeat.descriptors.compute import (
+    KINDS,
+    Descriptors,
+    angles,
+    applicable,
+    compute_descriptors,
+    descriptor_width,
+)
+from mdgeomfeat.descriptors.superpose import superpose
+
+__all__ = [
+    "KINDS",
+    "Descriptors",
+    "angles",
+    "applicable",
+    "compute_descriptors",
+    "descriptor_width",
+    "superpose",
+]

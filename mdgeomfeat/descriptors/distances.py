@@ -1,0 +1,230 @@
+"""Which distances a structure is described by, and their values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from MDAnalysis.lib.distances import calc_bonds, distance_array
+from numpy.typing import NDArray
+
+from mdgeomfeat.errors import MDGeomFeatWarning
+
+if TYPE_CHECKING:
+    from mdgeomfeat.structure import Structure
+
+__all__ = [
+    "PairPlan",
+    "atom_names",
+    "centred_frames",
+    "plan_ca_distances",
+    "plan_distances",
+]
+
+#: Up to this many pairs (55 atoms) all heavy-atom pairs are used.
+MAX_ATOM_PAIRS: Final = 1500
+#: Atom pairs whose distances are in memory at once, in float64.
+_BLOCK: Final = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class PairPlan:
+    """Pairs of atoms, or of groups of atoms, to measure.
+
+    Attributes
+    ----------
+    pairs : (D, 2) int64 ndarray
+        Positions in `atoms`, or in the groups if there are any.
+    atoms : (M,) int64 ndarray
+        Local atom indices; sorted by group if there are groups.
+    starts : (G,) int64 ndarray or None
+        Where each group starts in `atoms`; the distance of two groups is that of
+        their closest atoms.
+    names : list of str
+        One name for each pair.
+    note : str
+        What was chosen, in words.
+    """
+
+    pairs: NDArray[np.int64]
+    atoms: NDArray[np.int64]
+    starts: NDArray[np.int64] | None
+    names: list[str]
+    note: str
+
+    def compute(
+        self,
+        positions: NDArray[np.floating],
+        boxes: NDArray[np.floating] | None,
+    ) -> NDArray[np.float32]:
+        """Measure all frames; (F, D) float32 ndarray, Å."""
+        values = np.empty((len(positions), len(self.pairs)), dtype=np.float32)
+        fill = self._atom_pairs if self.starts is None else self._group_pairs
+        fill(positions, boxes, values)
+        return values
+
+    def _atom_pairs(
+        self,
+        positions: NDArray[np.floating],
+        boxes: NDArray[np.floating] | None,
+        values: NDArray[np.float32],
+    ) -> None:
+        first, second = self.atoms[self.pairs].T
+        if boxes is not None:
+            for f, (frame, box) in enumerate(centred_frames(positions, boxes)):
+                values[f] = calc_bonds(frame[first], frame[second], box=box)
+            return
+        block = max(1, _BLOCK // max(1, len(self.pairs)))
+        for f in range(0, len(positions), block):
+            chunk = positions[f : f + block]
+            # One vector each: differences are formed in the input's precision.
+            vectors = np.asarray(chunk[:, second] - chunk[:, first], dtype=np.float64)
+            values[f : f + block] = np.sqrt(np.einsum("fdx,fdx->fd", vectors, vectors))
+
+    def _group_pairs(
+        self,
+        positions: NDArray[np.floating],
+        boxes: NDArray[np.floating] | None,
+        values: NDArray[np.float32],
+    ) -> None:
+        first, second = self.pairs.T
+        n_atoms = len(self.atoms)
+        table = np.empty((n_atoms, n_atoms))
+        for f, (frame, box) in enumerate(centred_frames(positions, boxes)):
+            here = frame[self.atoms]
+            distance_array(here, here, box=box, result=table)
+            closest = np.minimum.reduceat(table, self.starts, axis=0)
+            closest = np.minimum.reduceat(closest, self.starts, axis=1)
+            values[f] = closest[first, second]
+
+
+def centred_frames(
+    positions: NDArray[np.floating], boxes: NDArray[np.floating] | None
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+    """Yield frames as float32 about their first atom, with their box or None.
+
+    The library that measures them lowers coordinates to float32; far from the origin
+    that would lose what a small difference needs.
+    """
+    for f, frame in enumerate(positions):
+        box = None
+        if boxes is not None and np.any(boxes[f][:3]):
+            box = np.asarray(boxes[f], dtype=np.float32)
+        yield (frame - frame[0]).astype(np.float32), box
+
+
+def plan_distances(structure: Structure, max_pairs: int) -> PairPlan:
+    """Choose all heavy-atom pairs, or closest distances of token pairs.
+
+    Tokens that are neighbours along an unbroken chain say little, so pairs are at
+    least three tokens apart; in chains so short that this leaves fewer pairs than
+    tokens, two or one. Tokens of different chains always count.
+    """
+    heavy = np.flatnonzero(np.asarray(structure.numbers) > 1)
+    names = atom_names(structure)
+    if len(heavy) * (len(heavy) - 1) // 2 <= MAX_ATOM_PAIRS or structure.n_tokens < 2:
+        atoms = _thin(heavy, max_pairs, "heavy atom")
+        pairs = np.stack(np.triu_indices(len(atoms), 1), axis=1)
+        labels = [f"{names[atoms[i]]}-{names[atoms[j]]}:d" for i, j in pairs]
+        return PairPlan(pairs, atoms, None, labels, "all pairs of heavy atoms")
+
+    token = np.asarray(structure.token_of_atom)[heavy]
+    order = np.argsort(token, kind="stable")
+    tokens, starts = np.unique(token[order], return_index=True)
+    kept = _thin(tokens, max_pairs, "token")
+    for separation in (3, 2, 1):
+        pairs = _separated(structure, kept, separation)
+        if len(pairs) >= len(kept):
+            break
+    if len(kept) < len(tokens):
+        inside = np.isin(token[order], kept)
+        order = order[inside]
+        starts = np.unique(token[order], return_index=True)[1]
+    labels = structure.token_labels()
+    return PairPlan(
+        pairs,
+        heavy[order],
+        starts,
+        [f"{labels[kept[i]]}-{labels[kept[j]]}:min" for i, j in pairs],
+        f"closest heavy atoms of tokens at least {separation} apart",
+    )
+
+
+def plan_ca_distances(structure: Structure, max_pairs: int) -> PairPlan | None:
+    """Choose pairs of alpha carbons at least two residues apart, or None."""
+    atoms = alpha_carbons(structure)
+    if len(atoms) < 2:
+        return None
+    atoms = _thin(atoms, max_pairs, "alpha carbon")
+    tokens = np.asarray(structure.token_of_atom)[atoms]
+    for separation in (2, 1):
+        pairs = _separated(structure, tokens, separation)
+        if len(pairs):
+            break
+    labels = structure.token_labels()
+    names = [f"{labels[tokens[i]]}-{labels[tokens[j]]}:CA" for i, j in pairs]
+    note = f"alpha carbons at least {separation} residues apart"
+    return PairPlan(pairs, atoms, None, names, note)
+
+
+def alpha_carbons(structure: Structure) -> NDArray[np.int64]:
+    """Return the carbon named CA of each token that also has N and C."""
+    names = np.asarray(structure.names)
+    token = np.asarray(structure.token_of_atom)
+    peptide = np.intersect1d(token[names == "N"], token[names == "C"])
+    carbon = (names == "CA") & (np.asarray(structure.numbers) == 6)
+    found = np.flatnonzero(carbon & np.isin(token, peptide))
+    return found[np.unique(token[found], return_index=True)[1]]
+
+
+def atom_names(structure: Structure) -> list[str]:
+    """Return names such as ``A:LEU42:CA``; the index stands in for a missing name."""
+    labels = structure.token_labels()
+    return [
+        f"{labels[token]}:{name or index}"
+        for index, (token, name) in enumerate(
+            zip(structure.token_of_atom, structure.names, strict=True)
+        )
+    ]
+
+
+def _separated(
+    structure: Structure, tokens: NDArray[np.int64], separation: int
+) -> NDArray[np.int64]:
+    """Return pairs (positions in `tokens`) of separated tokens or other chains."""
+    i, j = np.triu_indices(len(tokens), 1)
+    chain = np.asarray(structure.chain)[tokens]
+    rank = _rank_in_chain(structure)[tokens]
+    keep = (chain[i] != chain[j]) | (np.abs(rank[i] - rank[j]) >= separation)
+    return np.stack([i[keep], j[keep]], axis=1)
+
+
+def _rank_in_chain(structure: Structure) -> NDArray[np.int64]:
+    """Return the place of each token along its unbroken chain."""
+    following = np.asarray(structure.next_token)
+    rank = np.full(len(following), -1, dtype=np.int64)
+    starts = np.setdiff1d(np.arange(len(following)), following[following >= 0])
+    for token in starts:
+        place = 0
+        while token >= 0 and rank[token] < 0:
+            rank[token] = place
+            token, place = following[token], place + 1
+    return rank
+
+
+def _thin(items: NDArray[np.int64], max_pairs: int, what: str) -> NDArray[np.int64]:
+    """Keep evenly spaced items so that there are at most `max_pairs` pairs."""
+    limit = int((1 + np.sqrt(1 + 8 * max_pairs)) / 2)
+    if len(items) <= limit:
+        return items
+    kept = items[np.linspace(0, len(items) - 1, limit).round().astype(np.int64)]
+    warnings.warn(
+        f"{len(items)} {what}s make more than max_pairs={max_pairs} distances; "
+        f"{limit} of them, evenly spaced, are used for the baseline.",
+        MDGeomFeatWarning,
+        stacklevel=4,
+    )
+    return kept
