@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numba import njit
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 
-__all__ = ["box_vectors", "has_box", "heights", "unwrap_tree"]
+if TYPE_CHECKING:
+    from mdgeomfeat.structure import Structure
+
+__all__ = ["box_vectors", "has_box", "heights", "unwrap_tree", "use_box"]
+
+# Neighbours in the tree of a whole molecule are nearer than this (Å): a bond, or
+# the distance of two CA atoms where only those are selected.
+_WHOLE_STEP = 6.0
 
 
 def has_box(boxes: np.ndarray | None) -> np.ndarray:
@@ -115,6 +125,102 @@ def _reduced(vectors: np.ndarray) -> np.ndarray:
         if not changed:
             break
     return h
+
+
+def use_box(
+    periodic: bool | str,
+    boxes: np.ndarray | None,
+    positions: np.ndarray,
+    structure: Structure | None = None,
+) -> bool:
+    """Decide whether nearest images in the box are used.
+
+    Parameters
+    ----------
+    periodic : bool or "auto"
+        ``"auto"`` uses the box unless it is absent, zero, or smaller than the
+        selection, which is said. True and False force.
+    boxes : (F, 6) or (6,) array or None
+        Lengths in Å, angles in degrees.
+    positions : (F, A, 3) or (A, 3) array, Å
+        As read; molecules may be broken across the boundary.
+    structure : Structure, optional
+        Tells which atoms hang together. Without it all atoms count as one molecule.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InputError
+        If ``periodic`` is True and a frame has no box, or ``"auto"`` finds frames
+        with and frames without.
+    """
+    if not isinstance(periodic, bool | np.bool_) and periodic != "auto":
+        raise InputError(
+            f"periodic={periodic!r} is not known: use 'auto', True or False"
+        )
+    if periodic is False or periodic is np.False_:
+        return False
+    usable = has_box(boxes)
+    if periodic != "auto":
+        if not usable.all():
+            raise InputError(
+                "periodic=True needs a box, and the trajectory has none in frame "
+                f"{int(np.argmin(usable))}: use periodic='auto' or False"
+            )
+        return True
+    if not usable.any():
+        return False
+    if not usable.all():
+        raise InputError(
+            f"{int((~usable).sum())} of {len(usable)} frames have no box (the first is "
+            f"frame {int(np.argmin(usable))}) and the others have one: say which is "
+            "right with periodic=False or leave those frames out"
+        )
+    frames = np.asarray(positions, dtype=np.float64).reshape(-1, *positions.shape[-2:])
+    vectors = np.broadcast_to(box_vectors(boxes), (len(frames), 3, 3))
+    for x, h in zip(frames, vectors, strict=True):
+        extent = _largest_extent(x, h, structure)
+        if extent > 1.0 + 1e-3:
+            warnings.warn(
+                "the box is smaller than the selected molecules (by a factor of "
+                f"{extent:.2f}) and is not used, as if periodic=False; pass "
+                "periodic=True (command line: a trajectory with a correct box) if it "
+                "is right",
+                MDGeomFeatWarning,
+                stacklevel=2,
+            )
+            return False
+    return True
+
+
+def _largest_extent(
+    positions: np.ndarray, vectors: np.ndarray, structure: Structure | None
+) -> float:
+    """Largest extent of a molecule that is whole, in box lengths.
+
+    A molecule that the boundary tears apart proves that its box is real.
+    """
+    fractions = positions @ np.linalg.inv(vectors)
+    part = np.zeros(len(positions), dtype=np.int64)
+    if structure is not None:
+        held = structure.parent >= 0
+        part = np.where(held, structure.parent, np.arange(len(positions)))
+        while (part[part] != part).any():
+            part = part[part]
+        step = np.zeros(len(positions))
+        step[held] = np.linalg.norm(
+            positions[held] - positions[structure.parent[held]], axis=1
+        )
+        torn = np.unique(part[step > _WHOLE_STEP])
+        fractions = fractions[~np.isin(part, torn)]
+        part = part[~np.isin(part, torn)]
+    largest = 0.0
+    for number in np.unique(part):
+        largest = max(largest, float(np.ptp(fractions[part == number], axis=0).max()))
+    return largest
 
 
 @njit(cache=True)
