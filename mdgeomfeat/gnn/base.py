@@ -46,6 +46,15 @@ class EdgeGeometry:
             torch.cat([self.direction, self.direction.new_zeros(n_atoms, 3)]),
         )
 
+    def first(self, n_edges: int) -> EdgeGeometry:
+        """Return the first `n_edges` edges."""
+        return EdgeGeometry(
+            self.receiver[:n_edges],
+            self.sender[:n_edges],
+            self.distance[:n_edges],
+            self.direction[:n_edges],
+        )
+
 
 def edge_geometry(edges: EdgeList, dtype: torch.dtype) -> EdgeGeometry:
     """Split edge vectors into distance and direction.

@@ -7,10 +7,16 @@ import torch
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.et import ET
 from mdgeomfeat.gnn.spec import ModelSpec
+from mdgeomfeat.gnn.tensornet import TensorNet
+from mdgeomfeat.gnn.visnet import ViSNet
 
 __all__ = ["build_model", "random_twin"]
 
-_CLASSES: dict[str, type[Backbone]] = {"et": ET}
+_CLASSES: dict[str, type[Backbone]] = {
+    "et": ET,
+    "tensornet": TensorNet,
+    "visnet": ViSNet,
+}
 
 
 def build_model(spec: ModelSpec, *, seed: int | None = None) -> Backbone:
