@@ -12,21 +12,29 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from mdgeomfeat.errors import InputError
 from mdgeomfeat.neighbors._jit import cached_njit
 from mdgeomfeat.neighbors.edge_list import EdgeList
 
-__all__ = ["WindowsLike", "window_copies", "window_edges"]
+__all__ = ["WindowsLike", "own_copies", "window_copies", "window_edges"]
 
 
 class WindowsLike(Protocol):
     """What is read of a window table (``Structure.windows`` makes one).
 
     ``ptr`` (N + 1,) and ``atoms`` (n_copies,): window ``w`` holds the atoms
-    ``atoms[ptr[w]:ptr[w + 1]]`` of a frame.
+    ``atoms[ptr[w]:ptr[w + 1]]`` of a frame. ``pooled`` (n_copies,) marks the copies
+    that belong to the window's own token: one copy of every atom.
     """
 
-    ptr: np.ndarray
-    atoms: np.ndarray
+    @property
+    def ptr(self) -> np.ndarray: ...  # noqa: D102
+
+    @property
+    def atoms(self) -> np.ndarray: ...  # noqa: D102
+
+    @property
+    def pooled(self) -> np.ndarray: ...  # noqa: D102
 
 
 def window_copies(windows: WindowsLike, n_frames: int, n_atoms: int) -> np.ndarray:
@@ -46,6 +54,36 @@ def window_copies(windows: WindowsLike, n_frames: int, n_atoms: int) -> np.ndarr
     atoms = np.asarray(windows.atoms, dtype=np.int64)
     frames = np.arange(n_frames, dtype=np.int64)
     return (frames[:, None] * n_atoms + atoms).reshape(-1)
+
+
+def own_copies(windows: WindowsLike, n_frames: int, n_atoms: int) -> torch.Tensor:
+    """Return the copy of each atom in the window of the atom's own token.
+
+    Parameters
+    ----------
+    windows : Windows
+    n_frames, n_atoms : int
+
+    Returns
+    -------
+    (n_frames * n_atoms,) int64 tensor
+
+    Raises
+    ------
+    InputError
+        If the windows do not hold every atom once as one of their own.
+    """
+    atoms = np.asarray(windows.atoms, dtype=np.int64)
+    own = np.flatnonzero(windows.pooled)
+    if not np.array_equal(np.sort(atoms[own]), np.arange(n_atoms)):
+        raise InputError(
+            f"the windows were made for other atoms than the {n_atoms} given; make "
+            "them with the windows() of the same structure"
+        )
+    copy = np.empty(n_atoms, np.int64)
+    copy[atoms[own]] = own
+    frames = np.arange(n_frames, dtype=np.int64)
+    return torch.from_numpy((frames[:, None] * len(atoms) + copy).reshape(-1))
 
 
 @cached_njit()
