@@ -1,0 +1,59 @@
+"""Slow motions: splits, scores, TICA, VAMPNets, timescales and states.
+
+Everything takes lists with one array per unbroken trajectory, frames first, and
+times in frames.
+"""
+
+from __future__ import annotations
+
+from mdgeomfeat.kinetics.ck import CKTest, ck_test
+from mdgeomfeat.kinetics.energy import FreeEnergy, free_energy
+from mdgeomfeat.kinetics.lag import LagScan, choose_lag
+from mdgeomfeat.kinetics.model import CVModel, make_cv_model
+from mdgeomfeat.kinetics.msm import MarkovModel, estimate_msm, unit_counts
+from mdgeomfeat.kinetics.results import Score, StudyResult, StudySettings
+from mdgeomfeat.kinetics.scores import ScoreError, ceiling, null_score, vamp2_score
+from mdgeomfeat.kinetics.sklearn_wrapper import DeeptimeTransformer, estimator
+from mdgeomfeat.kinetics.splits import Fold, make_folds
+from mdgeomfeat.kinetics.states import StateModel, build_states, discretize
+from mdgeomfeat.kinetics.study import run_study
+from mdgeomfeat.kinetics.tica import LinearMap, fit_tica, fit_tica_guarded
+from mdgeomfeat.kinetics.timescales import ImpliedTimescales, implied_timescales
+from mdgeomfeat.kinetics.vampnet import TrainingOptions, VampnetFit, fit_vampnet
+
+__all__ = [
+    "CKTest",
+    "CVModel",
+    "DeeptimeTransformer",
+    "Fold",
+    "FreeEnergy",
+    "ImpliedTimescales",
+    "LagScan",
+    "LinearMap",
+    "MarkovModel",
+    "Score",
+    "ScoreError",
+    "StateModel",
+    "StudyResult",
+    "StudySettings",
+    "TrainingOptions",
+    "VampnetFit",
+    "build_states",
+    "ceiling",
+    "choose_lag",
+    "ck_test",
+    "discretize",
+    "estimate_msm",
+    "estimator",
+    "fit_tica",
+    "fit_tica_guarded",
+    "fit_vampnet",
+    "free_energy",
+    "implied_timescales",
+    "make_cv_model",
+    "make_folds",
+    "null_score",
+    "run_study",
+    "unit_counts",
+    "vamp2_score",
+]

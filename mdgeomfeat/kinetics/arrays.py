@@ -1,0 +1,167 @@
+"""Lists of arrays as trajectories: checks, spans, chunks and lagged pairs.
+
+Everything in this room works on a list with one array per unbroken trajectory,
+frames first: (F, D) flat features, (F, N, K) token features, or (F, N, 4, C) scalars
+and vectors. A span cuts such a list without copying, so a part of the data is again
+a list of unbroken arrays, and no lagged pair can leave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdgeomfeat.errors import InputError
+
+__all__ = [
+    "Arrays",
+    "Span",
+    "as_arrays",
+    "chunks",
+    "cut",
+    "gather",
+    "lagged_chunks",
+    "lagged_index",
+    "n_pairs",
+    "nonfinite_frame",
+]
+
+Arrays: TypeAlias = Sequence[NDArray[np.floating]]
+
+#: Numbers in one chunk of a streaming pass: 16 MB in float64.
+_CHUNK_NUMBERS = 2_000_000
+
+
+class Span(NamedTuple):
+    """Frames ``start:stop`` of one trajectory."""
+
+    trajectory: int
+    start: int
+    stop: int
+
+
+def as_arrays(arrays: Arrays | NDArray[np.floating], name: str = "input") -> list:
+    """Check a list of trajectories and return it.
+
+    Parameters
+    ----------
+    arrays : (F, ...) array or sequence of them
+        One array per unbroken trajectory.
+    name : str
+        What to call it in a message.
+
+    Returns
+    -------
+    list of arrays
+
+    Raises
+    ------
+    InputError
+        If there is none, or the arrays do not have the same shape per frame.
+    """
+    listed = [arrays] if hasattr(arrays, "ndim") else list(arrays)
+    if not listed:
+        raise InputError(f"{name!r} has no trajectory; give one array per trajectory.")
+    shape = listed[0].shape[1:]
+    for i, array in enumerate(listed):
+        if array.ndim not in (2, 3, 4) or (array.ndim == 4 and array.shape[2] != 4):
+            raise InputError(
+                f"Trajectory {i} of {name!r} has shape {array.shape}; give (frames, "
+                "features), (frames, tokens, features) or (frames, tokens, 4, "
+                "channels)."
+            )
+        if array.shape[1:] != shape:
+            raise InputError(
+                f"Trajectory {i} of {name!r} has shape {array.shape[1:]} per frame, "
+                f"but trajectory 0 has {shape}; make both with the same features."
+            )
+    return listed
+
+
+def cut(arrays: Arrays, spans: Sequence[Span]) -> list[NDArray[np.floating]]:
+    """Return the views of `arrays` that `spans` name."""
+    return [arrays[s.trajectory][s.start : s.stop] for s in spans]
+
+
+def n_pairs(arrays: Arrays, lag: int) -> int:
+    """Return the number of lagged pairs inside the trajectories."""
+    return sum(max(len(a) - lag, 0) for a in arrays)
+
+
+def chunks(arrays: Arrays) -> Iterator[NDArray[np.floating]]:
+    """Yield runs of frames of bounded size, for streaming passes."""
+    for array in arrays:
+        width = max(int(np.prod(array.shape[1:])), 1)
+        rows = int(np.clip(_CHUNK_NUMBERS // width, 16, 8192))
+        for start in range(0, len(array), rows):
+            yield np.asarray(array[start : start + rows])
+
+
+def lagged_chunks(
+    arrays: Arrays, lag: int
+) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
+    """Yield runs of pairs (x_t, x_{t+lag}), each inside one trajectory."""
+    for array in arrays:
+        width = max(int(np.prod(array.shape[1:])), 1)
+        rows = int(np.clip(_CHUNK_NUMBERS // width, 16, 8192))
+        for start in range(0, len(array) - lag, rows):
+            stop = min(start + rows, len(array) - lag)
+            yield (
+                np.asarray(array[start:stop]),
+                np.asarray(array[start + lag : stop + lag]),
+            )
+
+
+def lagged_index(arrays: Arrays, lag: int) -> NDArray[np.int64]:
+    """Return where the lagged pairs start.
+
+    Returns
+    -------
+    (P, 2) ndarray of int64
+        Trajectory and frame of the first half of every pair.
+    """
+    rows = [
+        np.stack([np.full(n, i), np.arange(n)], axis=1)
+        for i, n in enumerate(max(len(a) - lag, 0) for a in arrays)
+    ]
+    return np.concatenate(rows).astype(np.int64)
+
+
+def gather(
+    arrays: Arrays, index: NDArray[np.int64], offset: int = 0
+) -> NDArray[np.float32]:
+    """Return the frames at `index`, `offset` frames later, in the order asked for.
+
+    Parameters
+    ----------
+    arrays : list of (F, ...) arrays
+        Trajectories.
+    index : (P, 2) ndarray of int64
+        Trajectory and frame.
+    offset : int
+        Added to the frame.
+
+    Returns
+    -------
+    (P, ...) ndarray of float32
+    """
+    out = np.empty((len(index), *arrays[0].shape[1:]), dtype=np.float32)
+    for trajectory in np.unique(index[:, 0]):
+        rows = np.flatnonzero(index[:, 0] == trajectory)
+        out[rows] = arrays[trajectory][index[rows, 1] + offset]
+    return out
+
+
+def nonfinite_frame(arrays: Arrays) -> tuple[int, int] | None:
+    """Return trajectory and frame of the first value that is not finite, if any."""
+    for i, array in enumerate(arrays):
+        seen = 0
+        for chunk in chunks([array]):
+            bad = ~np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1)
+            if bad.any():
+                return i, seen + int(np.argmax(bad))
+            seen += len(chunk)
+    return None

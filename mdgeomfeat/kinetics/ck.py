@@ -1,0 +1,190 @@
+"""Chapman-Kolmogorov test: whether the model at one lag predicts longer ones.
+
+References
+----------
+Prinz et al., J. Chem. Phys. 134, 174105 (2011), section IV F.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdgeomfeat.kinetics.msm import (
+    MarkovModel,
+    Units,
+    bootstrap,
+    estimate_msm,
+    make_units,
+    unit_counts,
+)
+from mdgeomfeat.kinetics.timescales import interval
+
+__all__ = ["CKTest", "ck_test"]
+
+#: A deviation of the probability below this is not counted against the model.
+_TOLERANCE = 0.05
+#: With a larger bootstrap deviation than this, nothing can be said.
+_UNDECIDED = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class CKTest:
+    """Predicted and estimated transition probabilities between the states.
+
+    Attributes
+    ----------
+    lags : (L,) ndarray of int64
+        Multiples of the model's lag, frames; the first is the lag itself.
+    predicted, estimated : (L, n, n) ndarray
+        Powers of the model, and models estimated at those lags.
+    predicted_lower, predicted_upper, estimated_lower, estimated_upper
+        90 % bootstrap intervals, same shape.
+    passed : bool or None
+        Whether no difference exceeds 0.05 and three of its bootstrap standard
+        deviations; None if that deviation is above 0.1, so that the data cannot say.
+    largest_deviation : float
+        Largest difference.
+    unit : {"trajectories", "blocks"}
+        What the bootstrap drew.
+    """
+
+    lags: NDArray[np.int64]
+    predicted: NDArray[np.float64]
+    estimated: NDArray[np.float64]
+    predicted_lower: NDArray[np.float64]
+    predicted_upper: NDArray[np.float64]
+    estimated_lower: NDArray[np.float64]
+    estimated_upper: NDArray[np.float64]
+    passed: bool | None
+    largest_deviation: float
+    unit: str
+
+
+def ck_test(
+    dtrajs: Sequence[NDArray[np.int64]],
+    model: MarkovModel,
+    assignment: NDArray[np.int64],
+    *,
+    units: Units | None = None,
+    n_lags: int = 5,
+    n_samples: int = 40,
+    seed: int = 0,
+) -> CKTest | None:
+    """Test a Markov model against models estimated at multiples of its lag.
+
+    Parameters
+    ----------
+    dtrajs : list of (F,) int arrays
+        Microstates of every unbroken trajectory.
+    model : MarkovModel
+        The model.
+    assignment : (m,) ndarray of int64
+        State 0 … n-1 of every microstate of the model.
+    units : Units, optional
+        What the bootstrap draws.
+    n_lags : int
+        Number of lags; they reach out to the slowest timescale, at most 20 lags, and
+        no farther than a quarter of the longest trajectory.
+    n_samples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    CKTest or None
+        None if not even two lags fit into the trajectories.
+    """
+    multiples = _multiples(dtrajs, model, n_lags)
+    if len(multiples) < 2:
+        return None
+    n = max(int(d.max()) for d in dtrajs) + 1
+    units = units or make_units([len(d) for d in dtrajs], model.lag)
+    counts = {m: unit_counts(dtrajs, units, m * model.lag, n) for m in multiples}
+    everything = np.ones(len(units.spans))
+    predicted, estimated = _compare(counts, everything, model, assignment, 1e-8)
+    samples = np.stack(
+        [
+            np.stack(_compare(counts, w, model, assignment, 1e-5))
+            for w in bootstrap(len(units.spans), n_samples, seed)
+        ]
+    )
+    bands = [interval(samples[:, i]) for i in (0, 1)]
+    difference = samples[:, 0] - samples[:, 1]
+    known = np.isfinite(difference).sum(axis=0) >= max(n_samples // 2, 2)
+    spread = np.full(predicted.shape, np.nan)
+    spread[known] = np.nanstd(difference[:, known], axis=0)
+    deviation = np.abs(predicted - estimated)
+    return CKTest(
+        lags=np.asarray(multiples, dtype=np.int64) * model.lag,
+        predicted=predicted,
+        estimated=estimated,
+        predicted_lower=bands[0][0],
+        predicted_upper=bands[0][1],
+        estimated_lower=bands[1][0],
+        estimated_upper=bands[1][1],
+        passed=_verdict(deviation, spread),
+        largest_deviation=float(np.nanmax(deviation)),
+        unit=units.kind,
+    )
+
+
+def _verdict(
+    deviation: NDArray[np.float64], spread: NDArray[np.float64]
+) -> bool | None:
+    known = np.isfinite(deviation) & np.isfinite(spread)
+    if (deviation[known] > np.maximum(_TOLERANCE, 3 * spread[known])).any():
+        return False
+    if not known.all() or (spread > _UNDECIDED).any():
+        return None
+    return True
+
+
+def _multiples(
+    dtrajs: Sequence[NDArray[np.int64]], model: MarkovModel, n_lags: int
+) -> list[int]:
+    slowest = np.nan_to_num(model.timescales(1)[0], nan=0.0)
+    reach = int(np.clip(np.ceil(slowest / model.lag), n_lags, 20))
+    reach = min(reach, max(map(len, dtrajs)) // (4 * model.lag))
+    return sorted({int(m) for m in np.linspace(1, max(reach, 1), n_lags).round()})
+
+
+def _compare(
+    counts: dict[int, NDArray[np.float64]],
+    weights: NDArray[np.float64],
+    reference: MarkovModel,
+    assignment: NDArray[np.int64],
+    max_error: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (L, n, n) predicted and estimated probabilities of one resampling."""
+    n = int(assignment.max()) + 1
+    lookup = dict(zip(reference.states.tolist(), assignment.tolist(), strict=True))
+    predicted = np.full((len(counts), n, n), np.nan)
+    estimated = predicted.copy()
+    base: MarkovModel | None = None
+    for row, (multiple, unit) in enumerate(counts.items()):
+        total = np.tensordot(weights, unit, axes=1)
+        lag = multiple * reference.lag
+        model = estimate_msm(total, lag, states=reference.states, max_error=max_error)
+        if row == 0:
+            base = model
+        if base is not None:
+            power = np.linalg.matrix_power(base.transition_matrix, multiple)
+            predicted[row] = _coarse(base, power, lookup, n)
+        if model is not None:
+            estimated[row] = _coarse(model, model.transition_matrix, lookup, n)
+    return predicted, estimated
+
+
+def _coarse(
+    model: MarkovModel, matrix: NDArray[np.float64], lookup: dict[int, int], n: int
+) -> NDArray[np.float64]:
+    """Return P(state b after, state a before) / P(a), from stationary starts."""
+    member = np.zeros((len(model.states), n))
+    member[np.arange(len(member)), [lookup[s] for s in model.states.tolist()]] = 1.0
+    weighted = model.stationary[:, None] * member
+    mass = weighted.sum(axis=0)[:, None]
+    flow = weighted.T @ matrix @ member
+    return np.divide(flow, mass, out=np.full((n, n), np.nan), where=mass > 0)

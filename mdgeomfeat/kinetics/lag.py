@@ -1,0 +1,226 @@
+"""Choosing the lag and the number of outputs from training data.
+
+TICA on few frames finds slow motions in noise. So the directions come from one half
+of the training data and their timescales from the other, and the eigenvalues of both
+ways are averaged: that cannot be inflated by fitting, only lowered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from deeptime.covariance import Covariance
+from deeptime.decomposition import TICA
+from numpy.typing import NDArray
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.arrays import Arrays, cut, n_pairs
+from mdgeomfeat.kinetics.scores import ScoreError
+from mdgeomfeat.kinetics.splits import make_folds
+from mdgeomfeat.kinetics.tica import fit_tica
+from mdgeomfeat.kinetics.timescales import lag_series
+
+__all__ = ["LagScan", "choose_lag"]
+
+#: Processes that are looked for.
+MAX_PROCESSES = 5
+
+#: The lag never exceeds this share of the shortest trajectory.
+_CAP = 20
+
+#: Components of wide inputs in the scan, and pairs that each of them needs.
+_MAX_COMPONENTS = 300
+_PAIRS_PER_COMPONENT = 10
+
+#: Relative change of the slowest timescale that counts as constant.
+_CONSTANT = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class LagScan:
+    """TICA timescales over lags, and what follows from them.
+
+    Attributes
+    ----------
+    lags : (L,) ndarray of int64
+        Frames.
+    timescales : (L, 5) ndarray
+        Cross-validated timescales, frames; NaN where there is none.
+    lag : int
+        Chosen lag, frames.
+    dim : int
+        Processes resolved above that lag, 1 to 5.
+    slowest : float or None
+        Slowest timescale at that lag, frames.
+    converged : bool
+        Whether the slowest timescale is constant from the chosen lag on.
+    reason : str
+        The choice in one sentence.
+    """
+
+    lags: NDArray[np.int64]
+    timescales: NDArray[np.float64]
+    lag: int
+    dim: int
+    slowest: float | None
+    converged: bool
+    reason: str
+
+
+def choose_lag(
+    arrays: Arrays,
+    *,
+    groups: Sequence[int] | None = None,
+    lag: int | None = None,
+) -> LagScan:
+    """Choose the lag, and the number of processes above it.
+
+    The lag is the smallest of 1, 2, 5, 10, 20, … frames at which the slowest
+    timescale is within 10 % of its value at the next two lags, and never above 1/20
+    of the shortest trajectory. Only the training and stopping parts of the first
+    fold are looked at.
+
+    Parameters
+    ----------
+    arrays : list of (F, ...) arrays
+        Features of every unbroken trajectory.
+    groups : sequence of int, optional
+        Equal numbers mark pieces of one run.
+    lag : int, optional
+        A lag that was given; then only the processes are counted.
+
+    Returns
+    -------
+    LagScan
+
+    Raises
+    ------
+    InputError
+        If the trajectories are too short for any lag.
+    ScoreError
+        If TICA fails at every lag.
+    """
+    lengths = [len(a) for a in arrays]
+    cap = max(min(lengths) // _CAP, 1)
+    candidates = lag_series(cap)
+    lags = lag_series(max(min(lengths) // 4, 1))
+    # two lags beyond the largest candidate are enough
+    lags = lags[: len(candidates) + 2]
+    if lag is not None:
+        if lag < 1:
+            raise InputError(f"A lag of {lag} frames is below 1; choose 1 or more.")
+        lags = sorted({*lags, lag})
+    fold = make_folds(lengths, lag or 1, groups=groups)[0]
+    halves = [cut(arrays, fold.train), cut(arrays, fold.stop)]
+    timescales = np.stack([_timescales(*halves, tau) for tau in lags])
+    if not np.isfinite(timescales).any() and not _fits(halves, lag or 1):
+        raise ScoreError("TICA found nothing at any lag")
+    chosen, converged, reason = _choose(np.asarray(lags), timescales, candidates, lag)
+    slow = timescales[lags.index(chosen)]
+    above = slow > chosen
+    n = int(np.argmin(above)) if not above.all() else len(above)
+    if n == 0:
+        reason += "; no process slower than the lag was found"
+        converged = False
+    return LagScan(
+        lags=np.asarray(lags, dtype=np.int64),
+        timescales=timescales,
+        lag=chosen,
+        dim=max(n, 1),
+        slowest=float(slow[0]) if np.isfinite(slow[0]) else None,
+        converged=converged,
+        reason=reason,
+    )
+
+
+def _choose(
+    lags: NDArray[np.int64],
+    timescales: NDArray[np.float64],
+    candidates: list[int],
+    given: int | None,
+) -> tuple[int, bool, str]:
+    slowest = timescales[:, 0]
+
+    def constant(i: int) -> bool:
+        after = slowest[i + 1 : i + 3]
+        return (
+            len(after) == 2
+            and bool(slowest[i] > lags[i])
+            and bool((np.abs(after - slowest[i]) <= _CONSTANT * after).all())
+        )
+
+    if given is not None:
+        i = int(np.flatnonzero(lags == given)[0])
+        return given, constant(i), f"lag {given} frames, as given"
+    usable = [i for i, lag in enumerate(lags) if lag in candidates]
+    for i in usable:
+        if constant(i):
+            text = (
+                f"lag {lags[i]} frames: the smallest at which the slowest TICA "
+                "timescale is within 10 % of its value at the next two lags"
+            )
+            return int(lags[i]), True, text
+    above = [i for i in usable if slowest[i] > lags[i]]
+    i = above[-1] if above else usable[0]
+    if above and above[-1] == usable[-1]:
+        text = (
+            f"lag {lags[i]} frames: the slowest TICA timescale does not become "
+            f"constant, so this is the largest lag allowed (1/{_CAP} of the shortest "
+            "trajectory)"
+        )
+    else:
+        text = (
+            f"lag {lags[i]} frames: the slowest TICA timescale does not become "
+            "constant, and at longer lags no process is slower than the lag"
+        )
+    return int(lags[i]), False, text
+
+
+def _timescales(first: Arrays, second: Arrays, lag: int) -> NDArray[np.float64]:
+    """Return cross-validated timescales at one lag."""
+    eigenvalues = []
+    for fit, test in ((first, second), (second, first)):
+        try:
+            eigenvalues.append(_validated(fit, test, lag))
+        except (ScoreError, np.linalg.LinAlgError):
+            # a half that is too short or does not move says nothing
+            continue
+    out = np.full(MAX_PROCESSES, np.nan)
+    if eigenvalues:
+        mean = np.mean(eigenvalues, axis=0)
+        good = (mean > 0) & (mean < 1)
+        out[good] = -lag / np.log(mean[good])
+    return out
+
+
+def _validated(fit: Arrays, test: Arrays, lag: int) -> NDArray[np.float64]:
+    """Return eigenvalues in `test` of directions found in `fit`."""
+    pairs = n_pairs(fit, lag)
+    width = int(np.prod(fit[0].shape[1:]))
+    limit = int(np.clip(pairs // _PAIRS_PER_COMPONENT, MAX_PROCESSES, _MAX_COMPONENTS))
+    n_components = limit if width > limit else None
+    outputs = fit_tica(fit, lag, MAX_PROCESSES, n_components=n_components).transform(
+        test
+    )
+    usable = [o for o in outputs if len(o) > lag]
+    if n_pairs(usable, lag) < 2 * MAX_PROCESSES:
+        raise ScoreError("too few pairs")
+    estimator = Covariance(
+        lagtime=lag, compute_c00=True, compute_c0t=True, reversible=True
+    )
+    for o in usable:
+        estimator.partial_fit((o[: len(o) - lag], o[lag:]))
+    model = TICA(lagtime=lag, epsilon=1e-8, scaling=None)
+    values = model.fit_from_covariances(estimator).fetch_model().singular_values
+    out = np.zeros(MAX_PROCESSES)
+    values = np.sort(np.real(values))[::-1]
+    out[: len(values)] = np.clip(values, 0, 1 - 1e-9)
+    return out
+
+
+def _fits(halves: Sequence[Arrays], lag: int) -> bool:
+    """Return whether TICA can be fitted at all; raise its reason if not."""
+    fit_tica(halves[0], lag, 1)
+    return True

@@ -1,0 +1,304 @@
+"""Collective variables that can be saved and applied to new trajectories."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, n_pairs
+from mdgeomfeat.kinetics.scores import ScoreError
+from mdgeomfeat.kinetics.standardize import Standardizer
+from mdgeomfeat.kinetics.tica import LinearMap, fit_tica
+from mdgeomfeat.kinetics.vampnet import Lobe, run_lobe
+from mdgeomfeat.mixing import MixerSpec
+
+__all__ = ["CVModel", "make_cv_model"]
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CVModel:
+    """From features to collective variables, the slowest first.
+
+    For TICA a standardiser and a matrix. For a VAMPNet the lobe (whose outputs span
+    the slow subspace in no particular order), followed by the same.
+
+    Attributes
+    ----------
+    method : {"vamp", "tica"}
+        How it was found.
+    lag : int
+        Lag in frames.
+    input_shape : tuple of int
+        Shape of one frame's features.
+    lobe : Lobe or None
+        The network.
+    rotation : LinearMap
+        From lobe outputs, or from flat features, to collective variables of unit
+        variance. Signs are such that each has a positive skewness over the data.
+    metadata : dict
+        Whatever should travel with it, such as the provenance of the features.
+    """
+
+    method: str
+    lag: int
+    input_shape: tuple[int, ...]
+    lobe: Lobe | None
+    rotation: LinearMap
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dim(self) -> int:
+        """Number of collective variables d."""
+        return len(self.rotation.offset)
+
+    def transform(self, arrays: Arrays) -> list[NDArray[np.float64]]:
+        """Apply to trajectories, batch by batch.
+
+        Parameters
+        ----------
+        arrays : list of (F, ...) arrays
+            The features it was made for.
+
+        Returns
+        -------
+        list of (F, d) ndarray
+
+        Raises
+        ------
+        InputError
+            If a frame has another shape.
+        """
+        listed = as_arrays(arrays)
+        if tuple(listed[0].shape[1:]) != self.input_shape:
+            raise InputError(
+                f"The features have shape {tuple(listed[0].shape[1:])} per frame, but "
+                f"this model was made for {self.input_shape}; use the same selection, "
+                "tokens and invariants as then."
+            )
+        outputs = listed if self.lobe is None else run_lobe(self.lobe, listed)
+        return self.rotation.transform(outputs)
+
+    def save(self, path: str | Path) -> Path:
+        """Write ``NAME.safetensors`` and ``NAME.json``.
+
+        Parameters
+        ----------
+        path : path
+            With or without the suffix.
+
+        Returns
+        -------
+        Path
+            Of the safetensors file.
+        """
+        path = _with_suffix(path)
+        rotation = self.rotation
+        tensors = {
+            "rotation.shift": rotation.standardizer.shift,
+            "rotation.factor": rotation.standardizer.factor,
+            "rotation.matrix": rotation.matrix,
+            "rotation.offset": rotation.offset,
+            "rotation.timescales": rotation.timescales,
+        }
+        if self.lobe is not None:
+            tensors |= {
+                f"lobe.{name}": t.detach().cpu().numpy()
+                for name, t in self.lobe.state_dict().items()
+            }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.part")
+        save_file({k: np.ascontiguousarray(t) for k, t in tensors.items()}, draft)
+        card = {
+            "format": FORMAT,
+            "kind": "mdgeomfeat collective variables",
+            "method": self.method,
+            "lag": self.lag,
+            "input_shape": list(self.input_shape),
+            "mixer": None if self.lobe is None else self.lobe.spec.to_dict(),
+            "width": rotation.width,
+            "pca": rotation.pca,
+            "sha256": _sha256(draft),
+            "metadata": self.metadata,
+        }
+        text = json.dumps(card, indent=2, allow_nan=False)
+        draft.replace(path)
+        path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> CVModel:
+        """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            Of either file, or their common name.
+
+        Raises
+        ------
+        InputError
+            If a file is missing, damaged, or of another kind or format.
+        """
+        path = _with_suffix(path)
+        card_path = path.with_suffix(".json")
+        for needed in (path, card_path):
+            if not needed.is_file():
+                raise InputError(
+                    f"The model file {str(needed)!r} is missing; a model is a "
+                    ".safetensors file and a .json file of the same name."
+                )
+        try:
+            card = json.loads(card_path.read_text(encoding="utf-8"))
+            number, shape = card["format"], tuple(card["input_shape"])
+            mixer, digest = card["mixer"], card["sha256"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{str(card_path)!r} is not the card of a collective-variable model "
+                f"({error!r}); name a file that `vamp` or `tica` wrote."
+            ) from error
+        if number != FORMAT:
+            raise InputError(
+                f"{str(card_path)!r} has format {number!r}, but this release reads "
+                f"format {FORMAT}; use the release that wrote it."
+            )
+        if _sha256(path) != digest:
+            raise InputError(
+                f"{str(path)!r} is not the file that {card_path.name} describes (its "
+                "checksum differs); copy both files again."
+            )
+        try:
+            tensors = load_file(path)
+        except SafetensorError as error:
+            raise InputError(
+                f"{str(path)!r} is not a safetensors file ({error}); copy it again."
+            ) from error
+        return cls._assemble(card, shape, mixer, tensors)
+
+    @classmethod
+    def _assemble(
+        cls,
+        card: dict[str, Any],
+        shape: tuple[int, ...],
+        mixer: dict[str, Any] | None,
+        tensors: dict[str, NDArray],
+    ) -> CVModel:
+        standardizer = Standardizer(
+            tensors["rotation.shift"], tensors["rotation.factor"]
+        )
+        rotation = LinearMap(
+            standardizer=standardizer,
+            matrix=tensors["rotation.matrix"],
+            offset=tensors["rotation.offset"],
+            timescales=tensors["rotation.timescales"],
+            width=card["width"],
+            pca=card["pca"],
+        )
+        lobe = None
+        if mixer is not None:
+            state = {
+                name.removeprefix("lobe."): torch.from_numpy(t)
+                for name, t in tensors.items()
+                if name.startswith("lobe.")
+            }
+            first = Standardizer(tensors["lobe.shift"], tensors["lobe.factor"])
+            lobe = Lobe(MixerSpec.from_dict(mixer), first, seed=0)
+            lobe.load_state_dict(state)
+            lobe.eval()
+        return cls(
+            method=card["method"],
+            lag=card["lag"],
+            input_shape=shape,
+            lobe=lobe,
+            rotation=rotation,
+            metadata=card["metadata"],
+        )
+
+
+def make_cv_model(
+    method: str,
+    fitted: LinearMap | Lobe,
+    arrays: Arrays,
+    lag: int,
+    metadata: dict[str, Any] | None = None,
+) -> CVModel:
+    """Order and orient the outputs of a fitted estimator.
+
+    Parameters
+    ----------
+    method : {"vamp", "tica"}
+        How it was fitted.
+    fitted : LinearMap or Lobe
+        The estimator.
+    arrays : list of (F, ...) arrays
+        Trajectories that fix order and signs.
+    lag : int
+        Lag in frames.
+    metadata : dict, optional
+        Travels with the model.
+
+    Returns
+    -------
+    CVModel
+
+    Raises
+    ------
+    ScoreError
+        If the outputs do not vary.
+    """
+    if isinstance(fitted, Lobe):
+        lobe, outputs = fitted, run_lobe(fitted, arrays)
+        if not n_pairs(outputs, lag):
+            raise ScoreError(f"no pairs at a lag of {lag} frames")
+        rotation = fit_tica(outputs, lag, lobe.spec.n_outputs)
+        cvs = rotation.transform(outputs)
+    else:
+        lobe, rotation = None, fitted
+        cvs = rotation.transform(arrays)
+    signs = _orientation(cvs)
+    rotation = LinearMap(
+        standardizer=rotation.standardizer,
+        matrix=rotation.matrix * signs,
+        offset=rotation.offset * signs,
+        timescales=rotation.timescales,
+        width=rotation.width,
+        pca=rotation.pca,
+    )
+    return CVModel(
+        method=method,
+        lag=lag,
+        input_shape=tuple(arrays[0].shape[1:]),
+        lobe=lobe,
+        rotation=rotation,
+        metadata=metadata or {},
+    )
+
+
+def _orientation(cvs: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return signs that make every skewness positive: rare states lie high."""
+    joined = np.concatenate(cvs)
+    skewness = ((joined - joined.mean(axis=0)) ** 3).mean(axis=0)
+    return np.where(skewness < 0, -1.0, 1.0)
+
+
+def _with_suffix(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix in (".safetensors", ".json"):
+        return path.with_suffix(".safetensors")
+    return path.with_name(path.name + ".safetensors")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

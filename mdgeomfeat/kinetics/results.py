@@ -1,0 +1,281 @@
+"""Settings and results of a study, as frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.lag import LagScan
+from mdgeomfeat.kinetics.model import CVModel
+from mdgeomfeat.kinetics.splits import Fold
+from mdgeomfeat.kinetics.states import StateModel
+from mdgeomfeat.kinetics.timescales import ImpliedTimescales
+from mdgeomfeat.kinetics.vampnet import TrainingOptions
+from mdgeomfeat.mixing import KINDS
+
+__all__ = ["Score", "StudyResult", "StudySettings"]
+
+METHODS = ("vamp", "tica")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """What a study is told; None means that it chooses and says why.
+
+    Parameters
+    ----------
+    method : {"vamp", "tica"}
+        What makes the collective variables. With ``"vamp"`` every input is scored
+        with a VAMPNet and with TICA, with ``"tica"`` with TICA only.
+    lag : int, optional
+        Lag in frames.
+    dim : int, optional
+        Number of outputs d.
+    mixer : {"flat", "mlp", "attention", "equivariant"}, optional
+        How a VAMPNet mixes tokens; inputs without tokens always get ``"flat"``.
+    mixer_options : mapping
+        ``width``, ``depth``, ``n_heads``, ``dropout`` of the mixer.
+    n_states : int, optional
+        Number of states.
+    seeds : int
+        VAMPNets trained for each input and fold.
+    seed : int
+        First seed.
+    temperature : float, optional
+        Kelvin; carried along for free energies.
+    dt : float, optional
+        Time between frames, ps; times are in frames without it.
+    groups : tuple of int, optional
+        Equal numbers mark pieces of one run that was cut at gaps in its frames.
+    max_folds : int
+        Largest number of held-out parts.
+    training : TrainingOptions
+        Of the VAMPNets.
+    n_bootstrap : int
+        Bootstrap samples.
+    metadata : mapping
+        Stored with the model, such as the provenance of the features (JSON-able).
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+    """
+
+    method: str = "vamp"
+    lag: int | None = None
+    dim: int | None = None
+    mixer: str | None = None
+    mixer_options: Mapping[str, Any] = field(default_factory=dict)
+    n_states: int | None = None
+    seeds: int = 3
+    seed: int = 0
+    temperature: float | None = None
+    dt: float | None = None
+    groups: tuple[int, ...] | None = None
+    max_folds: int = 4
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    n_bootstrap: int = 40
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(
+                f"Method {self.method!r} is unknown; choose one of "
+                f"{', '.join(METHODS)}."
+            )
+        if self.mixer is not None and self.mixer not in KINDS:
+            raise InputError(
+                f"Mixer {self.mixer!r} is unknown; choose one of {', '.join(KINDS)}."
+            )
+        for name in ("lag", "dim", "seeds", "max_folds", "n_bootstrap"):
+            value = getattr(self, name)
+            if value is not None and (int(value) != value or value < 1):
+                raise InputError(f"{name}={value} must be a whole number, 1 or more.")
+        if self.n_states is not None and self.n_states < 2:
+            raise InputError(f"n_states={self.n_states} is too few; choose 2 or more.")
+        for name in ("temperature", "dt"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{name}={value} must be above 0.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """The held-out VAMP-2 score of one input with one estimator.
+
+    Attributes
+    ----------
+    input : str
+        Name of the input.
+    method : {"VAMPNet", "TICA"}
+        Estimator.
+    primary : bool
+        Whether this is the input that the study is about.
+    score : float or None
+        Mean over folds and seeds; None if every fit failed.
+    sd_seeds : float or None
+        Standard deviation over seeds, root mean square over folds; None with one seed.
+    sd_folds : float or None
+        Standard deviation of the folds' means; None with one fold. Mostly the
+        difference between the held-out parts: use the paired difference to compare
+        inputs.
+    minus_primary, minus_primary_sd : float or None
+        Mean and standard deviation over folds of the difference to the primary input
+        with the same estimator, on the same held-out parts.
+    train : float or None
+        Score of the training part.
+    null : float or None
+        Score of the same outputs when their halves have nothing in common.
+    ceiling : float or None
+        Largest score possible, from the reference timescales; None if unknown.
+    independent : bool
+        Whether the held-out parts are independent of the training parts.
+    values : list of list of float or None
+        Every score, folds first, then seeds.
+    n_folds, n_seeds : int
+        How many.
+    width : int
+        Numbers of one frame.
+    pca : int or None
+        Principal components that the estimator saw instead; the smallest over folds.
+    n_parameters : int
+        Trainable numbers of the network, or of the linear map.
+    mixer : str or None
+        Of a VAMPNet.
+    failure : str or None
+        Why fits failed, if some did.
+    """
+
+    input: str
+    method: str
+    primary: bool
+    score: float | None
+    sd_seeds: float | None
+    sd_folds: float | None
+    minus_primary: float | None = None
+    minus_primary_sd: float | None = None
+    train: float | None
+    null: float | None
+    ceiling: float | None = None
+    independent: bool
+    values: list[list[float | None]]
+    n_folds: int
+    n_seeds: int
+    width: int
+    pca: int | None
+    n_parameters: int
+    mixer: str | None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StudyResult:
+    """Everything a report shows about the slow motions.
+
+    Attributes
+    ----------
+    settings : StudySettings
+        What was asked for.
+    primary : str
+        Name of the input that the collective variables are made of.
+    lag, dim : int
+        Lag in frames and number of outputs, as used.
+    mixer : str or None
+        Mixer of the primary VAMPNet.
+    choices : list of str
+        What was chosen, and why, in sentences.
+    warnings : list of str
+        What a reader must know.
+    scores : list of Score
+        Primary first, then the other inputs in the order given; VAMPNet before TICA.
+    ceiling : float or None
+        Upper limit of the score; None if unknown.
+    lag_scan : LagScan
+        TICA timescales from which lag and dim were chosen.
+    model : CVModel
+        From primary features to collective variables.
+    cvs : list of (F, d) ndarray
+        Collective variables of every trajectory, slowest first.
+    timescales : ImpliedTimescales
+        Of Markov models over lags, frames.
+    msm : StateModel
+        States at the lag of the study.
+    folds : list of Fold
+        What was trained on and what was scored.
+    """
+
+    settings: StudySettings
+    primary: str
+    lag: int
+    dim: int
+    mixer: str | None
+    choices: list[str]
+    warnings: list[str]
+    scores: list[Score]
+    ceiling: float | None
+    lag_scan: LagScan
+    model: CVModel
+    cvs: list[NDArray[np.float64]]
+    timescales: ImpliedTimescales
+    msm: StateModel
+    folds: list[Fold]
+
+    @property
+    def time_unit(self) -> str:
+        """``"ps"`` if the time between frames is known, else ``"frames"``."""
+        return "frames" if self.settings.dt is None else "ps"
+
+    def in_time(self, frames: ArrayLike) -> NDArray[np.float64]:
+        """Convert frames to :attr:`time_unit`."""
+        return np.asarray(frames, dtype=float) * (self.settings.dt or 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able summary; times are in :attr:`time_unit`."""
+        settings = asdict(self.settings)
+        settings["mixer_options"] = dict(self.settings.mixer_options)
+        settings["metadata"] = dict(self.settings.metadata)
+        its, scan = self.timescales, self.lag_scan
+        msm = self.msm.to_dict()
+        for name in ("timescales", "timescales_lower", "timescales_upper"):
+            msm[name] = _listed(self.in_time(getattr(self.msm, name)))
+        return {
+            "settings": settings,
+            "primary": self.primary,
+            "time_unit": self.time_unit,
+            "lag": float(self.in_time(self.lag)),
+            "lag_frames": self.lag,
+            "dim": self.dim,
+            "n_cvs": self.model.dim,
+            "mixer": self.mixer,
+            "choices": list(self.choices),
+            "warnings": list(self.warnings),
+            "ceiling": self.ceiling,
+            "scores": [asdict(s) for s in self.scores],
+            "lag_scan": {
+                "lags": _listed(self.in_time(scan.lags)),
+                "timescales": _listed(self.in_time(scan.timescales)),
+                "converged": scan.converged,
+            },
+            "implied_timescales": {
+                "lags": _listed(self.in_time(its.lags)),
+                "timescales": _listed(self.in_time(its.timescales)),
+                "lower": _listed(self.in_time(its.lower)),
+                "upper": _listed(self.in_time(its.upper)),
+                "bootstrap_unit": its.unit,
+            },
+            "msm": msm,
+            "folds": [asdict(f) for f in self.folds],
+        }
+
+
+def _listed(values: NDArray[np.float64]) -> list:
+    """Return nested lists with None for what is not finite."""
+    if values.ndim > 1:
+        return [_listed(v) for v in values]
+    return [float(v) if np.isfinite(v) else None for v in values]

@@ -1,0 +1,140 @@
+r"""VAMP-2 scores of outputs, their null and their ceiling.
+
+With :math:`C_{00}, C_{0\tau}, C_{\tau\tau}` the mean-free covariances of the outputs
+and of the outputs one lag later, VAMP-2 is :math:`1 + \lVert C_{00}^{-1/2} C_{0\tau}
+C_{\tau\tau}^{-1/2} \rVert_F^2` (Wu & Noé, 2020, equation 33). The 1 belongs to the
+constant function, as in deeptime: d outputs score between 1 and d + 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdgeomfeat.kinetics.arrays import Arrays
+
+__all__ = ["ScoreError", "ceiling", "null_score", "pair_score", "vamp2_score"]
+
+#: Directions of the standardised outputs with less than this share of the largest
+#: variance are rounding noise of float32 networks.
+_RANK_CUTOFF = 1e-10
+
+
+class ScoreError(ArithmeticError):
+    """Outputs that have no score, and why."""
+
+
+def vamp2_score(outputs: Arrays, lag: int) -> float:
+    """Return VAMP-2 from one covariance over all lagged pairs, in float64.
+
+    Parameters
+    ----------
+    outputs : list of (F, d) arrays
+        Outputs of every unbroken trajectory of the part to score.
+    lag : int
+        Lag in frames.
+
+    Returns
+    -------
+    float
+        Between 1 and d + 1, the constant included.
+
+    Raises
+    ------
+    ScoreError
+        If there are too few pairs, or the outputs do not vary.
+    """
+    return pair_score(*_halves(outputs, lag))
+
+
+def null_score(
+    outputs: Arrays, lag: int, slowest: float | None = None, n_shifts: int = 8
+) -> float | None:
+    """Return what these outputs would score if their halves had nothing in common.
+
+    The lagged half is shifted against the other by far more than the slowest
+    timescale, cyclically over the whole part, and scored as before. The mean over
+    `n_shifts` shifts is what finite sampling alone gives: above 1, and the more so
+    the slower the outputs and the shorter the part.
+
+    Parameters
+    ----------
+    outputs : list of (F, d) arrays
+        Outputs of every unbroken trajectory.
+    lag : int
+        Lag in frames.
+    slowest : float, optional
+        Slowest timescale, frames.
+    n_shifts : int
+        Number of shifts.
+
+    Returns
+    -------
+    float or None
+        None where the part is too short for a shift of three slowest timescales.
+    """
+    x, y = _halves(outputs, lag)
+    far = max(5 * lag, 3 * (slowest or 0.0))
+    low = max(len(x) / 4, far)
+    if low > len(x) / 2:
+        return None
+    shifts = np.unique(np.linspace(low, len(x) - low, n_shifts).astype(int))
+    return float(np.mean([pair_score(x, np.roll(y, s, axis=0)) for s in shifts]))
+
+
+def ceiling(timescales: Sequence[float], lag: float, dim: int) -> float:
+    r"""Return :math:`1 + \sum_{i \le d} \exp(-2\tau/t_i)`.
+
+    Parameters
+    ----------
+    timescales : sequence of float
+        Timescales, slowest first, in the unit of `lag`.
+    lag : float
+        Lag.
+    dim : int
+        Number of outputs d.
+    """
+    slow = np.asarray(timescales, dtype=float)[:dim]
+    slow = slow[np.isfinite(slow) & (slow > 0)]
+    return float(1.0 + np.exp(-2.0 * lag / slow).sum())
+
+
+def _halves(
+    outputs: Arrays, lag: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    usable = [np.asarray(o, dtype=np.float64) for o in outputs if len(o) > lag]
+    if not usable:
+        raise ScoreError(f"no trajectory is longer than the lag of {lag} frames")
+    x = np.concatenate([o[: len(o) - lag] for o in usable])
+    y = np.concatenate([o[lag:] for o in usable])
+    if len(x) < x.shape[1] + 2:
+        raise ScoreError(f"{len(x)} lagged pairs are too few for {x.shape[1]} outputs")
+    return x, y
+
+
+def pair_score(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
+    """Return VAMP-2 of (P, d) outputs `x` and the same pairs' lagged outputs `y`.
+
+    Raises
+    ------
+    ScoreError
+        If the outputs do not vary.
+    """
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ScoreError("the outputs are not finite")
+    x, y = _whiten(np.asarray(x, np.float64)), _whiten(np.asarray(y, np.float64))
+    return float(1.0 + np.sum((x.T @ y / len(x)) ** 2))
+
+
+def _whiten(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    mean, sd = x.mean(axis=0), x.std(axis=0)
+    varies = sd > 1e-7 * np.abs(mean)
+    varies &= sd > np.finfo(float).tiny
+    if not varies.any():
+        raise ScoreError("the outputs do not vary in the held-out part")
+    x = (x[:, varies] - mean[varies]) / sd[varies]
+    values, vectors = np.linalg.eigh(x.T @ x / len(x))
+    keep = values > _RANK_CUTOFF * values[-1]
+    return x @ (vectors[:, keep] / np.sqrt(values[keep]))

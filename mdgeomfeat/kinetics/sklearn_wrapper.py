@@ -1,0 +1,106 @@
+"""deeptime estimators as steps of scikit-learn pipelines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.arrays import Arrays
+
+__all__ = ["DeeptimeTransformer", "estimator"]
+
+
+class DeeptimeTransformer(TransformerMixin, BaseEstimator):
+    """A deeptime estimator with scikit-learn's tags, cloning and parameters.
+
+    Parameters
+    ----------
+    estimator : deeptime estimator
+        Such as ``deeptime.decomposition.TICA(lagtime=10, dim=2)``. Its parameters are
+        reached as ``estimator__lagtime`` and so on; it is never changed, a copy is
+        fitted.
+
+    Attributes
+    ----------
+    estimator_ : deeptime estimator
+        The fitted copy.
+    model_ : deeptime model
+        What it found.
+    n_features_in_ : int
+        Width of the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deeptime.decomposition import TICA
+    >>> from mdgeomfeat.kinetics import estimator
+    >>> runs = [np.random.default_rng(i).normal(size=(200, 3)) for i in range(2)]
+    >>> [y.shape for y in estimator(TICA(lagtime=1, dim=2)).fit_transform(runs)]
+    [(200, 2), (200, 2)]
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def fit(
+        self,
+        X: Arrays | NDArray[np.floating],
+        y: object = None,  # noqa: ARG002
+    ) -> DeeptimeTransformer:
+        """Fit to one trajectory (F, D), or to a list of them.
+
+        Lagged pairs never cross from one trajectory of the list into the next.
+
+        Raises
+        ------
+        InputError
+            If a trajectory is not (frames, features).
+        """
+        listed = [X] if hasattr(X, "ndim") else list(X)
+        for i, array in enumerate(listed):
+            if getattr(array, "ndim", 0) != 2:
+                raise InputError(
+                    f"Trajectory {i} has shape {np.shape(array)}, but (frames, "
+                    "features) is needed; flatten the tokens first."
+                )
+        self.estimator_ = clone(self.estimator, safe=False)
+        self.model_ = self.estimator_.fit([np.asarray(a) for a in listed]).fetch_model()
+        self.n_features_in_ = int(listed[0].shape[1])
+        return self
+
+    def transform(
+        self, X: Arrays | NDArray[np.floating]
+    ) -> NDArray[np.floating] | list[NDArray[np.floating]]:
+        """Transform one trajectory, or every one of a list."""
+        check_is_fitted(self, "model_")
+        if hasattr(X, "ndim"):
+            return self.model_.transform(np.asarray(X))
+        return [self.model_.transform(np.asarray(a)) for a in X]
+
+    def get_feature_names_out(
+        self,
+        input_features: object = None,  # noqa: ARG002
+    ) -> NDArray[Any]:
+        """Return ``tica0``, ``tica1``, … after the wrapped estimator's name."""
+        check_is_fitted(self, "model_")
+        n = self.transform(np.zeros((1, self.n_features_in_))).shape[1]
+        name = type(self.estimator).__name__.lower()
+        return np.array([f"{name}{i}" for i in range(n)], dtype=object)
+
+
+def estimator(deeptime_estimator: Any) -> DeeptimeTransformer:
+    """Wrap a deeptime estimator for scikit-learn pipelines.
+
+    scikit-learn refuses the bare estimator, which has no tags.
+
+    Parameters
+    ----------
+    deeptime_estimator : deeptime estimator
+        Such as ``deeptime.decomposition.TICA(lagtime=10, dim=2)``.
+    """
+    return DeeptimeTransformer(deeptime_estimator)

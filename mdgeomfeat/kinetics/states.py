@@ -1,0 +1,427 @@
+"""States: k-means microstates, a reversible Markov model, and PCCA+ on top.
+
+References
+----------
+Röblitz & Weber, Adv. Data Anal. Classif. 7, 147 (2013), for PCCA+.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from deeptime.markov import pcca
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+from sklearn.cluster import KMeans
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.arrays import Arrays
+from mdgeomfeat.kinetics.ck import CKTest, ck_test
+from mdgeomfeat.kinetics.msm import (
+    MarkovModel,
+    Units,
+    bootstrap,
+    estimate_msm,
+    make_units,
+    unit_counts,
+)
+from mdgeomfeat.kinetics.timescales import interval
+
+__all__ = ["StateModel", "build_states", "discretize"]
+
+#: Frames that k-means is fitted to; the rest is only assigned.
+_MAX_FIT_FRAMES = 20_000
+#: If a larger share of the frames lies outside the connected set, there is no model.
+_MAX_LOST = 0.1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StateModel:
+    """Metastable states of a CV space.
+
+    Attributes
+    ----------
+    lag : int
+        Lag of the Markov model, frames.
+    n_micro : int
+        Number of k-means microstates.
+    connected : bool
+        Whether there is a Markov model. If not, the states are the connected sets of
+        microstates that hold at least 1 % of the frames, and only `counts` are known.
+    lost_share : float
+        Share of the frames outside the largest connected set.
+    n_states : int
+        Number of states, the most populated first.
+    dtrajs : list of (F,) ndarray of int64
+        State of every frame; -1 outside the connected set.
+    microstates : list of (F,) ndarray of int64
+        Microstate of every frame.
+    counts : (n_states,) ndarray of int64
+        Frames in every state.
+    populations, populations_lower, populations_upper : (n_states,) ndarray or None
+        Stationary probabilities and their 90 % bootstrap interval.
+    timescales, timescales_lower, timescales_upper : (k,) ndarray
+        Timescales of the model, frames, and their 90 % bootstrap interval.
+    weights : list of (F,) ndarray, or None
+        Stationary weight of every frame; sums to 1 over all frames and is 0 outside
+        the connected set.
+    representatives : list of (R, 2) ndarray of int64
+        Trajectory and frame of typical frames of every state, the most typical first.
+    ck : CKTest or None
+        Chapman-Kolmogorov test.
+    unit : {"trajectories", "blocks"}
+        What the bootstrap drew.
+    model : MarkovModel or None
+        The Markov model on the microstates.
+    assignment : (m,) ndarray of int64
+        State of the model's microstates.
+    warnings : list of str
+        What a reader must know.
+    """
+
+    lag: int
+    n_micro: int
+    connected: bool
+    lost_share: float
+    n_states: int
+    dtrajs: list[NDArray[np.int64]]
+    microstates: list[NDArray[np.int64]]
+    counts: NDArray[np.int64]
+    populations: NDArray[np.float64] | None
+    populations_lower: NDArray[np.float64] | None
+    populations_upper: NDArray[np.float64] | None
+    timescales: NDArray[np.float64]
+    timescales_lower: NDArray[np.float64]
+    timescales_upper: NDArray[np.float64]
+    weights: list[NDArray[np.float64]] | None
+    representatives: list[NDArray[np.int64]]
+    ck: CKTest | None
+    unit: str
+    model: MarkovModel | None
+    assignment: NDArray[np.int64]
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able summary, without the arrays over frames."""
+        ck = self.ck
+        return {
+            "lag": self.lag,
+            "n_micro": self.n_micro,
+            "connected": self.connected,
+            "lost_share": self.lost_share,
+            "n_states": self.n_states,
+            "counts": self.counts.tolist(),
+            "populations": _listed(self.populations),
+            "populations_lower": _listed(self.populations_lower),
+            "populations_upper": _listed(self.populations_upper),
+            "timescales": _listed(self.timescales),
+            "timescales_lower": _listed(self.timescales_lower),
+            "timescales_upper": _listed(self.timescales_upper),
+            "bootstrap_unit": self.unit,
+            "ck": None
+            if ck is None
+            else {
+                "lags": ck.lags.tolist(),
+                "passed": ck.passed,
+                "largest_deviation": ck.largest_deviation,
+            },
+            "representatives": [r.tolist() for r in self.representatives],
+            "warnings": list(self.warnings),
+        }
+
+
+def discretize(
+    cvs: Arrays, n_micro: int | None = None, seed: int = 0
+) -> list[NDArray[np.int64]]:
+    """Cluster the frames with k-means.
+
+    Parameters
+    ----------
+    cvs : list of (F, d) arrays
+        Collective variables.
+    n_micro : int, optional
+        Number of clusters; by default the square root of the number of frames,
+        between 10 and 100.
+    seed : int
+        Of k-means.
+
+    Returns
+    -------
+    list of (F,) ndarray of int64
+    """
+    n_frames = sum(map(len, cvs))
+    if n_micro is None:
+        n_micro = int(np.clip(np.sqrt(n_frames), 10, 100))
+    stride = -(-n_frames // _MAX_FIT_FRAMES)
+    sample = np.concatenate([c[::stride] for c in cvs]).astype(np.float64)
+    distinct = len(np.unique(sample, axis=0))
+    kmeans = KMeans(min(n_micro, distinct), n_init=3, random_state=seed).fit(sample)
+    return [kmeans.predict(np.asarray(c, np.float64)).astype(np.int64) for c in cvs]
+
+
+def build_states(
+    cvs: Arrays,
+    lag: int,
+    *,
+    n_states: int | None = None,
+    max_processes: int = 5,
+    n_micro: int | None = None,
+    groups: Sequence[int] | None = None,
+    n_samples: int = 40,
+    seed: int = 0,
+) -> StateModel:
+    """Build states from collective variables.
+
+    Parameters
+    ----------
+    cvs : list of (F, d) arrays
+        Collective variables of every unbroken trajectory.
+    lag : int
+        Lag in frames.
+    n_states : int, optional
+        Number of states; by default the timescales above the lag, of the first
+        `max_processes`, plus one.
+    max_processes : int
+        Timescales to look at.
+    n_micro : int, optional
+        Number of microstates.
+    groups : sequence of int, optional
+        Equal numbers mark pieces of one run.
+    n_samples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    StateModel
+
+    Raises
+    ------
+    InputError
+        If `n_states` is below 2.
+    """
+    if n_states is not None and n_states < 2:
+        raise InputError(f"n_states={n_states} is too few; choose 2 or more.")
+    micro = discretize(cvs, n_micro, seed)
+    n = max(int(m.max()) for m in micro) + 1
+    lengths = [len(m) for m in micro]
+    units = make_units(lengths, lag, groups=groups)
+    counts = unit_counts(micro, units, lag, n)
+    model = estimate_msm(counts.sum(axis=0), lag)
+    if model is not None:
+        # the blocks should be longer than the slowest process, now that it is known
+        slowest = np.nan_to_num(model.timescales(1)[0], nan=0.0)
+        units = make_units(lengths, lag, slowest, groups)
+        counts = unit_counts(micro, units, lag, n)
+    occupied = np.bincount(np.concatenate(micro), minlength=n)
+    inside = 0 if model is None else int(occupied[model.states].sum())
+    lost = 1.0 - inside / occupied.sum()
+    if model is None or lost > _MAX_LOST:
+        return _disconnected(cvs, micro, counts.sum(axis=0), lag, lost, units)
+
+    warnings = []
+    if lost > 0:
+        warnings.append(
+            f"{100 * lost:.2g} % of the frames lie outside the largest connected set "
+            "of microstates and have no stationary weight"
+        )
+    timescales = model.timescales(max_processes)
+    above = timescales > lag
+    # only the leading run: a NaN or a fast one ends it
+    resolved = int(np.argmin(above)) if not above.all() else len(above)
+    if resolved == 0:
+        warnings.append("no timescale of the Markov model is above the lag")
+    wanted = n_states if n_states is not None else max(resolved, 1) + 1
+    assignment, member = _pcca(model, wanted)
+    found = int(assignment.max()) + 1
+    if found < wanted:
+        warnings.append(f"PCCA+ finds {found} states that hold frames, not {wanted}")
+    lookup = np.full(n, -1)
+    lookup[model.states] = assignment
+    dtrajs = [lookup[m].astype(np.int64) for m in micro]
+    weight = np.zeros(n)
+    weight[model.states] = model.stationary / occupied[model.states]
+    spread = _spread(counts, model, assignment, max_processes, n_samples, seed)
+    ck = ck_test(micro, model, assignment, units=units, n_samples=n_samples, seed=seed)
+    if ck is None:
+        warnings.append("the trajectories are too short for a Chapman-Kolmogorov test")
+    elif ck.passed is None:
+        warnings.append("the data are too few to decide the Chapman-Kolmogorov test")
+    elif not ck.passed:
+        warnings.append(
+            f"the Chapman-Kolmogorov test fails (largest deviation "
+            f"{ck.largest_deviation:.2f}): the model is not Markovian at this lag"
+        )
+    return StateModel(
+        lag=lag,
+        n_micro=n,
+        connected=True,
+        lost_share=lost,
+        n_states=found,
+        dtrajs=dtrajs,
+        microstates=micro,
+        counts=_occupancy(dtrajs, found),
+        populations=np.bincount(assignment, model.stationary, minlength=found),
+        populations_lower=spread[0][:found],
+        populations_upper=spread[1][:found],
+        timescales=timescales,
+        timescales_lower=spread[0][found:],
+        timescales_upper=spread[1][found:],
+        weights=[weight[m] for m in micro],
+        representatives=_representatives(cvs, micro, model, assignment, member),
+        ck=ck,
+        unit=units.kind,
+        model=model,
+        assignment=assignment,
+        warnings=warnings,
+    )
+
+
+def _pcca(
+    model: MarkovModel, n_states: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the state of every microstate, most populated first, and memberships."""
+    for n in range(min(n_states, len(model.states)), 1, -1):
+        try:
+            memberships = pcca(
+                model.transition_matrix, n, stationary_distribution=model.stationary
+            ).memberships
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError):
+            # the eigenvectors span no simplex with n corners
+            continue
+        crisp = memberships.argmax(axis=1)
+        if len(np.unique(crisp)) == n and np.isfinite(memberships).all():
+            mass = np.bincount(crisp, model.stationary, minlength=n)
+            order = np.argsort(-mass, kind="stable")
+            rank = np.argsort(order)
+            return rank[crisp].astype(np.int64), memberships[:, order]
+    single = np.zeros(len(model.states), dtype=np.int64)
+    return single, np.ones((len(single), 1))
+
+
+def _spread(
+    counts: NDArray[np.float64],
+    model: MarkovModel,
+    assignment: NDArray[np.int64],
+    k: int,
+    n_samples: int,
+    seed: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the bootstrap interval of (populations, timescales), joined."""
+    n = int(assignment.max()) + 1
+    state_of = dict(zip(model.states.tolist(), assignment.tolist(), strict=True))
+    samples = np.full((n_samples, n + k), np.nan)
+    for row, weights in zip(
+        samples, bootstrap(len(counts), n_samples, seed), strict=True
+    ):
+        sample = estimate_msm(
+            np.tensordot(weights, counts, axes=1),
+            model.lag,
+            states=model.states,
+            max_error=1e-5,
+        )
+        if sample is not None:
+            of = [state_of[s] for s in sample.states.tolist()]
+            row[:n] = np.bincount(of, sample.stationary, minlength=n)
+            row[n:] = sample.timescales(k)
+    return interval(samples)
+
+
+def _representatives(
+    cvs: Arrays,
+    micro: Sequence[NDArray[np.int64]],
+    model: MarkovModel,
+    assignment: NDArray[np.int64],
+    member: NDArray[np.float64],
+    n: int = 10,
+) -> list[NDArray[np.int64]]:
+    """Return frames near the centre of each state's most typical microstate.
+
+    Typical means a high product of membership and stationary probability.
+    """
+    joined = np.concatenate(micro)
+    points = np.concatenate([np.asarray(c, np.float64) for c in cvs])
+    index = _frame_index(micro)
+    out = []
+    for state in range(int(assignment.max()) + 1):
+        worth = member[:, state] * model.stationary * (assignment == state)
+        rows = np.flatnonzero(joined == model.states[np.argmax(worth)])
+        distance = np.linalg.norm(points[rows] - points[rows].mean(axis=0), axis=1)
+        out.append(index[rows[np.argsort(distance, kind="stable")[:n]]])
+    return out
+
+
+def _disconnected(
+    cvs: Arrays,
+    micro: list[NDArray[np.int64]],
+    counts: NDArray[np.float64],
+    lag: int,
+    lost: float,
+    units: Units,
+) -> StateModel:
+    """Return the connected sets of at least 1 % of the frames, with counts only."""
+    _, label = connected_components(counts > 0, directed=True, connection="strong")
+    frames = np.bincount(np.concatenate(micro), minlength=len(label))
+    mass = np.bincount(label, frames)
+    n_sets = max(int((mass >= 0.01 * mass.sum()).sum()), 1)
+    rank = np.argsort(np.argsort(-mass, kind="stable"))
+    rank[rank >= n_sets] = -1
+    dtrajs = [rank[label[m]].astype(np.int64) for m in micro]
+    index, joined = _frame_index(micro), np.concatenate(dtrajs)
+    points = np.concatenate([np.asarray(c, np.float64) for c in cvs])
+    representatives = []
+    for state in range(n_sets):
+        rows = np.flatnonzero(joined == state)
+        distance = np.linalg.norm(points[rows] - points[rows].mean(axis=0), axis=1)
+        representatives.append(index[rows[np.argsort(distance, kind="stable")[:10]]])
+    none = np.full(0, np.nan)
+    return StateModel(
+        lag=lag,
+        n_micro=len(label),
+        connected=False,
+        lost_share=lost,
+        n_states=n_sets,
+        dtrajs=dtrajs,
+        microstates=micro,
+        counts=_occupancy(dtrajs, n_sets),
+        populations=None,
+        populations_lower=None,
+        populations_upper=None,
+        timescales=none,
+        timescales_lower=none,
+        timescales_upper=none,
+        weights=None,
+        representatives=representatives,
+        ck=None,
+        unit=units.kind,
+        model=None,
+        assignment=np.zeros(0, dtype=np.int64),
+        warnings=[
+            f"the Markov model is disconnected: {100 * lost:.0f} % of the frames lie "
+            "outside its largest connected set, so populations, free energies and "
+            "timescales cannot be given; simulate until every state is left and "
+            "entered again, or use a shorter lag"
+        ],
+    )
+
+
+def _frame_index(micro: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(
+        [
+            np.stack([np.full(len(m), i), np.arange(len(m))], axis=1)
+            for i, m in enumerate(micro)
+        ]
+    ).astype(np.int64)
+
+
+def _occupancy(dtrajs: Sequence[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
+    joined = np.concatenate(dtrajs)
+    return np.bincount(joined[joined >= 0], minlength=n).astype(np.int64)
+
+
+def _listed(values: NDArray[np.float64] | None) -> list[float | None] | None:
+    if values is None:
+        return None
+    return [float(v) if np.isfinite(v) else None for v in values]

@@ -1,0 +1,387 @@
+"""A whole study: slow collective variables of one input, scored beside others."""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, cut, nonfinite_frame
+from mdgeomfeat.kinetics.comparison import Comparison
+from mdgeomfeat.kinetics.lag import LagScan, choose_lag
+from mdgeomfeat.kinetics.model import CVModel, make_cv_model
+from mdgeomfeat.kinetics.msm import make_units
+from mdgeomfeat.kinetics.results import StudyResult, StudySettings
+from mdgeomfeat.kinetics.scores import ScoreError, ceiling
+from mdgeomfeat.kinetics.splits import Fold, make_folds
+from mdgeomfeat.kinetics.states import StateModel, build_states
+from mdgeomfeat.kinetics.tica import fit_tica_guarded
+from mdgeomfeat.kinetics.timescales import implied_timescales, lag_series
+from mdgeomfeat.kinetics.vampnet import fit_vampnet
+from mdgeomfeat.mixing import MixerSpec
+
+__all__ = ["MIN_FRAMES", "Progress", "run_study"]
+
+#: Fewer frames than this give no result.
+MIN_FRAMES = 100
+
+#: Told how many of how many steps are done, and what comes next.
+Progress = Callable[[int, int, str], None]
+
+#: Data in units of the slowest timescale: below the first number nothing is certain,
+#: below the second timescales are known to some 30-60 %.
+_FEW, _ENOUGH = 20, 70
+
+
+def run_study(
+    inputs: Mapping[str, Arrays],
+    primary: str,
+    settings: StudySettings | None = None,
+    progress: Progress | None = None,
+) -> StudyResult:
+    """Find the slow motions in one input, and score it beside the others.
+
+    Parameters
+    ----------
+    inputs : dict of str to list of arrays
+        Features by name, one array per unbroken trajectory: (F, D), (F, N, K), or
+        (F, N, 4, C) for an equivariant mixer. The same frames in each.
+    primary : str
+        The input that lag, number of outputs, collective variables and states are
+        made of.
+    settings : StudySettings, optional
+        Defaults if not given.
+    progress : callable, optional
+        Called as ``progress(done, total, label)``.
+
+    Returns
+    -------
+    StudyResult
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 100 frames, the inputs do not hold the same frames,
+        the primary input is not finite or does not vary, or the lag is too long.
+    """
+    settings = settings or StudySettings()
+    arrays, failures = _check(inputs, primary)
+    main = arrays[primary]
+    lengths = [len(a) for a in main]
+    n_frames = sum(lengths)
+    fits = settings.seeds if settings.method == "vamp" else 1
+    steps = _Steps(progress, fits + 3)
+
+    steps.next("choosing the lag")
+    try:
+        scan = choose_lag(main, groups=settings.groups, lag=settings.lag)
+    except ScoreError as error:
+        raise InputError(
+            f"Nothing slow can be found in {primary!r}: {error}; check that the "
+            "selection moves and that there are enough frames."
+        ) from error
+    dim = settings.dim or scan.dim
+    mixer = choose_mixer(main, settings)
+    notes: list[str] = []
+    choices = [_sentence(scan.reason), _dim_choice(settings, dim)]
+    choices.append(_mixer_choice(settings, main, mixer))
+
+    folds = make_folds(
+        lengths,
+        scan.lag,
+        slowest=scan.slowest,
+        groups=settings.groups,
+        max_folds=settings.max_folds,
+    )
+    try:
+        model = _final_model(main, folds[0], scan.lag, dim, mixer, settings, steps)
+    except (ScoreError, np.linalg.LinAlgError) as error:
+        raise InputError(
+            f"No collective variable can be made of {primary!r}: {error}; use more "
+            "frames or a shorter lag."
+        ) from error
+    cvs = model.transform(main)
+    if model.dim < dim:
+        notes.append(
+            f"The {dim} outputs have rank {model.dim}; there are {model.dim} "
+            "collective variables."
+        )
+
+    steps.next("states")
+    msm = build_states(
+        cvs,
+        scan.lag,
+        n_states=settings.n_states,
+        max_processes=dim,
+        groups=settings.groups,
+        n_samples=settings.n_bootstrap,
+        seed=settings.seed,
+    )
+    slowest = _slowest(scan, msm)
+    longest = max(lengths) // 4
+    lags = sorted({*lag_series(min(longest, max(10 * scan.lag, 20))), scan.lag})
+    its = implied_timescales(
+        msm.microstates,
+        lags,
+        dim,
+        units=make_units(lengths, scan.lag, slowest, settings.groups),
+        n_samples=settings.n_bootstrap,
+        seed=settings.seed,
+    )
+    top = None
+    if msm.ck is not None and msm.ck.passed:
+        top = ceiling(msm.timescales, scan.lag, dim)
+
+    # the gap between thirds follows the slowest timescale that was found by now
+    folds = make_folds(
+        lengths,
+        scan.lag,
+        slowest=slowest,
+        groups=settings.groups,
+        max_folds=settings.max_folds,
+    )
+    choices.append(_fold_choice(folds, len(lengths)))
+    comparison = Comparison(
+        arrays=arrays,
+        failures=failures,
+        primary=primary,
+        folds=folds,
+        lag=scan.lag,
+        dim=dim,
+        mixers={name: choose_mixer(a, settings) for name, a in arrays.items()},
+        slowest=slowest,
+        ceiling=top,
+        settings=settings,
+    )
+    steps.extend(comparison.n_fits)
+    scores = comparison.run(steps.next)
+    steps.finish()
+    notes += comparison.notes(scores)
+    notes += _cautions(scan, msm, folds, n_frames, slowest, settings)
+    for note in notes:
+        python_warnings.warn(note, MDGeomFeatWarning, stacklevel=2)
+    return StudyResult(
+        settings=settings,
+        primary=primary,
+        lag=scan.lag,
+        dim=dim,
+        mixer=mixer.kind if settings.method == "vamp" else None,
+        choices=[c for c in choices if c],
+        warnings=notes,
+        scores=scores,
+        ceiling=top,
+        lag_scan=scan,
+        model=model,
+        cvs=cvs,
+        timescales=its,
+        msm=msm,
+        folds=folds,
+    )
+
+
+def choose_mixer(arrays: Arrays, settings: StudySettings) -> MixerSpec:
+    """Return the mixer kind and sizes of an input; outputs are filled in later."""
+    shape = arrays[0].shape[1:]
+    kind = settings.mixer
+    if len(shape) == 1:
+        kind, n_tokens, n_features = "flat", 1, shape[0]
+    elif len(shape) == 3:
+        kind, n_tokens, n_features = "equivariant", shape[0], shape[2]
+    else:
+        n_tokens, n_features = shape
+        if kind in (None, "equivariant"):
+            kind = "flat" if n_tokens <= 3 else "attention"
+    return MixerSpec(
+        kind=kind,
+        n_tokens=int(n_tokens),
+        n_features=int(n_features),
+        n_outputs=settings.dim or 1,
+        **settings.mixer_options,
+    )
+
+
+class _Steps:
+    """Counts finished steps for the progress callback."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, -1
+
+    def extend(self, more: int) -> None:
+        self.total += more
+
+    def next(self, label: str) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total, label)
+
+    def finish(self) -> None:
+        if self.progress is not None:
+            self.progress(self.total, self.total, "done")
+
+
+def _check(
+    inputs: Mapping[str, Arrays], primary: str
+) -> tuple[dict[str, list[NDArray[np.floating]]], dict[str, str]]:
+    """Return the inputs, primary first, and why some of them cannot be used."""
+    if primary not in inputs:
+        raise InputError(
+            f"The primary input {primary!r} is not among the inputs; choose one of "
+            f"{', '.join(map(repr, inputs))}."
+        )
+    order = [primary, *(name for name in inputs if name != primary)]
+    arrays = {name: as_arrays(inputs[name], name) for name in order}
+    lengths = [len(a) for a in arrays[primary]]
+    for name, listed in arrays.items():
+        if [len(a) for a in listed] != lengths:
+            raise InputError(
+                f"Input {name!r} has trajectories of {[len(a) for a in listed]} "
+                f"frames, but {primary!r} has {lengths}; compute both from the same "
+                "frames."
+            )
+    if sum(lengths) < MIN_FRAMES:
+        raise InputError(
+            f"{sum(lengths)} frames are too few to find slow motions; give at least "
+            f"{MIN_FRAMES}."
+        )
+    failures = {}
+    for name, listed in arrays.items():
+        where = nonfinite_frame(listed)
+        if where is None:
+            continue
+        text = f"trajectory {where[0]}, frame {where[1]}, holds a value that is NaN"
+        if name == primary:
+            raise InputError(
+                f"Input {name!r}: {text} or infinite; leave that frame out."
+            )
+        failures[name] = f"{text} or infinite"
+    return arrays, failures
+
+
+def _final_model(
+    arrays: Arrays,
+    fold: Fold,
+    lag: int,
+    dim: int,
+    mixer: MixerSpec,
+    settings: StudySettings,
+    steps: _Steps,
+) -> CVModel:
+    """Fit what the collective variables are shown of: all data but the stopping part.
+
+    Among seeds the best score on the stopping part decides.
+    """
+    train = cut(arrays, sorted((*fold.train, *fold.score)))
+    stop = cut(arrays, fold.stop)
+    if settings.method == "tica":
+        steps.next("TICA")
+        fitted = fit_tica_guarded(train, stop, lag, dim)
+        return make_cv_model("tica", fitted, arrays, lag, dict(settings.metadata))
+    best, failure = None, None
+    spec = MixerSpec.from_dict({**mixer.to_dict(), "n_outputs": dim})
+    for seed in range(settings.seed, settings.seed + settings.seeds):
+        steps.next(f"VAMPNet, seed {seed}")
+        try:
+            fit = fit_vampnet(
+                train, stop, lag, spec, seed=seed, options=settings.training
+            )
+        except ScoreError as error:
+            failure = error
+            continue
+        if best is None or fit.stop_score > best.stop_score:
+            best = fit
+    if best is None:
+        raise failure or ScoreError("no seed was given")
+    return make_cv_model("vamp", best.lobe, arrays, lag, dict(settings.metadata))
+
+
+def _slowest(scan: LagScan, msm: StateModel) -> float | None:
+    found = [scan.slowest, *msm.timescales[:1]]
+    known = [float(t) for t in found if t is not None and np.isfinite(t)]
+    return max(known, default=None)
+
+
+def _time(frames: float, settings: StudySettings) -> str:
+    if settings.dt is None:
+        return f"{frames:.3g} frames"
+    time = frames * settings.dt
+    return f"{time / 1000:.3g} ns" if time >= 1000 else f"{time:.3g} ps"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def _dim_choice(settings: StudySettings, dim: int) -> str:
+    if settings.dim is not None:
+        return f"{dim} outputs, as given."
+    return (
+        f"{dim} output{'s' if dim > 1 else ''}: the number of TICA processes slower "
+        "than the lag (1 to 5), with directions and timescales from different parts "
+        "of the training data."
+    )
+
+
+def _mixer_choice(settings: StudySettings, arrays: Arrays, mixer: MixerSpec) -> str:
+    if settings.method != "vamp":
+        return ""
+    if settings.mixer == mixer.kind:
+        return f"Mixer {mixer.kind}, as given."
+    if arrays[0].ndim == 2:
+        return "Mixer flat: the input has no tokens."
+    if arrays[0].ndim == 4:
+        return "Mixer equivariant: the input has vector channels."
+    limit = "at most 3" if mixer.kind == "flat" else "more than 3"
+    return f"Mixer {mixer.kind}: {mixer.n_tokens} tokens ({limit})."
+
+
+def _fold_choice(folds: list[Fold], n_trajectories: int) -> str:
+    first = folds[0]
+    if first.kind == "trajectories":
+        return (
+            f"Scores are means over {len(folds)} held-out parts made of whole "
+            f"trajectories ({n_trajectories} in all); other trajectories train, and "
+            "others again stop the training."
+        )
+    return (
+        f"Scores are means over {len(folds)} held-out thirds of each trajectory, "
+        f"{first.gap} frames apart from the thirds that train and stop."
+    )
+
+
+def _cautions(
+    scan: LagScan,
+    msm: StateModel,
+    folds: list[Fold],
+    n_frames: int,
+    slowest: float | None,
+    settings: StudySettings,
+) -> list[str]:
+    """Return what makes the results less certain, in sentences."""
+    notes = []
+    if not scan.converged:
+        notes.append(_sentence(scan.reason))
+    if not folds[0].independent:
+        notes.append(
+            "The scores are not independent: the trajectories are too short for parts "
+            "that are five lags and the slowest timescale apart."
+        )
+    if slowest is not None and n_frames < _ENOUGH * slowest:
+        ratio = n_frames / slowest
+        start = (
+            f"All data together are {ratio:.2g} times the slowest timescale found "
+            f"({_time(slowest, settings)}): "
+        )
+        if ratio < _FEW:
+            notes.append(
+                start + "too few to trust its value, the populations, or a comparison "
+                f"of scores; {_ENOUGH} times would be needed."
+            )
+        else:
+            notes.append(
+                start + "expect errors of 30-60 % in timescales and populations."
+            )
+    notes += [_sentence(w) for w in msm.warnings]
+    return notes

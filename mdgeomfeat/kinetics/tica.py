@@ -1,0 +1,215 @@
+"""TICA with deeptime: streaming, with the width rule and a guard for few frames.
+
+References
+----------
+Molgedey & Schuster, Phys. Rev. Lett. 72, 3634 (1994); Pérez-Hernández et al.,
+J. Chem. Phys. 139, 015102 (2013).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from deeptime.covariance import Covariance, CovarianceModel
+from deeptime.decomposition import TICA
+from numpy.typing import NDArray
+
+from mdgeomfeat.kinetics.arrays import Arrays, chunks, lagged_chunks, n_pairs
+from mdgeomfeat.kinetics.pca import MAX_WIDTH, fit_pca
+from mdgeomfeat.kinetics.scores import ScoreError, vamp2_score
+from mdgeomfeat.kinetics.standardize import (
+    Standardizer,
+    fit_standardizer,
+    flat_features,
+)
+
+__all__ = ["LinearMap", "fit_tica", "fit_tica_guarded"]
+
+#: Below this many training pairs per component TICA finds slow motions in noise.
+_PAIRS_PER_COMPONENT = 10
+
+#: Directions with less variance than this (standardised columns have 1) are dropped.
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class LinearMap:
+    """A linear map of standardised flat features.
+
+    Attributes
+    ----------
+    standardizer : Standardizer
+        Of the flat features (D,).
+    matrix : (D, d) ndarray of float64
+        From standardised features to outputs.
+    offset : (d,) ndarray of float64
+        Added at the end.
+    timescales : (d,) ndarray of float64
+        Timescales of the training part, frames; NaN where the eigenvalue is not
+        positive.
+    width : int
+        Components that the estimator saw.
+    pca : int or None
+        The same, if they are principal components.
+    """
+
+    standardizer: Standardizer
+    matrix: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    timescales: NDArray[np.float64]
+    width: int
+    pca: int | None = None
+
+    def transform(self, arrays: Arrays) -> list[NDArray[np.float64]]:
+        """Map trajectories of (F, ...) frames to (F, d), chunk by chunk."""
+        return [
+            np.concatenate(
+                [
+                    self.standardizer(flat_features(c)) @ self.matrix + self.offset
+                    for c in chunks([array])
+                ]
+                or [np.empty((0, len(self.offset)))]
+            )
+            for array in arrays
+        ]
+
+
+def fit_tica(
+    arrays: Arrays, lag: int, dim: int, *, n_components: int | None = None
+) -> LinearMap:
+    """Fit TICA to training trajectories.
+
+    Parameters
+    ----------
+    arrays : list of (F, ...) arrays
+        Training trajectories.
+    lag : int
+        Lag in frames.
+    dim : int
+        Number of outputs; fewer come back if the rank is lower.
+    n_components : int, optional
+        Principal components to use. By default all columns up to 1,000, and 1,000
+        components beyond.
+
+    Returns
+    -------
+    LinearMap
+
+    Raises
+    ------
+    ScoreError
+        If there are too few pairs or no column varies.
+    """
+    return _Prepared(arrays, lag, n_components).solve(dim)
+
+
+def fit_tica_guarded(arrays: Arrays, stop: Arrays, lag: int, dim: int) -> LinearMap:
+    """Fit TICA; where pairs are few for the width, choose fewer components.
+
+    With less than ten training pairs per column (or principal component, beyond
+    1,000), the number of components is halved again and again and the one with the
+    best score on the `stop` part is taken, which is what early stopping is for a
+    network.
+
+    Parameters
+    ----------
+    arrays, stop : list of (F, ...) arrays
+        Training part, and the part that decides.
+    lag, dim : int
+        Lag in frames, number of outputs.
+
+    Returns
+    -------
+    LinearMap
+
+    Raises
+    ------
+    ScoreError
+        If nothing could be fitted.
+    """
+    width = flat_features(arrays[0][:1]).shape[1]
+    pairs = n_pairs(arrays, lag)
+    limit = min(width, MAX_WIDTH)
+    if pairs >= _PAIRS_PER_COMPONENT * limit:
+        return fit_tica(arrays, lag, dim)
+    prepared = _Prepared(arrays, lag, max(min(limit, pairs // 2), 1))
+    best: tuple[float, LinearMap] | None = None
+    k = prepared.width
+    while True:
+        fitted = prepared.solve(dim, k)
+        score = vamp2_score(fitted.transform(stop), lag)
+        if best is None or score > best[0]:
+            best = score, fitted
+        if k <= max(2 * dim, 8):
+            return best[1]
+        k = max(k // 2, 2 * dim, 8)
+
+
+class _Prepared:
+    """Standardised (and, if wide, PCA-projected) covariances of a training part."""
+
+    def __init__(self, arrays: Arrays, lag: int, n_components: int | None) -> None:
+        if n_pairs(arrays, lag) < 3:
+            raise ScoreError(f"the training part has no pairs at a lag of {lag} frames")
+        self.standardizer = fit_standardizer(arrays, flat_features)
+        width = self.standardizer.shift.size
+        if n_components is None and width > MAX_WIDTH:
+            n_components = MAX_WIDTH
+        self.components = None
+        if n_components is not None:
+            self.components = fit_pca(arrays, self.standardizer, n_components)
+        self.lag = lag
+        estimator = Covariance(
+            lagtime=lag,
+            compute_c00=True,
+            compute_c0t=True,
+            reversible=True,
+            remove_data_mean=True,
+        )
+        for x, y in lagged_chunks(arrays, lag):
+            estimator.partial_fit((self._project(x), self._project(y)))
+        self.covariances = estimator.fetch_model()
+        self.width = len(self.covariances.cov_00)
+
+    def _project(self, frames: NDArray[np.floating]) -> NDArray[np.float64]:
+        x = self.standardizer(flat_features(frames))
+        return x if self.components is None else x @ self.components
+
+    def solve(self, dim: int, width: int | None = None) -> LinearMap:
+        """Return TICA on the first `width` columns."""
+        k = self.width if width is None else min(width, self.width)
+        c = self.covariances
+        part = CovarianceModel(
+            cov_00=c.cov_00[:k, :k],
+            cov_0t=c.cov_0t[:k, :k],
+            cov_tt=c.cov_00[:k, :k],
+            mean_0=c.mean_0[:k],
+            mean_t=c.mean_t[:k],
+            lagtime=self.lag,
+            symmetrized=True,
+            data_mean_removed=True,
+        )
+        estimator = TICA(lagtime=self.lag, epsilon=_EPSILON, scaling=None)
+        try:
+            model = estimator.fit_from_covariances(part).fetch_model()
+        except np.linalg.LinAlgError as error:
+            raise ScoreError(f"TICA failed ({error})") from error
+        values = np.real(model.singular_values)
+        order = np.argsort(-values)[:dim]
+        values, vectors = values[order], np.real(model.singular_vectors_left)[:, order]
+        matrix = (
+            vectors if self.components is None else self.components[:, :k] @ vectors
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            timescales = np.where(
+                (values > 0) & (values < 1), -self.lag / np.log(values), np.nan
+            )
+        return LinearMap(
+            standardizer=self.standardizer,
+            matrix=np.asarray(matrix, dtype=np.float64),
+            offset=-(part.mean_0 @ vectors),
+            timescales=timescales,
+            width=k,
+            pca=None if self.components is None else k,
+        )

@@ -1,0 +1,106 @@
+"""Implied timescales of Markov models over lags, with a bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdgeomfeat.kinetics.msm import (
+    Units,
+    bootstrap,
+    estimate_msm,
+    make_units,
+    unit_counts,
+)
+
+__all__ = ["ImpliedTimescales", "implied_timescales", "lag_series"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImpliedTimescales:
+    """Timescales over lags.
+
+    Attributes
+    ----------
+    lags : (L,) ndarray of int64
+        Frames.
+    timescales, lower, upper : (L, k) ndarray
+        Estimate and 90 % bootstrap interval, frames; NaN where there is none.
+    unit : {"trajectories", "blocks"}
+        What the bootstrap drew.
+    """
+
+    lags: NDArray[np.int64]
+    timescales: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    unit: str
+
+
+def lag_series(longest: int) -> list[int]:
+    """Return 1, 2, 5, 10, 20, 50, … up to `longest` frames."""
+    series = [m * 10**e for e in range(10) for m in (1, 2, 5)]
+    return [lag for lag in series if lag <= longest]
+
+
+def implied_timescales(
+    dtrajs: Sequence[NDArray[np.int64]],
+    lags: Sequence[int],
+    k: int,
+    *,
+    units: Units | None = None,
+    n_samples: int = 40,
+    seed: int = 0,
+) -> ImpliedTimescales:
+    """Estimate reversible Markov models at several lags.
+
+    Parameters
+    ----------
+    dtrajs : list of (F,) int arrays
+        Microstates of every unbroken trajectory.
+    lags : sequence of int
+        Frames.
+    k : int
+        Number of timescales.
+    units : Units, optional
+        What the bootstrap draws; by default trajectories, or blocks if fewer than
+        four.
+    n_samples : int
+        Bootstrap samples.
+    seed : int
+        Of the bootstrap.
+    """
+    n = max(int(d.max()) for d in dtrajs) + 1
+    units = units or make_units([len(d) for d in dtrajs], max(lags))
+    shape = (len(lags), k)
+    central = np.full(shape, np.nan)
+    samples = np.full((n_samples, *shape), np.nan)
+    for row, lag in enumerate(lags):
+        counts = unit_counts(dtrajs, units, lag, n)
+        model = estimate_msm(counts.sum(axis=0), lag)
+        if model is None:
+            continue
+        central[row] = model.timescales(k)
+        for s, weights in enumerate(bootstrap(len(counts), n_samples, seed)):
+            sample = np.tensordot(weights, counts, axes=1)
+            resampled = estimate_msm(sample, lag, max_error=1e-5)
+            if resampled is not None:
+                samples[s, row] = resampled.timescales(k)
+    lower, upper = interval(samples)
+    return ImpliedTimescales(
+        np.asarray(lags, dtype=np.int64), central, lower, upper, units.kind
+    )
+
+
+def interval(
+    samples: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the 5 and 95 % quantiles along the first axis; NaN where all are NaN."""
+    out = np.full((2, *samples.shape[1:]), np.nan)
+    known = np.isfinite(samples).any(axis=0)
+    if len(samples) and known.any():
+        out[:, known] = np.nanquantile(samples[:, known], [0.05, 0.95], axis=0)
+    return out[0], out[1]

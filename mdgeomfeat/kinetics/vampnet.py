@@ -1,0 +1,273 @@
+"""Training VAMPNets with deeptime, stopping early, and keeping the best weights.
+
+References
+----------
+Mardt, Pasquali, Wu & Noé, Nat. Commun. 9, 5 (2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from deeptime.decomposition.deep import VAMPNet
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mdgeomfeat.kinetics.arrays import Arrays, gather, lagged_index
+from mdgeomfeat.kinetics.scores import ScoreError, pair_score
+from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
+from mdgeomfeat.mixing import MixerSpec, build_mixer
+
+__all__ = ["Lobe", "TrainingOptions", "VampnetFit", "fit_vampnet", "run_lobe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How a VAMPNet is trained.
+
+    Parameters
+    ----------
+    batch_size : int
+        Pairs per step.
+    learning_rate : float
+        Of Adam.
+    max_steps : int, optional
+        Largest number of steps. By default one per 15 training pairs, at least 40
+        and at most 300: longer training on few data only overfits.
+    patience : int
+        Checks without a better stopping score before training ends.
+    max_stop_pairs : int
+        The stopping part is thinned evenly to about this many pairs for the checks.
+    epsilon : float
+        Regularisation of the covariances in the loss.
+    device : str
+        Torch device.
+    """
+
+    batch_size: int = 200
+    learning_rate: float = 1e-3
+    max_steps: int | None = None
+    patience: int = 5
+    max_stop_pairs: int = 2500
+    epsilon: float = 1e-6
+    device: str = "cpu"
+
+    def steps(self, n_pairs: int) -> int:
+        """Return the budget for `n_pairs` training pairs."""
+        if self.max_steps is not None:
+            return self.max_steps
+        return int(np.clip(n_pairs // 15, 40, 300))
+
+
+class Lobe(nn.Module):
+    """A standardiser in front of a token mixer.
+
+    Parameters
+    ----------
+    spec : MixerSpec
+        The mixer.
+    standardizer : Standardizer
+        Training statistics, shape of one frame.
+    seed : int
+        Seed of the initial weights.
+    """
+
+    def __init__(self, spec: MixerSpec, standardizer: Standardizer, seed: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("shift", torch.from_numpy(standardizer.shift))
+        self.register_buffer("factor", torch.from_numpy(standardizer.factor))
+        self.mixer = build_mixer(spec, seed=seed)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map (B, ...) frames to (B, d)."""
+        x = (frames - self.shift) * self.factor
+        return self.mixer(x.reshape(len(x), *self.spec.input_shape))
+
+
+@dataclass(frozen=True, eq=False)
+class VampnetFit:
+    """A trained lobe, with the weights of its best check.
+
+    Attributes
+    ----------
+    lobe : Lobe
+        In evaluation mode.
+    stop_score : float
+        VAMP-2 of the stopping part with these weights.
+    step : int
+        Step they are from.
+    history : list of (step, score)
+        Every check.
+    """
+
+    lobe: Lobe
+    stop_score: float
+    step: int
+    history: list[tuple[int, float]] = field(default_factory=list)
+
+    def transform(self, arrays: Arrays) -> list[NDArray[np.float32]]:
+        """Map trajectories to outputs, batch by batch."""
+        return run_lobe(self.lobe, arrays)
+
+
+def fit_vampnet(
+    arrays: Arrays,
+    stop: Arrays,
+    lag: int,
+    spec: MixerSpec,
+    *,
+    seed: int = 0,
+    options: TrainingOptions | None = None,
+    standardizer: Standardizer | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> VampnetFit:
+    """Train deeptime's VAMPNet with our lobe.
+
+    Batches go through ``partial_fit``; the short last one of an epoch is dropped. The
+    stopping part is scored as a whole, in float64, since a mean of batch scores grows
+    with the noise in a batch. Checks include step 0, and the weights of the best one
+    are restored.
+
+    Parameters
+    ----------
+    arrays, stop : list of (F, ...) arrays
+        Training part and stopping part.
+    lag : int
+        Lag in frames.
+    spec : MixerSpec
+        The mixer; its input holds the numbers of one frame.
+    seed : int
+        Seeds the weights and the order of the pairs; no global state changes.
+    options : TrainingOptions, optional
+        Defaults if not given.
+    standardizer : Standardizer, optional
+        Of the training part, if already known.
+    progress : callable, optional
+        Called as ``progress(step, max_steps)``.
+
+    Returns
+    -------
+    VampnetFit
+
+    Raises
+    ------
+    ScoreError
+        If the covariances of a batch cannot be inverted, or nothing varies.
+    """
+    options = options or TrainingOptions()
+    index = lagged_index(arrays, lag)
+    if len(index) < spec.n_outputs + 2:
+        raise ScoreError(
+            f"{len(index)} training pairs are too few for {spec.n_outputs} outputs"
+        )
+    standardizer = standardizer or fit_standardizer(arrays)
+    device = torch.device(options.device)
+    devices = [device] if device.type == "cuda" else []
+    thinned = _thin(stop, lag, options.max_stop_pairs)
+    max_steps = options.steps(len(index))
+    every = max(5, max_steps // 15)
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        lobe = Lobe(spec, standardizer, seed)
+        estimator = VAMPNet(
+            lobe=lobe,
+            device=device,
+            learning_rate=options.learning_rate,
+            score_mode="regularize",
+            epsilon=options.epsilon,
+        )
+        batches = _batches(arrays, index, lag, options.batch_size, seed, device)
+        best = _score(lobe, thinned)
+        history, best_step, weights = [(0, best)], 0, _copy(lobe)
+        for step in range(1, max_steps + 1):
+            try:
+                estimator.partial_fit(next(batches))
+            except torch.linalg.LinAlgError as error:
+                raise ScoreError(f"training failed at step {step} ({error})") from error
+            if step % every and step != max_steps:
+                continue
+            score = _score(lobe, thinned)
+            history.append((step, score))
+            if progress is not None:
+                progress(step, max_steps)
+            if score > best:
+                best, best_step, weights = score, step, _copy(lobe)
+            elif step - best_step >= options.patience * every:
+                break
+    if not np.isfinite(best):
+        raise ScoreError("the outputs do not vary in the stopping part")
+    lobe.load_state_dict(weights)
+    return VampnetFit(lobe.eval(), best, best_step, history)
+
+
+def run_lobe(lobe: Lobe, arrays: Arrays) -> list[NDArray[np.float32]]:
+    """Return the outputs of a lobe, (F, d) per trajectory.
+
+    Batches have a size that only depends on the shape of a frame.
+    """
+    device = lobe.shift.device
+    rows = _batch_rows(lobe.spec)
+    lobe.eval()
+    outputs = []
+    with torch.no_grad():
+        for array in arrays:
+            out = np.empty((len(array), lobe.spec.n_outputs), dtype=np.float32)
+            for start in range(0, len(array), rows):
+                batch = np.ascontiguousarray(array[start : start + rows], np.float32)
+                result = lobe(torch.from_numpy(batch).to(device))
+                out[start : start + rows] = result.cpu().numpy()
+            outputs.append(out)
+    return outputs
+
+
+def _batch_rows(spec: MixerSpec) -> int:
+    # activations per frame: the input, some hidden layers, and attention maps
+    numbers = int(np.prod(spec.input_shape)) + spec.n_tokens * 16 * spec.hidden_width
+    numbers += spec.n_heads * spec.n_tokens**2
+    return int(np.clip(8_000_000 // numbers, 16, 4096))
+
+
+def _batches(
+    arrays: Arrays,
+    index: NDArray[np.int64],
+    lag: int,
+    size: int,
+    seed: int,
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield shuffled batches of pairs without end."""
+    rng = np.random.default_rng(seed)
+    size = min(size, len(index))
+    while True:
+        order = rng.permutation(len(index))
+        for start in range(0, len(order) - size + 1, size):
+            rows = index[order[start : start + size]]
+            x, y = gather(arrays, rows), gather(arrays, rows, lag)
+            yield torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+
+
+def _thin(
+    stop: Arrays, lag: int, max_pairs: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the two halves of evenly spaced pairs of the stopping part."""
+    index = lagged_index(stop, lag)
+    if not len(index):
+        raise ScoreError(f"the stopping part has no pairs at a lag of {lag} frames")
+    index = index[:: -(-len(index) // max_pairs)]
+    return gather(stop, index), gather(stop, index, lag)
+
+
+def _score(lobe: Lobe, pairs: tuple[NDArray[np.float32], NDArray[np.float32]]) -> float:
+    """Return VAMP-2 of all pairs together; minus infinity if it has none."""
+    try:
+        return pair_score(*run_lobe(lobe, pairs))
+    except ScoreError:
+        return -np.inf
+
+
+def _copy(lobe: Lobe) -> dict[str, Tensor]:
+    return {name: t.detach().clone() for name, t in lobe.state_dict().items()}
