@@ -1,0 +1,282 @@
+"""From positions to token features: the core of the featurizer and the transformer."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.invariants import DEFAULT_SEED, InvariantKind, n_invariants
+
+if TYPE_CHECKING:
+    from mdgeomfeat.gnn import Backbone
+    from mdgeomfeat.gnn.engine import Engine
+    from mdgeomfeat.structure import Structure
+
+__all__ = ["Pooling", "TokenEncoder"]
+
+Pooling = Literal["mean", "sum"]
+DTYPES = ("float32", "float64")
+
+# Atoms that the automatic batch holds. Larger batches gain nothing (an engine cuts
+# them to what fits its cache) and make the last, partly filled ones more costly.
+_BATCH_ATOMS = 4096
+_BATCH_FRAMES = (4, 512)
+
+
+class TokenEncoder:
+    """Compute pooled network features of frames of one structure.
+
+    The object holds names and numbers only until features are asked for, and is sent
+    to other processes in that state: network and engine are made where they are used.
+
+    Parameters
+    ----------
+    structure : Structure
+    model, window, pool, invariants, max_neighbors, allow_unseen, device, engine, \
+batch_size, dtype
+        As for :class:`mdgeomfeat.GeomGNNFeaturizer`.
+
+    Attributes
+    ----------
+    structure : Structure
+    n_channels : int
+    batch_size : int
+        Frames that are computed at once; the step of the grid of frames.
+    fingerprint : str
+        SHA-256 of the network.
+
+    Raises
+    ------
+    InputError
+        If an option is not allowed, or the network never saw one of the elements.
+    """
+
+    def __init__(
+        self,
+        structure: Structure,
+        *,
+        model: str | Path | Backbone = "default",
+        window: int | None = None,
+        pool: Pooling = "mean",
+        invariants: InvariantKind = "geometric",
+        max_neighbors: int | None = None,
+        allow_unseen: bool = False,
+        device: str = "auto",
+        engine: str = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        dtype: str = "float32",
+    ) -> None:
+        _check_choice("pool", pool, get_args(Pooling))
+        _check_choice("dtype", dtype, DTYPES)
+        _check_count("window", window, 0)
+        _check_count("max_neighbors", max_neighbors, 1)
+        if batch_size != "auto":
+            _check_count("batch_size", batch_size, 1)
+        self.structure = structure
+        self.window = window
+        self.pool = pool
+        self.invariants: InvariantKind = invariants
+        self.invariants_seed = DEFAULT_SEED
+        self.max_neighbors = max_neighbors
+        self.dtype = dtype
+        self._source = model
+        self._model: Backbone | None = None
+        self._engine: Engine | None = None
+        self._wanted = {"engine": engine, "device": device}
+
+        spec = self.model.spec
+        self.n_channels: int = spec.n_channels
+        self.cutoff: float = spec.cutoff
+        self.fingerprint: str = self.model.fingerprint
+        n_invariants(invariants, self.n_channels)
+        if not allow_unseen or structure.numbers.max() >= spec.max_z:
+            self._refuse_unseen(allow_unseen)
+        self.batch_size: int = (
+            _automatic_batch(structure.n_atoms) if batch_size == "auto" else batch_size
+        )
+        self._windows = None if window is None else structure.windows(window)
+        self._pool_atoms = _Pool(structure.token_of_atom, structure.n_tokens, pool)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_model": None, "_engine": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @property
+    def model(self) -> Backbone:
+        """The network, loaded on first use in every process."""
+        if self._model is None:
+            from mdgeomfeat.gnn import load_model
+
+            self._model = load_model(self._source)
+        return self._model
+
+    @property
+    def engine(self) -> Engine:
+        """What computes the network, made on first use in every process."""
+        if self._engine is None:
+            from mdgeomfeat.gnn.engine import make_engine
+
+            self._engine = make_engine(
+                self.model,
+                dtype=self.dtype,
+                max_neighbors=self.max_neighbors,
+                **self._wanted,
+            )
+        return self._engine
+
+    def warm(self) -> Self:
+        """Make the engine now, so that its errors come before any work is done."""
+        _ = self.engine
+        return self
+
+    def encode(
+        self, positions: NDArray, boxes: NDArray | None = None
+    ) -> tuple[NDArray, NDArray]:
+        """Compute the token features of a batch of frames.
+
+        Parameters
+        ----------
+        positions : (F, A, 3) array, Å
+            As they are: broken molecules need no mending where there is a box.
+        boxes : (F, 6) array or None
+            Å and degrees.
+
+        Returns
+        -------
+        scalars : (F, N, C) ndarray
+        vectors : (F, N, 3, C) ndarray
+        """
+        if len(positions) == 0:
+            shapes = self.row_shapes()
+            scalars, vectors = (
+                np.empty((0, *shapes[name][0]), self.dtype)
+                for name in ("scalars", "vectors")
+            )
+            return scalars, vectors
+        scalars, vectors = self.engine.compute(
+            self.structure.numbers, positions, boxes=boxes, windows=self._windows
+        )
+        return self._pool_atoms(scalars), self._pool_atoms(vectors)
+
+    def row_shapes(
+        self, *, boxes: bool = False
+    ) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
+        """Return shape and type of what one frame gives."""
+        n_tokens, n_channels = self.structure.n_tokens, self.n_channels
+        shapes: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
+            "scalars": ((n_tokens, n_channels), self.dtype),
+            "vectors": ((n_tokens, 3, n_channels), self.dtype),
+            "positions": ((self.structure.n_atoms, 3), np.float32),
+        }
+        return shapes | ({"boxes": ((6,), np.float32)} if boxes else {})
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory that the results of one frame take."""
+        return sum(
+            math.prod(shape) * np.dtype(dtype).itemsize
+            for shape, dtype in self.row_shapes(boxes=True).values()
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what must be known to get the same features again, for JSON."""
+        import torch
+
+        import mdgeomfeat
+
+        engine = self.engine
+        return {
+            "mdgeomfeat": mdgeomfeat.__version__,
+            "numpy": np.__version__,
+            "torch": str(torch.__version__),
+            "model": self._name(),
+            "model_fingerprint": self.fingerprint,
+            "model_spec": self.model.spec.to_dict(),
+            "window": self.window,
+            "pool": self.pool,
+            "invariants": self.invariants,
+            "invariants_seed": self.invariants_seed,
+            "max_neighbors": self.max_neighbors,
+            "dtype": self.dtype,
+            "engine": engine.name,
+            "device": str(engine.device),
+            "batch_size": self.batch_size,
+        }
+
+    def _refuse_unseen(self, allow_unseen: bool) -> None:
+        structure, model = self.structure, self.model
+        unseen = set(model.unseen(structure.numbers))
+        beyond = {int(z) for z in structure.numbers if z >= model.spec.max_z}
+        refused = beyond if allow_unseen else unseen
+        if not refused:
+            return
+        from mdgeomfeat.elements import SYMBOLS
+
+        where = []
+        labels = structure.token_labels()
+        for number in sorted(refused):
+            atoms = np.flatnonzero(structure.numbers == number)
+            tokens = np.unique(structure.token_of_atom[atoms])
+            shown = ", ".join(labels[t] for t in tokens[:3])
+            shown += ", ..." if len(tokens) > 3 else ""
+            where.append(f"{SYMBOLS[number]} ({len(atoms)} atoms in {shown})")
+        remedy = "leave these atoms out with select=, or use another model"
+        if not refused & beyond:
+            remedy = "leave these atoms out with select=, or pass allow_unseen=True"
+        raise InputError(
+            f"the model {self._name()!r} has never seen {' or '.join(where)}; {remedy}."
+        )
+
+    def _name(self) -> str:
+        if isinstance(self._source, str) or hasattr(self._source, "__fspath__"):
+            return str(self._source)
+        return type(self._source).__name__
+
+
+class _Pool:
+    """Sum or average the atoms of each token."""
+
+    def __init__(self, token_of_atom: NDArray, n_tokens: int, how: Pooling) -> None:
+        order = np.argsort(token_of_atom, kind="stable")
+        self._order = None if (np.diff(order) == 1).all() else order
+        self._starts = np.searchsorted(token_of_atom[order], np.arange(n_tokens))
+        counts = np.bincount(token_of_atom, minlength=n_tokens)
+        self._counts = counts if how == "mean" else None
+
+    def __call__(self, values: NDArray) -> NDArray:
+        if self._order is not None:
+            values = values[:, self._order]
+        out = np.add.reduceat(values, self._starts, axis=1)
+        if self._counts is not None:
+            out /= self._counts.astype(out.dtype).reshape(-1, *[1] * (out.ndim - 2))
+        return out
+
+
+def _automatic_batch(n_atoms: int) -> int:
+    """Frames per batch: a power of two that depends on the structure alone."""
+    low, high = _BATCH_FRAMES
+    wanted = max(1, _BATCH_ATOMS // n_atoms)
+    return min(high, max(low, 1 << (wanted.bit_length() - 1)))
+
+
+def _check_choice(option: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(
+            f"{option}={value!r} is not known; use one of "
+            f"{', '.join(map(repr, allowed))}."
+        )
+
+
+def _check_count(option: str, value: object, least: int) -> None:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if value is not None and not (whole and value >= least):  # type: ignore[operator]
+        raise InputError(
+            f"{option}={value!r} must be a whole number of at least {least}, or None."
+        )

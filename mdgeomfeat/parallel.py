@@ -1,0 +1,351 @@
+"""Backends that spread the frames of an analysis over processes.
+
+MDAnalysis's own multiprocessing backend forks. A process that is forked after OpenMP,
+MKL or numba threads have run inherits their locks but not the threads that would open
+them, and hangs at the first parallel region. Its dask backend cannot be told about
+threads either. The ones here start fresh interpreters with one BLAS, torch and numba
+thread each, send the analysis to a worker once, keep few finished parts waiting, and
+hand each part to a callback as soon as it arrives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import multiprocessing
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from MDAnalysis.analysis.backends import (
+    BackendBase,
+    BackendDask,
+    BackendMultiprocessing,
+    BackendSerial,
+)
+
+from mdgeomfeat.errors import InputError
+
+__all__ = [
+    "ClientBackend",
+    "DaskBackend",
+    "InProcessBackend",
+    "PartsBackend",
+    "SpawnBackend",
+    "make_backend",
+    "usable_cores",
+]
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+# Parts that may be under way or waiting to be collected, for each worker.
+_IN_FLIGHT = 2
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class PartsBackend(BackendBase):
+    """A backend that reports and hands on every part when it is finished.
+
+    Parameters
+    ----------
+    n_workers : int
+    collect : callable, optional
+        Gets each part as it arrives, in any order, and returns what is kept of it.
+    advance : callable, optional
+        Gets the number of frames of each finished part.
+    """
+
+    def __init__(
+        self,
+        n_workers: int = 1,
+        *,
+        collect: Callable[[Any], Any] | None = None,
+        advance: Callable[[int], Any] | None = None,
+    ) -> None:
+        self.collect = collect
+        self.advance = advance
+        super().__init__(n_workers)
+
+    def _finished(self, computation: Sequence, part: Any) -> Any:
+        if self.collect is not None:
+            part = self.collect(part)
+        if self.advance is not None:
+            self.advance(len(computation))
+        return part
+
+
+class InProcessBackend(PartsBackend, BackendSerial):
+    """One part after the other in this process, which may use all its threads."""
+
+    def apply(self, func: Callable, computations: list) -> list:
+        """Return ``func`` of every part."""
+        return [self._finished(part, func(part)) for part in computations]
+
+
+class SpawnBackend(PartsBackend):
+    """Spawned processes with one thread each."""
+
+    def apply(self, func: Callable, computations: list) -> list:
+        """Return ``func`` of every part, in order.
+
+        Raises
+        ------
+        InputError
+            If the analysis cannot be sent to another process, or a process ends
+            before its part is finished.
+        """
+        with _pool(func, min(self.n_workers, len(computations))) as pool:
+            return self._drive(pool, computations)
+
+    def _drive(self, pool: ProcessPoolExecutor, computations: list) -> list:
+        results: list[Any] = [None] * len(computations)
+        todo = iter(enumerate(computations))
+        waiting = {}
+
+        def submit(n: int) -> None:
+            for number, part in itertools.islice(todo, n):
+                waiting[pool.submit(_run, part)] = number
+
+        submit(_IN_FLIGHT * self.n_workers)
+        while waiting:
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                number = waiting.pop(future)
+                results[number] = self._finished(computations[number], future.result())
+            submit(len(done))
+        return results
+
+
+class DaskBackend(SpawnBackend):
+    """dask's process scheduler on our own spawned processes."""
+
+    def _drive(self, pool: ProcessPoolExecutor, computations: list) -> list:
+        dask = _import_dask("dask")
+        results = []
+        step = _IN_FLIGHT * self.n_workers
+        for first in range(0, len(computations), step):
+            wave = computations[first : first + step]
+            parts = dask.compute(
+                *[dask.delayed(_run, pure=False)(part) for part in wave],
+                scheduler="processes",
+                pool=pool,
+                chunksize=1,
+            )
+            results += map(self._finished, wave, parts)
+        return results
+
+
+class ClientBackend(PartsBackend):
+    """The workers of a ``dask.distributed`` cluster.
+
+    Parameters
+    ----------
+    client : dask.distributed.Client
+        Its workers must see the same files under the same paths.
+    **kwargs
+        As for :class:`PartsBackend`.
+    """
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        self.client = client
+        super().__init__(max(1, sum(client.nthreads().values())), **kwargs)
+
+    def apply(self, func: Callable, computations: list) -> list:
+        """Return ``func`` of every part, in order."""
+        distributed = _import_dask("distributed")
+        payload = self.client.scatter(_dumps(func), hash=False, broadcast=True)
+        todo = iter(enumerate(computations))
+        results: list[Any] = [None] * len(computations)
+        numbers = {}
+
+        def submit(n: int) -> list:
+            futures = []
+            for number, part in itertools.islice(todo, n):
+                future = self.client.submit(_run_on_cluster, payload, part, pure=False)
+                numbers[future.key] = number
+                futures.append(future)
+            return futures
+
+        queue = distributed.as_completed(submit(_IN_FLIGHT * self.n_workers))
+        for future in queue:
+            number = numbers.pop(future.key)
+            results[number] = self._finished(computations[number], future.result())
+            queue.update(submit(1))
+        return results
+
+
+def make_backend(
+    backend: Any,
+    n_workers: int | None,
+    *,
+    collect: Callable[[Any], Any] | None = None,
+    advance: Callable[[int], Any] | None = None,
+) -> BackendBase | None:
+    """Return our stand-in for what a user may pass as ``run(backend=...)``.
+
+    Parameters
+    ----------
+    backend : str, dask.distributed.Client, MDAnalysis backend or None
+    n_workers : int or None
+        None means every core this process may use, or the backend's own number.
+    collect, advance : callable, optional
+        As for :class:`PartsBackend`.
+
+    Returns
+    -------
+    PartsBackend or None
+        None for a custom backend, which MDAnalysis itself has to judge.
+
+    Raises
+    ------
+    InputError
+        If the name is not known or dask is not installed.
+    """
+    hooks = {"collect": collect, "advance": advance}
+    if backend is None or backend == "serial" or isinstance(backend, BackendSerial):
+        return InProcessBackend(**hooks)
+    if isinstance(backend, BackendDask | BackendMultiprocessing):
+        n_workers = n_workers or backend.n_workers
+        dask = isinstance(backend, BackendDask)
+        backend = "dask" if dask else "multiprocessing"
+    if isinstance(backend, str):
+        n_workers = usable_cores() if n_workers is None else n_workers
+        if not isinstance(n_workers, int) or n_workers < 1:
+            raise InputError(f"n_workers={n_workers!r} must be a positive integer.")
+        if backend == "multiprocessing":
+            return SpawnBackend(n_workers, **hooks)
+        if backend == "dask":
+            _import_dask("dask")
+            return DaskBackend(n_workers, **hooks)
+        raise InputError(
+            f"backend={backend!r} is not known; use 'serial', 'multiprocessing', "
+            "'dask' or a dask.distributed.Client."
+        )
+    distributed = sys.modules.get("distributed")
+    if distributed is not None and isinstance(backend, distributed.Client):
+        return ClientBackend(backend, **hooks)
+    return None
+
+
+def _import_dask(name: str) -> Any:
+    try:
+        return __import__(name)
+    except ImportError as error:
+        raise InputError(
+            f"backend='dask' needs the package {name}, which is not installed; "
+            "install mdgeomfeat[parallel]."
+        ) from error
+
+
+def _dumps(func: Callable) -> bytes:
+    try:
+        return pickle.dumps(func)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"the analysis cannot be sent to other processes ({error}); "
+            "use backend='serial'."
+        ) from error
+
+
+@contextmanager
+def _pool(func: Callable, n_workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Spawn workers that hold ``func``; leave none behind, whatever happens."""
+    pool = ProcessPoolExecutor(
+        n_workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_receive,
+        initargs=(_dumps(func),),
+    )
+    with _one_thread_in_children():
+        try:
+            yield pool
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a worker process ended before its part was finished: either memory "
+                "ran out (use fewer workers), or the script that was started calls "
+                "run() outside of `if __name__ == '__main__':`."
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_in_children() -> Iterator[None]:
+    """Let child processes that start meanwhile use one thread.
+
+    Libraries read these variables while they are imported, before any code of ours
+    could run in the child.
+    """
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _one_thread_here() -> Iterator[None]:
+    """Use one thread in this thread of a process that somebody else started."""
+    import numba
+    import threadpoolctl
+    import torch
+
+    with ExitStack() as stack:
+        stack.enter_context(threadpoolctl.threadpool_limits(1))
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        stack.callback(numba.set_num_threads, numba.get_num_threads())
+        torch.set_num_threads(1)
+        numba.set_num_threads(1)
+        yield
+
+
+# What a worker process holds: the pickled analysis, and the analysis once it has been
+# needed. A broken pickle must fail in the task, where the error finds its way back.
+_payload: bytes = b""
+_local = threading.local()
+
+
+def _receive(payload: bytes) -> None:
+    global _payload  # noqa: PLW0603 - a pool's initializer has nowhere else to put it
+    _payload = payload
+
+
+def _held(payload: bytes) -> Callable:
+    """Unpickle an analysis once per thread: readers and engines are not shared."""
+    digest = hashlib.sha256(payload).digest()
+    if getattr(_local, "digest", None) != digest:
+        _local.func = pickle.loads(payload)
+        _local.digest = digest
+    return _local.func
+
+
+def _run(part: Any) -> Any:
+    return _held(_payload)(part)
+
+
+def _run_on_cluster(payload: bytes, part: Any) -> Any:
+    with _one_thread_here():
+        return _held(payload)(part)
