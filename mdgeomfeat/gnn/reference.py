@@ -9,6 +9,7 @@ import torch
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.gnn.base import Backbone
+from mdgeomfeat.gnn.build import build_model
 from mdgeomfeat.neighbors import neighbor_list
 
 __all__ = ["make_reference", "reference_error"]
@@ -27,7 +28,7 @@ _ELEMENTS = (6, 6, 7, 8, 8, 1)
 
 def _features(model: Backbone, numbers: list[int], positions: Any) -> np.ndarray:
     """Return scalars and vectors, (A, 4, C), computed in float64."""
-    twin = type(model)(model.spec)
+    twin = build_model(model.spec, seed=0)
     twin.load_state_dict(model.state_dict())
     twin = twin.to("cpu", torch.float64).eval()
     edges = neighbor_list(
