@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def build_arrays(
 
     rows, residue = np.unique(table.residue[indices], return_inverse=True)
     residue = residue.ravel()
-    following = _follow(table, rows, indices, residue, numbers)
+    following = _follow(table, rows)
     bonds = _local_bonds(table, indices)
     fragment = _fragments(table)
     parent, order = spanning_forest(
@@ -62,7 +63,7 @@ def build_arrays(
         None if table.positions is None else table.positions[indices],
         table.box,
     )
-    token = _tokens(tokens, residue, table, indices, fragment)
+    token = _tokens(tokens, residue, indices, fragment)
     first = np.unique(token, return_index=True)[1]
     home = rows[residue[first]]
     return {
@@ -85,16 +86,10 @@ def build_arrays(
     }
 
 
-def _follow(
-    table: AtomTable,
-    rows: np.ndarray,
-    indices: np.ndarray,
-    residue: np.ndarray,
-    numbers: np.ndarray,
-) -> np.ndarray:
-    """The selected residue that follows in the unbroken chain, (R,), -1 if none."""
+def _follow(table: AtomTable, rows: np.ndarray) -> np.ndarray:
+    """Find the selected residue that follows in the chain, (R,), -1 if none."""
     following = np.full(len(rows), -1, dtype=np.int64)
-    for i, (first, second) in enumerate(zip(rows[:-1], rows[1:], strict=True)):
+    for i, (first, second) in enumerate(pairwise(rows)):
         if table.connected(int(first), int(second)):
             following[i] = i + 1
     return following
@@ -127,7 +122,6 @@ def _fragments(table: AtomTable) -> np.ndarray | None:
 def _tokens(
     tokens: Tokens,
     residue: np.ndarray,
-    table: AtomTable,
     indices: np.ndarray,
     fragment: np.ndarray | None,
 ) -> np.ndarray:
@@ -164,7 +158,7 @@ def _tokens(
 def _chains(
     tokens: Tokens, token: np.ndarray, residue: np.ndarray, following: np.ndarray
 ) -> np.ndarray:
-    """Number the unbroken chains that consecutive tokens form, (N,)."""
+    """Find the unbroken chains that consecutive tokens form, (N,)."""
     n = int(token.max()) + 1
     if isinstance(tokens, str) and tokens == "molecule":
         return np.arange(n)

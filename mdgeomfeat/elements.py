@@ -406,12 +406,13 @@ def _is_site(
 
 def _ion(name: str, letters: str, resname: str) -> tuple[str, ...]:
     """Elements for an atom that is alone in its residue and has no bonds."""
+    if name == "C0":  # calcium in Amber's older libraries
+        return ("CA",)
     for text in (letters, *_words(resname)):
         if text in ION_NAMES:
             return (ION_NAMES[text].upper(),)
         if text in _NUMBER:
             return (text,)
-    # "CAL" style names of other packages: only a symbol and then digits or a sign.
     return ()
 
 

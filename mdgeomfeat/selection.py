@@ -76,7 +76,7 @@ def select_atoms(
 
 
 def default_atoms(table: AtomTable) -> np.ndarray:
-    """Indices of the heavy atoms of what is analysed by default.
+    """Find the heavy atoms of what is analysed by default.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def one_location(table: AtomTable, indices: np.ndarray) -> np.ndarray:
 def mdtraj_atoms(
     topology: mdtraj.Topology, table: AtomTable, select: str
 ) -> np.ndarray:
-    """Indices of the atoms of a selection in mdtraj's language, (A,) int64."""
+    """Find the atoms of a selection in mdtraj's language, (A,) int64."""
     try:
         indices = np.unique(np.asarray(topology.select(select), dtype=np.int64))
     except Exception as error:  # mdtraj raises what its parser and eval raise

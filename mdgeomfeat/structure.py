@@ -479,5 +479,5 @@ def _integers(values: Any, name: str, ndim: int = 1) -> np.ndarray:
 
 
 def _stretches(values: np.ndarray) -> np.ndarray:
-    """Number the runs of equal values: 5 5 2 5 gives 0 0 1 2."""
+    """Count up the runs of equal values: 5 5 2 5 gives 0 0 1 2."""
     return np.concatenate([[0], np.cumsum(np.diff(values) != 0)]).astype(np.int64)

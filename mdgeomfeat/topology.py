@@ -293,7 +293,7 @@ class AtomTable:
 
     @classmethod
     def _build(cls, *, reader_residue: np.ndarray, **arrays: Any) -> AtomTable:
-        """Number the residues and keep one row of their identifiers each."""
+        """Find the residues and keep one row of their identifiers each."""
         residue, first = _split_residues(
             reader_residue, arrays["names"], arrays["chainids"], arrays["altlocs"]
         )
@@ -348,7 +348,7 @@ def _split_residues(
     chainids: np.ndarray,
     altlocs: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Number residues so that each is one residue of one chain.
+    """Tell residues apart so that each is one residue of one chain.
 
     Two chains that meet with the same residue number and name come out of many
     readers as one residue; its atom names then start anew, or its chain changes.
