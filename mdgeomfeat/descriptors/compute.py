@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from mdgeomfeat.descriptors.distances import (
 )
 from mdgeomfeat.descriptors.superpose import superpose
 from mdgeomfeat.descriptors.torsions import Torsions, find_torsions
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 
 if TYPE_CHECKING:
     from mdgeomfeat.structure import Structure
@@ -39,6 +40,8 @@ KINDS: Final = ("distances", "ca_distances", "dihedrals", "positions")
 MAX_POSITIONS: Final = 500
 #: All pairs of some 220 residues; wider tables hold little more and cost memory.
 MAX_PAIRS: Final = 25_000
+#: Frames that are superposed at once, in float64.
+_FRAMES: Final = 500
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -109,8 +112,17 @@ def compute_descriptors(
     first = None if not len(positions) else positions[0]
     if kind in ("distances", "ca_distances"):
         plan = _plan_pairs(kind, structure, max_pairs)
+        note = plan.note
+        if plan.dropped:
+            note += f", {plan.dropped}"
+            warnings.warn(
+                f"All pairs would be more than max_pairs={max_pairs} distances: the "
+                f"baseline uses {plan.dropped}.",
+                MDGeomFeatWarning,
+                stacklevel=2,
+            )
         values = plan.compute(positions, boxes)
-        return Descriptors(kind=kind, values=values, names=plan.names, note=plan.note)
+        return Descriptors(kind=kind, values=values, names=plan.names, note=note)
     if kind == "dihedrals":
         torsions = _need_torsions(find_torsions(structure, first))
         phases = _measure(torsions, positions, boxes)
@@ -128,17 +140,15 @@ def compute_descriptors(
                     "There is no frame to superpose on; give frames or a reference."
                 )
             reference = first
-        values = superpose(positions[:, atoms], np.asarray(reference)[atoms])
+        values = np.empty((len(positions), 3 * len(atoms)), dtype=np.float32)
+        for f in range(0, len(positions), _FRAMES):
+            block = positions[f : f + _FRAMES][:, atoms]
+            moved = superpose(block, np.asarray(reference)[atoms])
+            values[f : f + _FRAMES] = moved.reshape(len(block), 3 * len(atoms))
         labels = atom_names(structure)
-        return Descriptors(
-            kind=kind,
-            values=values.reshape(len(positions), -1).astype(np.float32),
-            names=[f"{labels[a]}:{axis}" for a in atoms for axis in "xyz"],
-            note=note,
-        )
-    raise InputError(
-        f"Descriptor {kind!r} is unknown; choose one of {', '.join(KINDS)}."
-    )
+        names = [f"{labels[a]}:{axis}" for a in atoms for axis in "xyz"]
+        return Descriptors(kind=kind, values=values, names=names, note=note)
+    raise _unknown(kind)
 
 
 def angles(
@@ -198,7 +208,15 @@ def descriptor_width(
         return len(_plan_pairs(kind, structure, max_pairs).pairs)
     if kind == "dihedrals":
         return 2 * len(_need_torsions(find_torsions(structure)))
-    return 3 * len(_aligned_atoms(structure)[0])
+    if kind == "positions":
+        return 3 * len(_aligned_atoms(structure)[0])
+    raise _unknown(kind)
+
+
+def _unknown(kind: str) -> InputError:
+    return InputError(
+        f"Descriptor {kind!r} is unknown; choose one of {', '.join(KINDS)}."
+    )
 
 
 def _plan_pairs(kind: str, structure: Structure, max_pairs: int) -> PairPlan:

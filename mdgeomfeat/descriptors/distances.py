@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from MDAnalysis.lib.distances import calc_bonds, distance_array
+from MDAnalysis.lib.distances import calc_bonds
 from numpy.typing import NDArray
 
-from mdgeomfeat.errors import MDGeomFeatWarning
+from mdgeomfeat.descriptors.closest import closest_distances
 
 if TYPE_CHECKING:
     from mdgeomfeat.structure import Structure
 
 __all__ = [
     "PairPlan",
+    "alpha_carbons",
     "atom_names",
     "centred_frames",
     "plan_ca_distances",
@@ -26,8 +26,8 @@ __all__ = [
 
 #: Up to this many pairs (55 atoms) all heavy-atom pairs are used.
 MAX_ATOM_PAIRS: Final = 1500
-#: Atom pairs whose distances are in memory at once, in float64.
-_BLOCK: Final = 2_000_000
+#: Atom pairs whose difference vectors are in memory at once.
+_BLOCK: Final = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,8 @@ class PairPlan:
         One name for each pair.
     note : str
         What was chosen, in words.
+    dropped : str
+        How many of what were left out, "" if none.
     """
 
     pairs: NDArray[np.int64]
@@ -54,6 +56,7 @@ class PairPlan:
     starts: NDArray[np.int64] | None
     names: list[str]
     note: str
+    dropped: str
 
     def compute(
         self,
@@ -61,44 +64,30 @@ class PairPlan:
         boxes: NDArray[np.floating] | None,
     ) -> NDArray[np.float32]:
         """Measure all frames; (F, D) float32 ndarray, Å."""
-        values = np.empty((len(positions), len(self.pairs)), dtype=np.float32)
-        fill = self._atom_pairs if self.starts is None else self._group_pairs
-        fill(positions, boxes, values)
-        return values
+        if self.starts is not None:
+            return closest_distances(
+                positions, boxes, self.atoms, self.starts, self.pairs
+            )
+        return self._atom_pairs(positions, boxes)
 
     def _atom_pairs(
         self,
         positions: NDArray[np.floating],
         boxes: NDArray[np.floating] | None,
-        values: NDArray[np.float32],
-    ) -> None:
+    ) -> NDArray[np.float32]:
+        values = np.empty((len(positions), len(self.pairs)), dtype=np.float32)
         first, second = self.atoms[self.pairs].T
         if boxes is not None:
             for f, (frame, box) in enumerate(centred_frames(positions, boxes)):
                 values[f] = calc_bonds(frame[first], frame[second], box=box)
-            return
+            return values
         block = max(1, _BLOCK // max(1, len(self.pairs)))
         for f in range(0, len(positions), block):
             chunk = positions[f : f + block]
             # One vector each: differences are formed in the input's precision.
             vectors = np.asarray(chunk[:, second] - chunk[:, first], dtype=np.float64)
             values[f : f + block] = np.sqrt(np.einsum("fdx,fdx->fd", vectors, vectors))
-
-    def _group_pairs(
-        self,
-        positions: NDArray[np.floating],
-        boxes: NDArray[np.floating] | None,
-        values: NDArray[np.float32],
-    ) -> None:
-        first, second = self.pairs.T
-        n_atoms = len(self.atoms)
-        table = np.empty((n_atoms, n_atoms))
-        for f, (frame, box) in enumerate(centred_frames(positions, boxes)):
-            here = frame[self.atoms]
-            distance_array(here, here, box=box, result=table)
-            closest = np.minimum.reduceat(table, self.starts, axis=0)
-            closest = np.minimum.reduceat(closest, self.starts, axis=1)
-            values[f] = closest[first, second]
+        return values
 
 
 def centred_frames(
@@ -126,15 +115,22 @@ def plan_distances(structure: Structure, max_pairs: int) -> PairPlan:
     heavy = np.flatnonzero(np.asarray(structure.numbers) > 1)
     names = atom_names(structure)
     if len(heavy) * (len(heavy) - 1) // 2 <= MAX_ATOM_PAIRS or structure.n_tokens < 2:
-        atoms = _thin(heavy, max_pairs, "heavy atom")
+        atoms = _thin(heavy, max_pairs)
         pairs = np.stack(np.triu_indices(len(atoms), 1), axis=1)
         labels = [f"{names[atoms[i]]}-{names[atoms[j]]}:d" for i, j in pairs]
-        return PairPlan(pairs, atoms, None, labels, "all pairs of heavy atoms")
+        return PairPlan(
+            pairs,
+            atoms,
+            None,
+            labels,
+            "all pairs of heavy atoms",
+            _dropped(atoms, heavy, "heavy atoms"),
+        )
 
     token = np.asarray(structure.token_of_atom)[heavy]
     order = np.argsort(token, kind="stable")
     tokens, starts = np.unique(token[order], return_index=True)
-    kept = _thin(tokens, max_pairs, "token")
+    kept = _thin(tokens, max_pairs)
     for separation in (3, 2, 1):
         pairs = _separated(structure, kept, separation)
         if len(pairs) >= len(kept):
@@ -150,6 +146,7 @@ def plan_distances(structure: Structure, max_pairs: int) -> PairPlan:
         starts,
         [f"{labels[kept[i]]}-{labels[kept[j]]}:min" for i, j in pairs],
         f"closest heavy atoms of tokens at least {separation} apart",
+        _dropped(kept, tokens, "tokens"),
     )
 
 
@@ -158,8 +155,8 @@ def plan_ca_distances(structure: Structure, max_pairs: int) -> PairPlan | None:
     atoms = alpha_carbons(structure)
     if len(atoms) < 2:
         return None
-    atoms = _thin(atoms, max_pairs, "alpha carbon")
-    tokens = np.asarray(structure.token_of_atom)[atoms]
+    kept = _thin(atoms, max_pairs)
+    tokens = np.asarray(structure.token_of_atom)[kept]
     for separation in (2, 1):
         pairs = _separated(structure, tokens, separation)
         if len(pairs):
@@ -167,7 +164,9 @@ def plan_ca_distances(structure: Structure, max_pairs: int) -> PairPlan | None:
     labels = structure.token_labels()
     names = [f"{labels[tokens[i]]}-{labels[tokens[j]]}:CA" for i, j in pairs]
     note = f"alpha carbons at least {separation} residues apart"
-    return PairPlan(pairs, atoms, None, names, note)
+    return PairPlan(
+        pairs, kept, None, names, note, _dropped(kept, atoms, "alpha carbons")
+    )
 
 
 def alpha_carbons(structure: Structure) -> NDArray[np.int64]:
@@ -215,16 +214,15 @@ def _rank_in_chain(structure: Structure) -> NDArray[np.int64]:
     return rank
 
 
-def _thin(items: NDArray[np.int64], max_pairs: int, what: str) -> NDArray[np.int64]:
+def _thin(items: NDArray[np.int64], max_pairs: int) -> NDArray[np.int64]:
     """Keep evenly spaced items so that there are at most `max_pairs` pairs."""
     limit = int((1 + np.sqrt(1 + 8 * max_pairs)) / 2)
     if len(items) <= limit:
         return items
-    kept = items[np.linspace(0, len(items) - 1, limit).round().astype(np.int64)]
-    warnings.warn(
-        f"{len(items)} {what}s make more than max_pairs={max_pairs} distances; "
-        f"{limit} of them, evenly spaced, are used for the baseline.",
-        MDGeomFeatWarning,
-        stacklevel=4,
-    )
-    return kept
+    return items[np.linspace(0, len(items) - 1, limit).round().astype(np.int64)]
+
+
+def _dropped(kept: NDArray[np.int64], found: NDArray[np.int64], what: str) -> str:
+    if len(kept) == len(found):
+        return ""
+    return f"{len(kept)} of {len(found)} {what}, evenly spaced"

@@ -111,8 +111,8 @@ def find_torsions(
     structure : Structure
         Tokens are residues; others have no named torsions.
     positions : (A, 3) ndarray, Å, optional
-        One frame with whole residues, to recognise β-residues where the structure
-        has no bonds.
+        One frame with whole residues, to recognise β-residues by; if None, the
+        bonds of the structure tell.
 
     Returns
     -------
@@ -166,24 +166,34 @@ def _definitions(
 
 
 def _atoms_by_name(structure: Structure) -> list[dict[str, int]]:
-    """Map, for each token, names to local indices; of duplicates the first counts."""
+    """Map, for each token, atom names to local indices.
+
+    A name that occurs twice is left out: such a token is no single residue.
+    """
     residues: list[dict[str, int]] = [{} for _ in range(structure.n_tokens)]
+    twice = set()
     for atom, (token, name) in enumerate(
         zip(structure.token_of_atom, structure.names, strict=True)
     ):
-        if name:
-            residues[token].setdefault(str(name).replace("*", "'"), atom)
+        key = str(name).replace("*", "'")
+        if key in residues[token]:
+            twice.add((token, key))
+        residues[token][key] = atom
+    for token, key in twice:
+        del residues[token][key]
     return residues
 
 
 def _bond_test(
     structure: Structure, positions: NDArray[np.floating] | None
 ) -> Callable[[int, int], bool]:
-    """Return a test for bonds: from the structure, else from distances."""
-    if structure.bonds is not None and len(structure.bonds):
-        bonds = {frozenset(map(int, pair)) for pair in structure.bonds}
-        return lambda i, j: frozenset((i, j)) in bonds
+    """Return a test for bonds: from distances, else from the structure's bonds.
+
+    Distances come first because topologies often know the bonds of a ligand only.
+    """
     if positions is not None:
         frame = np.asarray(positions, dtype=np.float64)
         return lambda i, j: bool(np.linalg.norm(frame[i] - frame[j]) < _BOND)
-    return lambda i, j: (structure.names[i], structure.names[j]) != ("N", "CB")
+    known = structure.bonds if structure.bonds is not None else ()
+    bonds = {frozenset(map(int, pair)) for pair in known}
+    return lambda i, j: frozenset((i, j)) in bonds
