@@ -88,10 +88,10 @@ def recognise(path: str | Path) -> FileKind:
                 "decompress it first"
             )
         if seen != wanted:
-            looks = f"it looks like {seen}" if seen else "its first bytes are others"
+            looks = f"like {seen}" if seen else "like something else"
             raise InputError(
-                f"{path} is named like a {named} file but is none ({looks}): check "
-                "what the file is"
+                f"{path} is named .{named.lower()} but begins {looks}: check what the "
+                "file is, and give it the name of its format"
             )
         return FileKind(path, wanted, wanted == "MDTRAJ-H5", True)
     if named in ("TOP", "ITP") and seen != "PARM7":

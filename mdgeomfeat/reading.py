@@ -377,5 +377,7 @@ def _reason(action: Callable[[], Any]) -> str | None:
     except Exception as error:
         words = " ".join(str(error).split()) or type(error).__name__
         words = words.split("Error: ", 1)[-1]
+        if words.startswith("HDF5 error"):
+            words = "its HDF5 structure is damaged"
         return words if len(words) < 200 else words[:200] + " …"
     return None

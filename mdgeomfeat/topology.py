@@ -139,14 +139,23 @@ class AtomTable:
 
     @cached_property
     def is_nucleic(self) -> np.ndarray:
-        """(R,) bool: nucleotides by name or by C1', C3' and C4'."""
+        """(R,) bool: nucleotides by name, and sugars with phosphate joined to one."""
         sugar = np.ones(self.n_residues, dtype=bool)
         for atom in ("C1", "C3", "C4"):
             sugar &= (self.find(f"{atom}'") >= 0) | (self.find(f"{atom}*") >= 0)
-        phosphate = (self.find("P") >= 0) | (self.find("O3'") >= 0)
-        phosphate |= self.find("O3*") >= 0
-        known = np.isin(self.resnames, list(nucleic_names()))
-        return (known & (self.residue_size > 1)) | (sugar & phosphate & known)
+        known = np.isin(self.resnames, list(nucleic_names())) & (self.residue_size > 1)
+        # One-letter names are also used for ligands and ions.
+        letter = np.array([len(str(r)) == 1 for r in self.resnames], dtype=bool)
+        nucleic = known & (sugar | ~letter)
+        # Modified bases have many names; free nucleotides (FMN) are not joined.
+        for other in np.flatnonzero(sugar & ~nucleic):
+            nucleic[other] = any(
+                0 <= near < self.n_residues
+                and nucleic[near]
+                and self.connected(int(other), near)
+                for near in (other - 1, other + 1)
+            )
+        return nucleic
 
     @cached_property
     def is_water(self) -> np.ndarray:
