@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from mdgeomfeat.errors import InputError
@@ -22,6 +24,7 @@ def make_engine(
     device: str | torch.device = "auto",
     dtype: str = "float32",
     max_neighbors: int | None = None,
+    notify: Callable[[str], object] | None = None,
 ) -> Engine:
     """Return an engine that computes the features of trajectories with a network.
 
@@ -37,6 +40,9 @@ def make_engine(
     dtype : {"float32", "float64"}, optional
     max_neighbors : int, optional
         Keep only the nearest neighbours of each atom. By default none is dropped.
+    notify : callable, optional
+        Is told, in a sentence, when kernels have to be compiled first. By default
+        the ``mdgeomfeat`` logger is.
 
     Returns
     -------
@@ -62,4 +68,15 @@ def make_engine(
         )
     place = resolve_device("cpu" if engine == "cpu" and device == "auto" else device)
     real = DTYPES[dtype]
-    return TorchEngine(model, place, real, max_neighbors, "asked for")
+    if engine == "torch":
+        return TorchEngine(model, place, real, max_neighbors)
+    # The kernels are compiled by numba, which only those who use them should load.
+    from mdgeomfeat.gnn.engine.cpu import CpuEngine, can_run
+
+    obstacle = can_run(model, place, real)
+    if obstacle is None:
+        reason = "asked for" if engine == "cpu" else "the fastest for et on a CPU"
+        return CpuEngine(model, max_neighbors, reason, notify)
+    if engine == "cpu":
+        raise InputError(f"{obstacle}; use engine='torch' or 'auto'")
+    return TorchEngine(model, place, real, max_neighbors, obstacle)

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine.base import Engine
-from mdgeomfeat.neighbors import EdgeList, neighbor_list, window_edges
+from mdgeomfeat.gnn.engine.edges import frame_edges
 from mdgeomfeat.neighbors.boxes import check_boxes, check_cutoff
-from mdgeomfeat.neighbors.nearest import keep_nearest
 from mdgeomfeat.neighbors.windows import WindowsLike, own_copies
 
 __all__ = ["TorchEngine"]
@@ -76,14 +75,21 @@ class TorchEngine(Engine):
         start, step = 0, 1
         while start < F:
             part = slice(start, min(start + step, F))
-            edges, copies, kept = self._edges(
-                positions[part], None if boxes is None else boxes[part], windows
+            edges, copies = frame_edges(
+                positions[part],
+                self.cutoff,
+                None if boxes is None else boxes[part],
+                windows=windows,
+                max_neighbors=self.max_neighbors,
+                dtype=self.dtype,
+                device=self.device,
             )
             n = part.stop - part.start
             tiled = z.repeat(n)
             with torch.inference_mode():
                 s, v = self._model(tiled if copies is None else tiled[copies], edges)
-                if kept is not None:
+                if windows is not None:
+                    kept = own_copies(windows, n, A).to(self.device)
                     s, v = s[kept], v[kept]
                 scalars[part] = s.view(n, A, C).cpu().numpy()
                 vectors[part] = v.view(n, A, 3, C).cpu().numpy()
@@ -93,27 +99,3 @@ class TorchEngine(Engine):
             fitting = max(1, self._edges_at_once * n // max(edges.n_edges, n * A, 1))
             step = fitting if part.start == 0 else min(step, fitting)
         return scalars, vectors
-
-    def _edges(
-        self,
-        positions: np.ndarray,
-        boxes: np.ndarray | None,
-        windows: WindowsLike | None,
-    ) -> tuple[EdgeList, torch.Tensor | None, torch.Tensor | None]:
-        """Return edges, which atom each node is, and which nodes answer for atoms."""
-        F, A, _ = positions.shape
-        edges = neighbor_list(
-            positions,
-            self.cutoff,
-            boxes,
-            dtype=self.dtype,
-            device=self.device,
-            # Inside windows the nearest are chosen among the atoms of the window.
-            max_neighbors=None if windows is not None else self.max_neighbors,
-        )
-        if windows is None:
-            return edges, None, None
-        edges, copies = window_edges(edges, windows, F, A)
-        if self.max_neighbors is not None:
-            edges = keep_nearest(edges, self.max_neighbors)
-        return edges, copies, own_copies(windows, F, A).to(self.device)
