@@ -220,6 +220,9 @@ def make_backend(
         If the name is not known or dask is not installed.
     """
     hooks = {"collect": collect, "advance": advance}
+    if isinstance(backend, PartsBackend):
+        backend.collect, backend.advance = collect, advance
+        return backend
     if backend is None or backend == "serial" or isinstance(backend, BackendSerial):
         return InProcessBackend(**hooks)
     if isinstance(backend, BackendDask | BackendMultiprocessing):

@@ -1,0 +1,310 @@
+"""Token features of arrays and mdtraj trajectories, as a scikit-learn transformer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from mdgeomfeat.encoder import Pooling, TokenEncoder
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.invariants import InvariantKind, invariant_names, invariants
+from mdgeomfeat.periodic import use_box
+from mdgeomfeat.structure import Structure, Tokens
+
+if TYPE_CHECKING:
+    from mdgeomfeat.gnn import Backbone
+
+__all__ = ["GeomGNNTransformer"]
+
+_NM = 10.0  # in Å
+
+
+class GeomGNNTransformer(TransformerMixin, BaseEstimator):
+    """Turn coordinates into rotation-invariant features of tokens.
+
+    The same features as :class:`mdgeomfeat.GeomGNNFeaturizer` makes, for coordinates
+    that are in memory already. Nothing is learnt from the data: ``fit`` looks at the
+    structure and loads the network.
+
+    Parameters
+    ----------
+    structure : Universe, AtomGroup, mdtraj topology or trajectory, Structure, or tuple
+        What the atoms are. A tuple holds atomic numbers (A,) and, if wanted, the
+        number of the token that each atom belongs to (A,).
+    select : str, optional
+        A selection in the language of MDAnalysis, or of mdtraj for its topologies.
+    model, window, pool, invariants, max_neighbors, periodic, allow_unseen, device, \
+engine, batch_size, dtype
+        As for :class:`mdgeomfeat.GeomGNNFeaturizer`.
+    tokens : {"residue", "atom", "molecule"} or (A,) array of int
+        Unused where `structure` is a Structure or a tuple, which state their tokens.
+
+    Attributes
+    ----------
+    structure_ : Structure
+    encoder_ : TokenEncoder
+    n_features_out_ : int
+        D, the number of features of a frame.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from deeptime.decomposition import TICA
+    >>> from mdgeomfeat import GeomGNNTransformer
+    >>> from mdgeomfeat.kinetics import estimator
+    >>> pipeline = make_pipeline(
+    ...     GeomGNNTransformer(traj.topology), estimator(TICA(lagtime=10, dim=2))
+    ... )  # doctest: +SKIP
+    >>> slow = pipeline.fit_transform([traj, other])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        structure: Any,
+        select: str | None = None,
+        *,
+        model: str | Path | Backbone = "default",
+        tokens: Tokens = "residue",
+        window: int | None = None,
+        pool: Pooling = "mean",
+        invariants: InvariantKind = "geometric",
+        max_neighbors: int | None = None,
+        periodic: bool | Literal["auto"] = "auto",
+        allow_unseen: bool = False,
+        device: str = "auto",
+        engine: str = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        dtype: str = "float32",
+    ) -> None:
+        self.structure = structure
+        self.select = select
+        self.model = model
+        self.tokens = tokens
+        self.window = window
+        self.pool = pool
+        self.invariants = invariants
+        self.max_neighbors = max_neighbors
+        self.periodic = periodic
+        self.allow_unseen = allow_unseen
+        self.device = device
+        self.engine = engine
+        self.batch_size = batch_size
+        self.dtype = dtype
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:
+        """Look at the structure and load the network.
+
+        Parameters
+        ----------
+        X, y
+            Not used; here because scikit-learn passes them.
+
+        Raises
+        ------
+        InputError
+            If the structure or an option cannot be used.
+        """
+        del X, y
+        self.structure_, self._n_source_atoms = _structure(
+            self.structure, self.select, self.tokens
+        )
+        self.encoder_ = TokenEncoder(
+            self.structure_,
+            model=self.model,
+            window=self.window,
+            pool=self.pool,
+            invariants=self.invariants,
+            max_neighbors=self.max_neighbors,
+            allow_unseen=self.allow_unseen,
+            device=self.device,
+            engine=self.engine,
+            batch_size=self.batch_size,
+            dtype=self.dtype,
+        )
+        names = invariant_names(self.invariants, self.encoder_.n_channels)
+        self.n_features_out_ = self.structure_.n_tokens * len(names)
+        return self
+
+    def transform(self, X: Any, boxes: Any = None) -> NDArray | list[NDArray]:
+        """Compute the features.
+
+        Parameters
+        ----------
+        X : (F, A, 3) array, Å, or mdtraj.Trajectory, or a list of either
+            Of all atoms of the structure's source, or of the selected ones.
+        boxes : (F, 6) or (6,) array, Å and degrees, or a list of them, optional
+            An mdtraj trajectory brings its own.
+
+        Returns
+        -------
+        features : (F, D) ndarray, or a list of them
+            A list where `X` is a list.
+
+        Raises
+        ------
+        InputError
+            If shapes do not fit the structure or positions are not numbers.
+        """
+        tokens = self.transform_tokens(X, boxes)
+        if isinstance(tokens, list):
+            return [x.reshape(len(x), -1) for x in tokens]
+        return tokens.reshape(len(tokens), -1)
+
+    def transform_tokens(self, X: Any, boxes: Any = None) -> NDArray | list[NDArray]:
+        """Compute the features as (F, N, K) arrays; see :meth:`transform`."""
+        encoded = self.encode(X, boxes)
+        if isinstance(encoded, list):
+            return [self._invariants(*pair) for pair in encoded]
+        return self._invariants(*encoded)
+
+    def encode(
+        self, X: Any, boxes: Any = None
+    ) -> tuple[NDArray, NDArray] | list[tuple[NDArray, NDArray]]:
+        """Compute scalars (F, N, C) and vectors (F, N, 3, C); see :meth:`transform`.
+
+        Returns
+        -------
+        (scalars, vectors), or a list of such pairs
+        """
+        check_is_fitted(self, "encoder_")
+        if not isinstance(X, list | tuple):
+            return self._encode(X, boxes, "")
+        many = boxes if isinstance(boxes, list | tuple) else [boxes] * len(X)
+        if len(many) != len(X):
+            raise InputError(
+                f"boxes has {len(many)} entries for {len(X)} trajectories; give one "
+                "for each."
+            )
+        return [
+            self._encode(x, box, f" of trajectory {number}")
+            for number, (x, box) in enumerate(zip(X, many, strict=True))
+        ]
+
+    def fit_transform(  # type: ignore[override]
+        self, X: Any, y: Any = None, boxes: Any = None
+    ) -> NDArray | list[NDArray]:
+        """Fit and transform; see :meth:`transform`."""
+        return self.fit(X, y).transform(X, boxes)
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray:
+        """Return the names of the D features, such as ``A:LEU42:s017``.
+
+        Parameters
+        ----------
+        input_features
+            Not used; here because scikit-learn passes it.
+        """
+        del input_features
+        check_is_fitted(self, "encoder_")
+        names = invariant_names(self.invariants, self.encoder_.n_channels)
+        labels = self.structure_.token_labels()
+        return np.array([f"{a}:{b}" for a in labels for b in names], dtype=object)
+
+    def __sklearn_clone__(self) -> Self:
+        # Arguments are shared, not copied: a Universe cannot be deep-copied once it
+        # has read a frame, and nothing here changes an argument.
+        return type(self)(**self.get_params(deep=False))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _invariants(self, scalars: NDArray, vectors: NDArray) -> NDArray:
+        return invariants(
+            scalars,
+            vectors,
+            self.structure_.next_token,
+            self.invariants,
+            seed=self.encoder_.invariants_seed,
+        )
+
+    def _encode(self, x: Any, boxes: Any, where: str) -> tuple[NDArray, NDArray]:
+        positions, boxes, unit = _arrays(x, boxes)
+        positions = self._selected(positions, where)
+        finite = np.isfinite(positions).all(axis=(1, 2))
+        if not finite.all():
+            raise InputError(
+                f"frame {int(np.argmin(finite))}{where} holds positions that are no "
+                "numbers; leave it out."
+            )
+        if boxes is not None and len(positions):
+            boxes = np.broadcast_to(np.asarray(boxes), (len(positions), 6))
+            first = np.asarray(positions[0], dtype=np.float64) * unit
+            if not use_box(self.periodic, boxes[0], first, self.structure_):
+                boxes = None
+        elif self.periodic is True:
+            raise InputError(f"periodic=True needs boxes{where}; pass boxes=.")
+        out = []
+        for start in range(0, max(len(positions), 1), self.encoder_.batch_size):
+            batch = slice(start, start + self.encoder_.batch_size)
+            x = positions[batch]
+            out.append(
+                self.encoder_.encode(
+                    x if unit == 1 else x.astype(np.float64) * unit,
+                    None if boxes is None else boxes[batch],
+                )
+            )
+        scalars, vectors = zip(*out, strict=True)
+        return np.concatenate(scalars), np.concatenate(vectors)
+
+    def _selected(self, positions: NDArray, where: str) -> NDArray:
+        shape, n_atoms = positions.shape, self.structure_.n_atoms
+        if len(shape) == 3 and shape[2] == 3:
+            if shape[1] == n_atoms:
+                return positions
+            if shape[1] == self._n_source_atoms:
+                return positions[:, self.structure_.indices]
+        known = {n_atoms, self._n_source_atoms}
+        raise InputError(
+            f"positions{where} have the shape {shape}; give (frames, atoms, 3) with "
+            f"{' or '.join(map(str, sorted(known)))} atoms."
+        )
+
+
+def _structure(
+    source: Any, select: str | None, tokens: Tokens
+) -> tuple[Structure, int]:
+    """Return a structure and the number of atoms that it was chosen from."""
+    if isinstance(source, Structure | tuple | list):
+        if select is not None:
+            raise InputError("select= needs a Universe, an AtomGroup or a topology.")
+        if not isinstance(source, Structure):
+            if not 1 <= len(source) <= 2:
+                raise InputError(
+                    f"a tuple of {len(source)} is no structure; give atomic numbers "
+                    "and, if wanted, the token of each atom."
+                )
+            source = Structure.from_arrays(*source)
+        return source, source.n_atoms
+    universe = getattr(source, "universe", None)
+    if universe is not None:
+        from mdgeomfeat.selection import select_atoms
+
+        atoms = select_atoms(source, select)
+        return Structure.from_atomgroup(atoms, tokens=tokens), len(universe.atoms)
+    topology = getattr(source, "topology", source)
+    if type(topology).__module__.split(".")[0] != "mdtraj":
+        raise InputError(
+            f"got a {type(source).__name__} as structure; give a Universe, an "
+            "AtomGroup, an mdtraj topology or trajectory, a Structure, or atomic "
+            "numbers and tokens."
+        )
+    structure = Structure.from_mdtraj(topology, select=select, tokens=tokens)
+    return structure, topology.n_atoms
+
+
+def _arrays(x: Any, boxes: ArrayLike | None) -> tuple[NDArray, Any, float]:
+    """Return positions, boxes in Å, and what the positions' unit is in Å."""
+    if not hasattr(x, "xyz"):
+        x = np.asarray(x)
+        return x if x.dtype.kind == "f" else x.astype(np.float64), boxes, 1.0
+    if boxes is None and x.unitcell_lengths is not None:
+        boxes = np.concatenate([x.unitcell_lengths * _NM, x.unitcell_angles], axis=1)
+    return x.xyz, boxes, _NM
