@@ -110,14 +110,7 @@ class Structure:
                 f"the token numbers of the atoms must be 0 to {n - 1}, each used at "
                 f"least once, got {len(found)} numbers from {found[0]} to {found[-1]}"
             )
-        if self.bonds is not None and (
-            self.bonds.ndim != 2
-            or self.bonds.shape[1] != 2
-            or (len(self.bonds) and not 0 <= self.bonds.min() <= self.bonds.max() < a)
-        ):
-            raise InputError(
-                f"bonds must be pairs of atom numbers from 0 to {a - 1}, shape (B, 2)"
-            )
+        _check_bonds(self.bonds, a)
 
     def _lock(self) -> None:
         for field in fields(self):
@@ -376,6 +369,7 @@ class Structure:
         chain = _stretches(chain)
         if bonds is not None:
             bonds = _integers(bonds, "bonds", ndim=2)
+            _check_bonds(bonds, a)
         following = np.where(np.diff(chain, append=-1) == 0, np.arange(1, n + 1), -1)
         parent, order = spanning_forest(token, following, bonds, None, None, None)
         blank = [""] * n
@@ -476,6 +470,16 @@ def _integers(values: Any, name: str, ndim: int = 1) -> np.ndarray:
             f"{array.dtype} of shape {array.shape}"
         )
     return array.astype(np.int64)
+
+
+def _check_bonds(bonds: np.ndarray | None, n_atoms: int) -> None:
+    if bonds is None:
+        return
+    pairs = bonds.ndim == 2 and bonds.shape[1] == 2
+    if not pairs or (len(bonds) and not 0 <= bonds.min() <= bonds.max() < n_atoms):
+        raise InputError(
+            f"bonds must be pairs of atom numbers from 0 to {n_atoms - 1}, shape (B, 2)"
+        )
 
 
 def _stretches(values: np.ndarray) -> np.ndarray:

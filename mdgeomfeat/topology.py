@@ -185,7 +185,9 @@ class AtomTable:
         if (low, high) in self.residue_links:
             return True
         if self.fully_bonded[first] and self.fully_bonded[second]:
-            return False
+            kind = self._has_sugar[first]
+            if kind != self._has_sugar[second] or kind in self._linked_kinds:
+                return False
         if self.positions is None:
             return 0 <= self.resids[high] - self.resids[low] <= 1
         for joint in self._joints:
@@ -194,6 +196,21 @@ class AtomTable:
                 if a >= 0 and b >= 0:
                     return self.distance(int(a), int(b)) < limit
         return False
+
+    @cached_property
+    def _has_sugar(self) -> np.ndarray:
+        return (self.find("C1'") >= 0) | (self.find("C1*") >= 0)
+
+    @cached_property
+    def _linked_kinds(self) -> frozenset[bool]:
+        """Whether bonds between residues are stated for sugars, and for others.
+
+        mdtraj knows the bonds inside nucleotides but not those between them.
+        """
+        sugar = self._has_sugar
+        return frozenset(
+            bool(sugar[a]) for a, b in self.residue_links if sugar[a] == sugar[b]
+        )
 
     @cached_property
     def _joints(self) -> list[list[tuple[np.ndarray, np.ndarray, float]]]:

@@ -1,0 +1,185 @@
+"""What is analysed by default, and what a user's choice means."""
+
+from __future__ import annotations
+
+import warnings
+
+import MDAnalysis as mda
+import numpy as np
+import pytest
+
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.selection import select_atoms
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:MDAnalysis")
+
+HEAVY = "and not (name H* or name 1H* 2H* 3H*)"
+
+
+def open_structure(shared, name):
+    return mda.Universe(shared / "data" / "structures" / name)
+
+
+def said(action):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", MDGeomFeatWarning)
+        result = action()
+    texts = [str(w.message) for w in caught if w.category is MDGeomFeatWarning]
+    return result, texts
+
+
+def test_water_hydrogens_and_sites_are_left_out(shared):
+    folder = shared / "data" / "adk-solvated"
+    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
+    ag, texts = said(lambda: select_atoms(u))
+    assert len(ag) == 1656
+    np.testing.assert_array_equal(ag.ix, u.select_atoms(f"protein {HEAVY}").ix)
+    assert texts == []
+
+
+def test_caps_belong_to_the_protein(shared):
+    folder = shared / "data" / "trpzip2-nhe"
+    ag = select_atoms(mda.Universe(folder / "tz2.nhe.parm7", folder / "tz2.nhe.nc"))
+    assert ag.residues.resnames[-1] == "NHE"
+    ag = select_atoms(open_structure(shared, "alanine-dipeptide-explicit.pdb"))
+    assert ag.residues.resnames.tolist() == ["ACE", "ALA", "NME"]
+
+
+def test_a_cap_that_is_free_is_no_protein(shared):
+    u = open_structure(shared, "alanine-dipeptide-explicit.pdb")
+    # An ammonia-like residue of a cap's name, far from the peptide.
+    water = u.select_atoms("resname HOH").residues[-1]
+    water.resname = "NH2"
+    ag, _ = said(lambda: select_atoms(u))
+    assert "NH2" not in ag.residues.resnames
+
+
+@pytest.mark.parametrize(
+    ("name", "modified"),
+    [("2src.pdb", "PTR"), ("tpo.pdb", "TPO"), ("1hvr.pdb", "CSO"),
+     ("glycopeptide.pdb", "NLN"), ("nmr_neopetrosiamide.pdb", "SME")],
+)  # fmt: skip
+def test_modified_residues_are_protein(shared, name, modified):
+    ag, _ = said(lambda: select_atoms(open_structure(shared, name)))
+    assert modified in ag.residues.resnames
+    assert not set(ag.residues.resnames) & {"HOH", "ANP", "XK2", "0GB"}
+
+
+def test_ligands_are_named_with_the_option_that_adds_them(shared):
+    u = mda.Universe(shared / "data" / "fabi-ligand" / "FtuFabI.NAD.TCL.parm7")
+    protein, texts = said(lambda: select_atoms(u))
+    assert len(texts) == 1
+    assert "residues left out: NDP (1), TCS (1)" in texts[0]
+    option = texts[0].split('--select "')[1].split('"')[0]
+    both, texts = said(lambda: select_atoms(u, option))
+    added = set(both.ix) - set(protein.ix)
+    assert set(protein.ix) < set(both.ix)
+    assert set(u.atoms[sorted(added)].resnames) == {"NDP", "TCS"}
+    assert "H" not in both.elements
+
+
+def test_lipids_are_listed_and_dummy_ions_are_not(shared):
+    folder = shared / "data" / "yiip-lipids"
+    u = mda.Universe(folder / "YiiP_lipids.gro.gz")
+    _, texts = said(lambda: select_atoms(u))
+    (text,) = [t for t in texts if "left out:" in t]
+    assert "POPE (221), POPG (55)" in text
+    assert "ZNM" not in text
+
+
+def test_dummy_atoms_are_dropped_and_said(shared):
+    u = mda.Universe(shared / "data" / "yiip-lipids" / "YiiP_lipids.gro.gz")
+    with pytest.warns(MDGeomFeatWarning, match="48 virtual sites or dummy .*DM1"):
+        ag = select_atoms(u, "resname ZNM")
+    assert set(ag.names) == {"ZND"}
+    with pytest.raises(InputError, match="holds only virtual sites"):
+        select_atoms(u, "name DM1")
+
+
+def test_nucleic_acid_without_its_ions(shared):
+    folder = shared / "data" / "dna-pensa"
+    for name in ("DNA-nw.gro", "DNA-nw_renamed.pdb"):
+        ag, _ = said(lambda name=name: select_atoms(mda.Universe(folder / name)))
+        assert set(ag.resnames) == {"DA", "DC", "DG", "DT"}
+        assert len(ag.residues) == 66
+
+
+def test_a_selection_is_taken_at_its_word(shared):
+    u = open_structure(shared, "bpti.pdb")
+    ag = select_atoms(u, "resid 1-3")
+    np.testing.assert_array_equal(ag.ix, u.select_atoms("resid 1-3").ix)
+    assert "H" in ag.elements
+
+
+def test_an_atomgroup_is_a_choice(shared):
+    u = open_structure(shared, "2src.pdb")
+    ag, texts = said(lambda: select_atoms(u.select_atoms("resname ANP")))
+    assert set(ag.resnames) == {"ANP"}
+    assert texts == []
+    peptide = open_structure(shared, "bpti.pdb").select_atoms("resid 1-3")
+    assert "H" not in select_atoms(peptide).elements
+    assert len(select_atoms(peptide, "all")) == len(peptide)
+
+
+def test_order_and_repeats_do_not_matter(shared):
+    u = open_structure(shared, "bpti.pdb")
+    shuffled = u.atoms[[5, 4, 3, 3, 0]]
+    assert select_atoms(shuffled, "all").ix.tolist() == [0, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("select", "message"),
+    [
+        ("resname XYZ", "matches none of the 892 atoms.*ARG"),
+        ("resname", "is not a selection that MDAnalysis understands"),
+        ("this is nonsense", "is not a selection that MDAnalysis understands"),
+        ("(name CA", "is not a selection that MDAnalysis understands"),
+        ("charge 1", "is not a selection that MDAnalysis understands"),
+        ("group mine", "is not a selection that MDAnalysis understands"),
+        ("", "matches none"),
+    ],
+)
+def test_bad_selections_are_input_errors(shared, select, message):
+    with pytest.raises(InputError, match=message):
+        select_atoms(open_structure(shared, "bpti.pdb"), select)
+
+
+def test_solvent_alone_is_refused(shared):
+    u = open_structure(shared, "alanine-dipeptide-explicit.pdb")
+    water = mda.Merge(u.select_atoms("resname HOH"))
+    with pytest.raises(InputError, match=r"only solvent and ions \(HOH \(749\)\)"):
+        select_atoms(water)
+
+
+def test_alternate_locations_keep_the_fullest(shared):
+    u = open_structure(shared, "altlocs2.pdb")
+    first = u.select_atoms("altLoc A or altLoc B").altLocs[0]
+    with pytest.warns(MDGeomFeatWarning, match="1 residues have alternate locations"):
+        ag = select_atoms(u)
+    assert len(ag) == len(set(ag.names))
+    assert set(ag.altLocs) <= {"", first}
+    u.select_atoms("altLoc B").occupancies = 0.9
+    u.select_atoms("altLoc A").occupancies = 0.1
+    ag, _ = said(lambda: select_atoms(u))
+    assert set(ag.altLocs) == {"", "B"}
+
+
+def test_alternate_residues_at_one_place_keep_one_residue(shared):
+    u = open_structure(shared, "altlocs2.pdb")
+    atoms = u.select_atoms("altLoc B").ix
+    # The same place occupied by two kinds of residue, as in microheterogeneity.
+    new = u.add_Residue(
+        segment=u.segments[0], resid=25, resname="VAL", icode="", resnum=25
+    )
+    u.atoms[atoms].residues = new
+    u.select_atoms("altLoc A").occupancies = 0.7
+    ag, _ = said(lambda: select_atoms(u))
+    assert set(ag.resnames) == {"ILE"}
+
+
+def test_heme_protein_has_one_location_everywhere(shared):
+    ag, texts = said(lambda: select_atoms(open_structure(shared, "19hc.pdb.gz")))
+    assert any("14 residues have alternate locations" in t for t in texts)
+    assert any("HEM (18)" in t for t in texts)
+    keys = {(a.segid, a.resid, a.icode, a.name) for a in ag}
+    assert len(keys) == len(ag)

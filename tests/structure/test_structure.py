@@ -1,0 +1,312 @@
+"""Tokens, chains, windows, and the Structure as an object."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import warnings
+
+import MDAnalysis as mda
+import numpy as np
+import pytest
+
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.selection import select_atoms
+from mdgeomfeat.structure import Structure
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:MDAnalysis"),
+    pytest.mark.filterwarnings("ignore::mdgeomfeat.errors.MDGeomFeatWarning"),
+]
+
+PDB = (
+    "ATOM  {serial:>5} {name:<4} {resname:>3} {chain}{resid:>4}{icode}   "
+    "{x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {element:>2}\n"
+)
+
+
+def peptide(residues, gap_after=(), chain_step=30.0):
+    """PDB text of CA-C-N backbones: (chain, resid, icode, resname) per residue."""
+    text, x, y, last = "", 0.0, 0.0, None
+    serial = 1
+    for i, (chain, resid, icode, resname) in enumerate(residues):
+        if last not in (None, chain):
+            x, y = 0.0, y + chain_step
+        for name, element, dx in (("N", "N", 0.0), ("CA", "C", 1.46), ("C", "C", 2.98)):
+            text += PDB.format(
+                serial=serial, name=f" {name}", resname=resname, chain=chain,
+                resid=resid, icode=icode or " ", x=x + dx, y=y, z=0.0, element=element,
+            )  # fmt: skip
+            serial += 1
+        x += 2.98 + (9.0 if i in gap_after else 1.33)
+        last = chain
+    return text + "END\n"
+
+
+@pytest.fixture
+def build(tmp_path):
+    def make(text, **options):
+        path = tmp_path / "made.pdb"
+        path.write_text(text)
+        u = mda.Universe(path)
+        return Structure.from_atomgroup(select_atoms(u), **options)
+
+    return make
+
+
+def test_residues_become_tokens(build):
+    s = build(peptide([("A", 1, "", "ALA"), ("A", 2, "", "GLY")]))
+    assert s.tokens.dtype.names == (
+        "segid", "chainID", "resid", "icode", "resname", "n_atoms",
+    )  # fmt: skip
+    assert s.token_labels() == ["A:ALA1", "A:GLY2"]
+    assert s.token_of_atom.tolist() == [0, 0, 0, 1, 1, 1]
+    assert s.tokens["n_atoms"].tolist() == [3, 3]
+    assert s.next_token.tolist() == [1, -1]
+    assert s.numbers.tolist() == [7, 6, 6] * 2
+
+
+def test_insertion_codes_are_separate_tokens(build):
+    s = build(
+        peptide([("A", 52, "", "GLY"), ("A", 52, "A", "GLY"), ("A", 53, "", "GLY")])
+    )
+    assert s.token_labels() == ["A:GLY52", "A:GLY52A", "A:GLY53"]
+    assert s.next_token.tolist() == [1, 2, -1]
+
+
+def test_chains_that_meet_with_equal_residue_numbers(build):
+    s = build(peptide([("A", 1, "", "GLY"), ("B", 1, "", "GLY")]))
+    assert s.token_labels() == ["A:GLY1", "B:GLY1"]
+    assert s.chain.tolist() == [0, 1]
+
+
+def test_chains_that_meet_without_identifiers(build):
+    # Both chains are blank: the reader sees one residue of twice the atoms.
+    text = peptide([("A", 1, "", "GLY"), ("B", 1, "", "GLY"), ("B", 2, "", "ALA")])
+    text = text.replace(" A ", "   ").replace(" B ", "   ")
+    u_text = text
+    s = build(u_text)
+    assert s.tokens["resname"].tolist() == ["GLY", "GLY", "ALA"]
+    assert s.chain.tolist() == [0, 1, 1]
+    assert len(set(s.token_labels())) == 3
+
+
+def test_segment_is_one_but_chain_identifiers_differ(build):
+    text = peptide([("A", 1, "", "GLY"), ("B", 1, "", "GLY")])
+    lines = [line[:72] + "SEG " + line[76:] for line in text.splitlines()]
+    s = build("\n".join(lines) + "\n")
+    assert s.n_tokens == 2
+    assert s.chain.tolist() == [0, 1]
+
+
+def test_a_gap_breaks_the_chain(build):
+    residues = [("A", i, "", "ALA") for i in (1, 2, 6, 7)]
+    s = build(peptide(residues, gap_after=[1]))
+    assert s.chain.tolist() == [0, 0, 1, 1]
+    assert s.next_token.tolist() == [1, -1, 3, -1]
+    # Jumping numbers alone are no gap.
+    s = build(peptide(residues))
+    assert s.chain.tolist() == [0, 0, 0, 0]
+
+
+def test_bonds_decide_where_the_topology_has_them(build, tmp_path):
+    path = tmp_path / "top.pdb"
+    path.write_text(peptide([("A", i, "", "ALA") for i in (1, 2, 3)], gap_after=[0]))
+    u = mda.Universe(path)
+    inside = [(3 * r + a, 3 * r + a + 1) for r in range(3) for a in range(2)]
+    u.add_TopologyAttr("bonds", [*inside, (2, 3)])
+    s = Structure.from_atomgroup(u.atoms)
+    assert s.next_token.tolist() == [1, -1, -1]
+    assert s.bonds.tolist() == sorted([*map(list, inside), [2, 3]])
+
+
+def test_windows_stay_in_their_chain(build):
+    residues = [("A", i, "", "ALA") for i in (1, 2, 3)] + [("B", 1, "", "GLY")]
+    s = build(peptide(residues))
+    ptr, atoms, pooled = s.windows(1)
+    assert ptr.tolist() == [0, 6, 15, 21, 24]
+    tokens = [s.token_of_atom[atoms[a:b]].tolist() for a, b in zip(ptr, ptr[1:])]  # noqa: B905, RUF007
+    assert tokens == [[0] * 3 + [1] * 3, [0] * 3 + [1] * 3 + [2] * 3,
+                      [1] * 3 + [2] * 3, [3] * 3]  # fmt: skip
+    assert atoms[pooled].tolist() == list(range(12))
+    assert s.windows(0).atoms.tolist() == list(range(12))
+    with pytest.raises(InputError, match="window must be a whole number"):
+        s.windows(-1)
+
+
+def test_beta_peptide_is_one_chain(shared):
+    folder = shared / "data" / "beta-peptide"
+    u = mda.Universe(folder / "beta-peptide.pdb", folder / "beta-peptide.xtc")
+    s = Structure.from_atomgroup(select_atoms(u))
+    assert s.n_tokens == 10
+    assert (s.chain == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "chains"),
+    [("1hvr.pdb", [99, 99]), ("nucleic.pdb", [11, 13]), ("bpti.pdb", [58]),
+     ("2src.pdb", [450]), ("19hc.pdb.gz", [292, 292])],
+)  # fmt: skip
+def test_chains_of_real_structures(shared, name, chains):
+    u = mda.Universe(shared / "data" / "structures" / name)
+    s = Structure.from_atomgroup(select_atoms(u))
+    assert np.bincount(s.chain).tolist() == chains
+
+
+def test_two_monomers_without_chain_names(shared):
+    u = mda.Universe(shared / "data" / "yiip-lipids" / "YiiP_lipids.gro.gz")
+    s = Structure.from_atomgroup(select_atoms(u))
+    assert np.bincount(s.chain).tolist() == [282, 282]
+    assert len(set(s.token_labels())) == 564
+
+
+def test_a_protein_torn_by_the_box_is_one_chain(shared):
+    # Its file has no bonds once they are removed: only the nearest image of the
+    # next residue tells that the chain goes on.
+    folder = shared / "data" / "adk-solvated"
+    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
+    whole = Structure.from_atomgroup(select_atoms(u))
+    u.del_TopologyAttr("bonds")
+    s = Structure.from_atomgroup(select_atoms(u))
+    assert (s.chain == 0).all()
+    np.testing.assert_array_equal(s.next_token, whole.next_token)
+
+
+def test_first_frame_decides_whatever_frame_is_current(shared):
+    folder = shared / "data" / "adk-dims"
+    u = mda.Universe(folder / "adk.psf", folder / "adk_dims.dcd")
+    ag = select_atoms(u)
+    at_start = Structure.from_atomgroup(ag)
+    u.trajectory[50]
+    later = Structure.from_atomgroup(ag)
+    assert u.trajectory.frame == 50
+    assert later.to_dict() == at_start.to_dict()
+
+
+def test_atom_molecule_and_custom_tokens(shared):
+    u = mda.Universe(shared / "data" / "fabi-ligand" / "FtuFabI.NAD.TCL.parm7")
+    ag = select_atoms(u, "(resid 1-2 or resname NDP TCS) and not type H*")
+    ag = u.atoms[[a.ix for a in ag if a.element != "H"]]
+    s = Structure.from_atomgroup(ag, tokens="atom")
+    assert s.n_tokens == s.n_atoms
+    assert s.token_labels()[0] == "MET1:N"
+    s = Structure.from_atomgroup(ag, tokens="molecule")
+    assert s.n_tokens == 3
+    assert s.tokens["n_atoms"].tolist()[1:] == [44, 17]
+    assert (s.next_token == -1).all()
+    custom = np.where(ag.resnames == "NDP", 7, 3)
+    s = Structure.from_atomgroup(ag, tokens=custom)
+    assert s.n_tokens == 2
+    assert s.tokens["n_atoms"].tolist() == [len(ag) - 44, 44]
+    with pytest.raises(InputError, match="give one whole number per atom"):
+        Structure.from_atomgroup(ag, tokens=[0, 1])
+    with pytest.raises(InputError, match="tokens='chain' is not known"):
+        Structure.from_atomgroup(ag, tokens="chain")
+
+
+def test_molecules_need_bonds(shared):
+    u = mda.Universe(shared / "data" / "structures" / "tpo.pdb")
+    with pytest.raises(InputError, match="guess_bonds"):
+        Structure.from_atomgroup(select_atoms(u), tokens="molecule")
+    u.atoms.guess_bonds(vdwradii={"P": 1.8})
+    assert Structure.from_atomgroup(select_atoms(u), tokens="molecule").n_tokens == 1
+
+
+def test_disulfides_alone_are_not_bonds(shared):
+    # CONECT records that hold three disulfides say nothing of the chain.
+    u = mda.Universe(shared / "data" / "structures" / "bpti.pdb")
+    assert len(u.bonds) == 3
+    with pytest.raises(InputError, match="guess_bonds"):
+        Structure.from_atomgroup(select_atoms(u), tokens="molecule")
+
+
+def test_sites_and_repeats_are_refused(shared):
+    folder = shared / "data" / "adk-solvated"
+    u = mda.Universe(folder / "adk_oplsaa.tpr")
+    with pytest.raises(InputError, match=r"virtual sites.*MW"):
+        Structure.from_atomgroup(u.select_atoms("resname SOL")[:8])
+    with pytest.raises(InputError, match="holds 1 atoms twice"):
+        Structure.from_atomgroup(u.atoms[[0, 0, 1]])
+    with pytest.raises(InputError, match="no atoms are selected"):
+        Structure.from_atomgroup(u.atoms[[]])
+
+
+def test_mdtraj_gives_the_same_structure(shared):
+    mdtraj = pytest.importorskip("mdtraj")
+    for name in ("bpti.pdb", "1hvr.pdb", "nucleic.pdb", "tpo.pdb"):
+        path = shared / "data" / "structures" / name
+        ours = Structure.from_atomgroup(select_atoms(mda.Universe(path)))
+        theirs = Structure.from_mdtraj(mdtraj.load_topology(path))
+        np.testing.assert_array_equal(theirs.indices, ours.indices)
+        np.testing.assert_array_equal(theirs.numbers, ours.numbers)
+        np.testing.assert_array_equal(theirs.token_of_atom, ours.token_of_atom)
+        np.testing.assert_array_equal(theirs.chain, ours.chain)
+        assert theirs.tokens["resname"].tolist() == ours.tokens["resname"].tolist()
+
+
+def test_mdtraj_selections(shared):
+    mdtraj = pytest.importorskip("mdtraj")
+    topology = mdtraj.load_topology(shared / "data" / "structures" / "bpti.pdb")
+    s = Structure.from_mdtraj(topology, select="name CA", tokens="atom")
+    assert s.n_atoms == 58
+    assert (s.numbers == 6).all()
+    with pytest.raises(InputError, match="not a selection that mdtraj understands"):
+        Structure.from_mdtraj(topology, select="name and")
+    with pytest.raises(InputError, match="matches none"):
+        Structure.from_mdtraj(topology, select="resname XYZ")
+
+
+def test_arrays():
+    s = Structure.from_arrays([6, 7, 8, 6], [0, 0, 1, 2], chain=[0, 0, 1])
+    assert s.n_tokens == 3
+    assert s.next_token.tolist() == [1, -1, -1]
+    assert s.token_labels() == ["TOK1", "TOK2", "TOK3"]
+    assert Structure.from_arrays([6, 1]).n_tokens == 2
+    assert Structure.from_arrays([6, 1], bonds=[[0, 1]]).bonds.tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"numbers": []}, "at least one atom"),
+        ({"numbers": [6.5]}, "numbers must be whole numbers"),
+        ({"numbers": [0, 6]}, "atomic numbers must be 1 to 118, got 0 to 6"),
+        ({"numbers": [6, 6], "token_of_atom": [0]}, "token_of_atom has 1 values for 2"),
+        ({"numbers": [6, 6], "token_of_atom": [0, 2]}, "each used at least once"),
+        ({"numbers": [6, 6], "token_of_atom": [-1, 0]}, "numbered from 0"),
+        ({"numbers": [6, 6], "chain": [0]}, "chain has 1 values for 2 tokens"),
+        ({"numbers": [6, 6], "bonds": [[0, 2]]}, "bonds must be pairs"),
+        ({"numbers": [6, 6], "names": ["C"]}, "names has shape"),
+    ],
+)  # fmt: skip
+def test_arrays_are_checked(arguments, message):
+    with pytest.raises(InputError, match=message):
+        Structure.from_arrays(**arguments)
+
+
+def test_it_is_immutable_and_survives_pickle_and_json(shared):
+    u = mda.Universe(shared / "data" / "structures" / "1hvr.pdb")
+    s = Structure.from_atomgroup(select_atoms(u))
+    copies = [
+        pickle.loads(pickle.dumps(s)),
+        Structure.from_dict(json.loads(json.dumps(s.to_dict()))),
+    ]
+    for copy in [s, *copies]:
+        assert copy.to_dict() == s.to_dict()
+        assert copy.tokens.dtype == s.tokens.dtype
+        with pytest.raises(ValueError, match="read-only"):
+            copy.numbers[0] = 1
+        with pytest.raises(AttributeError):
+            copy.numbers = np.zeros(3)
+    with pytest.raises(InputError, match="has format 99"):
+        Structure.from_dict({"format": 99})
+
+
+def test_guesses_are_said_once(shared):
+    u = mda.Universe(shared / "data" / "ala2-explicit" / "native.pdb")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Structure.from_atomgroup(select_atoms(u))
+    ours = [w for w in caught if w.category is MDGeomFeatWarning]
+    assert len(ours) == 1
+    assert "states no element for 10 of the selected" in str(ours[0].message)

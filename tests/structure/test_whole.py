@@ -1,0 +1,240 @@
+"""Molecules torn by the box are put together, and nothing else is touched."""
+
+from __future__ import annotations
+
+import warnings
+
+import MDAnalysis as mda
+import numpy as np
+import pytest
+from MDAnalysis.lib.mdamath import triclinic_vectors
+
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.periodic import box_vectors, has_box, heights, use_box
+from mdgeomfeat.selection import select_atoms
+from mdgeomfeat.structure import Structure, make_whole
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:MDAnalysis"),
+    pytest.mark.filterwarnings("ignore::mdgeomfeat.errors.MDGeomFeatWarning"),
+]
+
+BOXES = {
+    "cube": [40, 40, 40, 90, 90, 90],
+    "orthorhombic": [30, 45, 60, 90, 90, 90],
+    "hexagonal": [40, 40, 50, 90, 90, 120],
+    "dodecahedron": [50, 50, 50, 60, 60, 90],
+    "octahedron": [45, 45, 45, 109.4712, 109.4712, 109.4712],
+    "skewed": [30, 70, 90, 50, 55, 40],
+}
+
+
+def frames(ag, stop=None):
+    read = [(ag.positions, ts.dimensions) for ts in ag.universe.trajectory[:stop]]
+    return np.array([p for p, _ in read]), np.array([b for _, b in read])
+
+
+def wrap(positions, box):
+    """Put every atom by itself into the box."""
+    vectors = triclinic_vectors(np.asarray(box, dtype=np.float32)).astype(float)
+    fractions = positions @ np.linalg.inv(vectors)
+    return (fractions - np.floor(fractions)) @ vectors
+
+
+def peptide(shared, bonds):
+    folder = shared / "data" / "beta-peptide"
+    u = mda.Universe(folder / "beta-peptide.pdb", folder / "beta-peptide.xtc")
+    if bonds:
+        u.atoms.guess_bonds()
+    return u, Structure.from_atomgroup(select_atoms(u))
+
+
+def test_solvated_protein_is_put_together(shared):
+    folder = shared / "data" / "adk-solvated"
+    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
+    ag = select_atoms(u)
+    s = Structure.from_atomgroup(ag)
+    positions, boxes = frames(ag)
+
+    def longest(x):
+        vectors = x[:, s.bonds[:, 0]] - x[:, s.bonds[:, 1]]
+        return np.linalg.norm(vectors, axis=2).max(axis=1)
+
+    assert (longest(positions) > 30).all()
+    whole = make_whole(s, positions, boxes)
+    assert (longest(whole) < 3).all()
+    assert whole.dtype == positions.dtype
+    # Every atom is where it was, up to whole lattice vectors.
+    for x, y, box in zip(positions, whole, boxes, strict=True):
+        steps = (y - x).astype(float) @ np.linalg.inv(triclinic_vectors(box))
+        np.testing.assert_allclose(steps, np.round(steps), atol=1e-5)
+    # The first atom stays.
+    np.testing.assert_array_equal(whole[:, 0], positions[:, 0])
+
+
+def test_without_bonds_the_result_is_the_same(shared):
+    folder = shared / "data" / "adk-solvated"
+    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
+    ag = select_atoms(u)
+    positions, boxes = frames(ag)
+    by_bonds = make_whole(Structure.from_atomgroup(ag), positions, boxes)
+    u.del_TopologyAttr("bonds")
+    by_images = make_whole(Structure.from_atomgroup(ag), positions, boxes)
+    np.testing.assert_array_equal(by_images, by_bonds)
+
+
+@pytest.mark.parametrize("bonds", [True, False])
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
+def test_any_box_and_any_cut(shared, box, bonds):
+    u, s = peptide(shared, bonds)
+    x = u.atoms[s.indices].positions.astype(float)
+    rng = np.random.default_rng(7)
+    shifts = rng.uniform(-100, 100, size=(20, 1, 3))
+    wrapped = np.array([wrap(x + d, box) for d in shifts])
+    whole = make_whole(s, wrapped, np.tile(box, (20, 1)).astype(float))
+    first = whole[:, :1] - x[:1]
+    np.testing.assert_allclose(whole - first, np.tile(x, (20, 1, 1)), atol=1e-3)
+
+
+def test_what_is_whole_is_returned_bit_by_bit(shared):
+    u, s = peptide(shared, bonds=False)
+    ag = u.atoms[s.indices]
+    positions, boxes = frames(ag, 50)
+    for dtype in (np.float32, np.float64):
+        x = positions.astype(dtype)
+        whole = make_whole(s, x, boxes)
+        assert whole.dtype == dtype
+        np.testing.assert_array_equal(whole, x)
+        assert not np.shares_memory(whole, x)
+    # Also far outside the box, and without one.
+    far = positions + np.float32(1000.0)
+    np.testing.assert_array_equal(make_whole(s, far, boxes), far)
+    np.testing.assert_array_equal(make_whole(s, positions, None), positions)
+    np.testing.assert_array_equal(make_whole(s, positions, 0 * boxes), positions)
+
+
+def test_a_detour_through_an_image_leaves_no_trace():
+    # A ring of atoms where the tree crosses the boundary and comes back.
+    s = Structure.from_arrays([6] * 4, [0, 0, 0, 0], bonds=[[0, 1], [1, 2], [2, 3]])
+    x = np.array([[[0.1, 5, 5], [9.9, 5, 5], [0.3, 5, 5], [1.5, 5, 5]]])
+    whole = make_whole(s, x, np.array([[10.0, 10, 10, 90, 90, 90]]))
+    np.testing.assert_allclose(whole[0, 1], [-0.1, 5, 5])
+    np.testing.assert_array_equal(whole[0, [0, 2, 3]], x[0, [0, 2, 3]])
+
+
+def test_separate_molecules_are_not_brought_together(shared):
+    path = shared / "data" / "structures" / "1hvr.pdb"
+    s = Structure.from_atomgroup(select_atoms(mda.Universe(path)))
+    x = mda.Universe(path).atoms[s.indices].positions[None]
+    second = s.chain[s.token_of_atom] == 1
+    box = np.array([[200.0, 200, 200, 90, 90, 90]], dtype=np.float32)
+    apart = x.copy()
+    apart[:, second] += 200
+    np.testing.assert_array_equal(make_whole(s, apart, box), apart)
+
+
+def test_calpha_model_holds_together(shared):
+    folder = shared / "data" / "adk-solvated"
+    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
+    for bonds in (True, False):
+        if not bonds:
+            u.del_TopologyAttr("bonds")
+        ag = select_atoms(u, "name CA")
+        s = Structure.from_atomgroup(ag)
+        assert (s.chain == 0).all()
+        whole = make_whole(s, *frames(ag))
+        steps = np.linalg.norm(np.diff(whole, axis=1), axis=2)
+        assert steps.max() < 4.1
+
+
+def test_selection_with_holes_holds_together(shared):
+    # N and O of a residue are joined through atoms that are not selected.
+    folder = shared / "data" / "adk-solvated"
+    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
+    ag = select_atoms(u, "protein and name N O")
+    s = Structure.from_atomgroup(ag)
+    assert (s.parent < 0).sum() == 1
+    whole = make_whole(s, *frames(ag))
+    hung = np.flatnonzero(s.parent >= 0)
+    steps = np.linalg.norm(whole[:, hung] - whole[:, s.parent[hung]], axis=2)
+    assert steps.max() < 5
+
+
+def test_shapes_are_checked(shared):
+    _, s = peptide(shared, bonds=False)
+    with pytest.raises(InputError, match=r"needs \(frames, 90, 3\)"):
+        make_whole(s, np.zeros((2, 5, 3)), None)
+    with pytest.raises(InputError, match="3 boxes for 2 frames"):
+        make_whole(s, np.zeros((2, 90, 3)), np.ones((3, 6)) * 90)
+
+
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
+def test_box_vectors_are_those_of_the_reader(box):
+    ours = box_vectors(np.array([box], dtype=float))[0]
+    theirs = triclinic_vectors(np.array(box, dtype=np.float32))
+    np.testing.assert_allclose(ours, theirs, atol=2e-4)
+    np.testing.assert_allclose(
+        heights(ours[None])[0], 1 / np.linalg.norm(np.linalg.inv(ours), axis=0)
+    )
+
+
+def test_what_is_a_box():
+    boxes = [[10, 10, 10, 90, 90, 90], [0] * 6, [10, 10, 10, 0, 0, 0],
+             [np.nan, 1, 1, 90, 90, 90], [10, 10, 10, 120, 120, 120.0]]  # fmt: skip
+    assert has_box(np.array(boxes)).tolist() == [True, False, False, False, False]
+    assert has_box(None).tolist() == [False]
+
+
+def test_when_the_box_is_used(shared):
+    u, s = peptide(shared, bonds=False)
+    x = u.atoms[s.indices].positions
+    box = u.dimensions
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MDGeomFeatWarning)
+        assert use_box("auto", box, x, s)
+        assert use_box(True, box, x, s)
+        assert not use_box(False, box, x, s)
+        assert not use_box("auto", None, x, s)
+        assert not use_box("auto", np.zeros(6), x, s)
+    with pytest.raises(InputError, match="periodic=True needs a box"):
+        use_box(True, None, x, s)
+    with pytest.raises(InputError, match="periodic='yes' is not known"):
+        use_box("yes", box, x, s)
+    with pytest.raises(InputError, match="1 of 2 frames have no box"):
+        use_box("auto", np.array([box, 0 * box]), np.array([x, x]), s)
+
+
+def test_a_box_smaller_than_the_molecule_is_not_used(shared):
+    u, s = peptide(shared, bonds=False)
+    x = u.atoms[s.indices].positions
+    small = np.array([8.0, 8, 8, 90, 90, 90])
+    with pytest.warns(MDGeomFeatWarning, match="smaller than the selected molecules"):
+        assert not use_box("auto", small, x, s)
+    assert use_box(True, small, x, s)
+
+
+def test_molecules_that_drifted_apart_keep_their_box(shared):
+    # Unwrapped trajectories carry chains many boxes away; each still fits.
+    u = mda.Universe(shared / "data" / "structures" / "1hvr.pdb")
+    s = Structure.from_atomgroup(select_atoms(u))
+    x = u.atoms[s.indices].positions.copy()
+    x[s.chain[s.token_of_atom] == 1] += 500
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MDGeomFeatWarning)
+        assert use_box("auto", np.array([80.0, 80, 80, 90, 90, 90]), x, s)
+
+
+def test_a_torn_molecule_proves_its_box(shared):
+    # An extended chain in a tight box, broken across it in the first frame.
+    n = 12
+    s = Structure.from_arrays(
+        [6] * n, np.zeros(n, int), bonds=[[i, i + 1] for i in range(n - 1)]
+    )
+    x = np.zeros((n, 3))
+    x[:, 0] = 1.5 * np.arange(n)
+    box = np.array([16.0, 16, 16, 90, 90, 90])
+    with pytest.warns(MDGeomFeatWarning):
+        assert not use_box("auto", box, x, s)
+    x[6:, 0] -= 16
+    x[:, 0] += 16 * (np.arange(n) < 3)
+    assert use_box("auto", box, x, s)
