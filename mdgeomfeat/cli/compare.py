@@ -17,7 +17,7 @@ def compare(
     read: ReadOptions, out: o.Out = None, overwrite: o.Overwrite = False
 ) -> None:
     """Map the features with UMAP and compare them with distances and dihedrals."""
-    from mdgeomfeat.workflow.comparison import write_comparison
+    from mdgeomfeat.workflow.compare import write_comparison
 
     folder = write_comparison(read, out, overwrite, make_reporter())
     typer.echo(str(folder / "report.html"))

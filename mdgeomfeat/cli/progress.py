@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mdgeomfeat.workflow.progress import Advance
+from mdgeomfeat.workflow.progress import Advance, Tell
 
 __all__ = ["PlainReporter", "RichReporter", "make_reporter"]
 
@@ -65,6 +65,43 @@ class RichReporter:
             yield lambda n: progress.advance(task, n)
         self.say(f"{label}: {_elapsed(time.perf_counter() - start)}")
 
+    @contextmanager
+    def steps(self, label: str) -> Iterator[Tell]:
+        """Show one bar over named steps, and a line with its time after it."""
+        from rich.markup import escape
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        start = time.perf_counter()
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        ) as progress:
+            task = progress.add_task(label, total=None)
+
+            def tell(done: int, total: int, step: str) -> None:
+                progress.update(
+                    task,
+                    completed=done,
+                    total=total,
+                    description=f"{label}: {escape(step)}",
+                )
+
+            yield tell
+        self.say(f"{label}: {_elapsed(time.perf_counter() - start)}")
+
 
 class PlainReporter:
     """Lines for logs: at most one in five seconds."""
@@ -94,6 +131,22 @@ class PlainReporter:
                 )
 
         yield advance
+        self.say(f"{label}: {_elapsed(time.perf_counter() - start)}")
+
+    @contextmanager
+    def steps(self, label: str) -> Iterator[Tell]:
+        """Print the step that is under way, and a line with the time after all."""
+        start = time.perf_counter()
+        last = start - 5.0
+
+        def tell(done: int, total: int, step: str) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            if done < total and now - last >= 5.0:
+                last = now
+                self.say(f"{label}: {done}/{total}, {step}")
+
+        yield tell
         self.say(f"{label}: {_elapsed(time.perf_counter() - start)}")
 
 

@@ -1,1 +1,17 @@
-"""Figures and the page that shows what a study found."""
+"""Figures and the pages that show what was found."""
+
+from __future__ import annotations
+
+from mdgeomfeat.report.data import Comparison, ComparisonRow, Record, StateFrames
+from mdgeomfeat.report.gallery import Gallery
+from mdgeomfeat.report.pages import comparison_page, study_page
+
+__all__ = [
+    "Comparison",
+    "ComparisonRow",
+    "Gallery",
+    "Record",
+    "StateFrames",
+    "comparison_page",
+    "study_page",
+]

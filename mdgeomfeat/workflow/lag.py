@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.report.text import format_time
 
-__all__ = ["format_time", "parse_lag"]
+__all__ = ["parse_lag"]
 
 _UNITS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6, "μs": 1e6, "ms": 1e9}
 _PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zµμ]*)\s*")
@@ -66,15 +67,3 @@ def parse_lag(text: str, dt: float | None) -> int:
             f"({format_time((below + 1) * dt)})."
         )
     return nearest
-
-
-def format_time(ps: float) -> str:
-    """Write a time in the unit that suits it, with three digits.
-
-    >>> format_time(1500.0)
-    '1.5 ns'
-    """
-    for name, size in (("µs", 1e6), ("ns", 1e3), ("ps", 1.0)):
-        if abs(ps) >= size:
-            return f"{ps / size:.3g} {name}"
-    return f"{ps:.3g} ps" if ps >= 0.1 or ps == 0 else f"{ps * 1e3:.3g} fs"

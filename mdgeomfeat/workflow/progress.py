@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["Advance", "Reporter", "SilentReporter"]
+__all__ = ["Advance", "Reporter", "SilentReporter", "Tell"]
 
 Advance = Callable[[int], None]
+Tell = Callable[[int, int, str], None]
 
 
 class Reporter(Protocol):
@@ -17,8 +18,13 @@ class Reporter(Protocol):
     def say(self, text: str) -> None:
         """Tell one line."""
 
-    def stage(self, label: str, total: int | None, unit: str = "frames"):  # type: ignore[no-untyped-def]
-        """Return a context manager that yields how to advance by n units."""
+    def stage(
+        self, label: str, total: int | None, unit: str = "frames"
+    ) -> AbstractContextManager[Advance]:
+        """Begin a stage of known length; yields how to advance by n units."""
+
+    def steps(self, label: str) -> AbstractContextManager[Tell]:
+        """Begin a stage of named steps; yields ``tell(done, total, step)``."""
 
 
 class SilentReporter:
@@ -36,3 +42,8 @@ class SilentReporter:
     ) -> Iterator[Advance]:
         """Yield a function that does nothing."""
         yield lambda _: None
+
+    @contextmanager
+    def steps(self, label: str) -> Iterator[Tell]:  # noqa: ARG002
+        """Yield a function that does nothing."""
+        yield lambda *_: None

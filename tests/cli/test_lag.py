@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.workflow.lag import format_time, parse_lag
+from mdgeomfeat.report.text import format_time
+from mdgeomfeat.workflow.lag import parse_lag
 
 
 @pytest.mark.parametrize(

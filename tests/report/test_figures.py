@@ -46,18 +46,18 @@ def test_time_unit_suits_the_span(dt, frames, name, per_frame):
     assert unit.per_frame == pytest.approx(per_frame)
 
 
-def test_free_energy_of_known_probabilities():
-    energy = f.free_energy(np.array([0.5, 0.25, 0.0]), kt=2.0)
-    assert energy[0] == 0.0
-    assert energy[1] == pytest.approx(2.0 * np.log(2.0))
-    assert np.isnan(energy[2])
-
-
-def test_energy_axis_names_its_unit(chain):
-    cvs = np.concatenate(chain[0])
-    assert "free energy (kT)" in texts(f.draw_landscape(cvs, None))
-    assert "free energy (kJ/mol)" in texts(f.draw_landscape(cvs, None, kt=2.5))
-    assert "free energy (kT)" in texts(f.draw_landscape(cvs[:, :1], None))
+def test_energy_axis_names_its_unit_and_marks_states():
+    edges = np.linspace(-1, 1, 11)
+    surface = f.draw_landscape(
+        np.full((10, 10), 1.0),
+        (edges, edges),
+        "kJ/mol",
+        representatives=np.array([[0.0, 0.0], [np.nan, np.nan], [0.5, 0.5]]),
+    )
+    assert "free energy (kJ/mol)" in texts(surface)
+    assert [t for t in texts(surface) if t.isdigit()] == ["1", "3"]
+    profile = f.draw_landscape(np.ones(10), (edges,), "kT")
+    assert "free energy (kT)" in texts(profile)
 
 
 def test_time_axes_say_frames_when_the_time_step_is_unknown(chain):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mdgeomfeat.report.figures.agreement import draw_agreement
 from mdgeomfeat.report.figures.chapman_kolmogorov import draw_chapman_kolmogorov
-from mdgeomfeat.report.figures.landscape import draw_landscape, free_energy
+from mdgeomfeat.report.figures.landscape import draw_landscape
 from mdgeomfeat.report.figures.maps import ColorBy, NamedMap, draw_maps
 from mdgeomfeat.report.figures.scores import ScoreBar, draw_scores
 from mdgeomfeat.report.figures.states import draw_populations
@@ -34,7 +34,6 @@ __all__ = [
     "draw_structures",
     "draw_time_series",
     "draw_timescales",
-    "free_energy",
     "to_data_uri",
     "to_png",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -12,102 +14,69 @@ from mdgeomfeat.report.figures.style import (
     state_color,
 )
 
-__all__ = ["draw_landscape", "free_energy"]
-
-
-def free_energy(probability: np.ndarray, kt: float = 1.0) -> np.ndarray:
-    """Return -kT ln p, shifted so that the lowest value is 0; empty cells are NaN."""
-    with np.errstate(divide="ignore"):
-        energy = -kt * np.log(probability)
-    energy[~np.isfinite(energy)] = np.nan
-    return energy - np.nanmin(energy)
+__all__ = ["draw_landscape"]
 
 
 def draw_landscape(
-    cvs: np.ndarray,
-    weights: np.ndarray | None,
+    energy: np.ndarray,
+    edges: Sequence[np.ndarray],
+    unit: str,
     *,
-    kt: float | None = None,
     representatives: np.ndarray | None = None,
-    n_bins: int | None = None,
 ) -> Figure:
-    """Draw -kT ln p on the first two collective variables, or along the only one.
+    """Draw a free energy on a grid, over one or two collective variables.
 
     Parameters
     ----------
-    cvs : (F, d) ndarray
-        Collective variables of all frames that carry weight.
-    weights : (F,) ndarray or None
-        Stationary weight of each frame; None counts frames.
-    kt : float or None
-        kT in kJ/mol; None writes energies in units of kT.
+    energy : (X,) or (X, Y) ndarray
+        Zero at its minimum, NaN in empty cells.
+    edges : sequence of one or two ndarray
+        Edges of the cells along each axis.
+    unit : str
+        Unit of the energy.
     representatives : (S, d) ndarray or None
-        Where the states' central frames lie, marked with the states' numbers.
-    n_bins : int, optional
-        Bins per axis; by default the cube root of the number of frames, 20 to 80.
+        Where the states' most typical frames lie, marked with the states' numbers;
+        NaN rows are left out.
     """
-    cvs = np.asarray(cvs, dtype=float)
-    bins = n_bins or int(np.clip(1.6 * len(cvs) ** (1 / 3), 20, 80))
-    unit = "kT" if kt is None else "kJ/mol"
+    marks = np.empty((0, 2)) if representatives is None else representatives
     with figure_style():
-        if cvs.shape[1] == 1:
-            return _profile(cvs[:, 0], weights, kt or 1.0, unit, representatives, bins)
-        return _surface(cvs[:, :2], weights, kt or 1.0, unit, representatives, bins)
+        if energy.ndim == 1:
+            return _profile(energy, edges[0], unit, marks)
+        return _surface(energy, edges, unit, marks)
 
 
 def _profile(
-    x: np.ndarray,
-    weights: np.ndarray | None,
-    kt: float,
-    unit: str,
-    representatives: np.ndarray | None,
-    bins: int,
+    energy: np.ndarray, edges: np.ndarray, unit: str, marks: np.ndarray
 ) -> Figure:
     fig = figure(2.8, 5.4)
     ax = fig.subplots()
-    histogram, edges = np.histogram(x, bins=bins, weights=weights)
-    energy = free_energy(histogram / histogram.sum(), kt)
-    ax.plot(0.5 * (edges[1:] + edges[:-1]), energy, drawstyle="steps-mid")
+    ax.stairs(energy, edges, baseline=None, lw=1.4)
     ax.set_xlabel("CV 1")
     ax.set_ylabel(f"free energy ({unit})")
     ax.set_ylim(bottom=0)
-    if representatives is not None:
-        for i, row in enumerate(representatives):
+    for i, row in enumerate(marks):
+        if np.isfinite(row[0]):
             ax.axvline(row[0], color=state_color(i), ls="--", label=f"state {i + 1}")
-        ax.legend()
+    if len(marks):
+        fig.legend(loc="outside upper right", ncols=5)
     return fig
 
 
 def _surface(
-    xy: np.ndarray,
-    weights: np.ndarray | None,
-    kt: float,
-    unit: str,
-    representatives: np.ndarray | None,
-    bins: int,
+    energy: np.ndarray, edges: Sequence[np.ndarray], unit: str, marks: np.ndarray
 ) -> Figure:
     fig = figure(4.2, 5.4)
     ax = fig.subplots()
-    histogram, x, y = np.histogram2d(xy[:, 0], xy[:, 1], bins=bins, weights=weights)
-    energy = free_energy(histogram / histogram.sum(), kt)
-    top = float(np.nanmax(energy)) or 1.0
-    mesh = ax.pcolormesh(x, y, energy.T, cmap=MAGNITUDE_MAP, vmin=0, vmax=top)
+    mesh = ax.pcolormesh(*edges, energy.T, cmap=MAGNITUDE_MAP, vmin=0)
     mesh.set_rasterized(True)
     bar = fig.colorbar(mesh, ax=ax, pad=0.02)
     bar.set_label(f"free energy ({unit})")
     bar.outline.set_visible(False)
-    if representatives is not None:
-        for i, row in enumerate(representatives):
-            ax.plot(
-                row[0],
-                row[1],
-                marker="o",
-                ms=13,
-                mfc="white",
-                mec=state_color(i),
-                mew=2.0,
-            )
-            ax.text(row[0], row[1], str(i + 1), ha="center", va="center", fontsize=8)
+    for i, (x, y, *_) in enumerate(marks):
+        if not np.isfinite([x, y]).all():
+            continue
+        ax.plot(x, y, "o", ms=13, mfc="white", mec=state_color(i), mew=2.0)
+        ax.text(x, y, str(i + 1), ha="center", va="center_baseline", fontsize=8)
     ax.set_xlabel("CV 1")
     ax.set_ylabel("CV 2")
     return fig

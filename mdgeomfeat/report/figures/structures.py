@@ -41,6 +41,7 @@ def draw_structures(
     bonds: np.ndarray,
     titles: Sequence[str],
     *,
+    colors: Sequence[int] | None = None,
     max_overlay: int = 6,
 ) -> Figure:
     """Draw each state's frames over each other, all seen from one side.
@@ -55,6 +56,8 @@ def draw_structures(
         Pairs of atoms joined by a stick.
     titles : sequence of str
         One per state.
+    colors : sequence of int, optional
+        Number of each state, for its colour; by default 0, 1 …
     max_overlay : int
         At most this many frames are drawn for a state.
     """
@@ -76,8 +79,9 @@ def draw_structures(
             ax.set_axis_off()
         for index, scene in enumerate(scenes):
             ax = axes.flat[index]
+            color = state_color(index if colors is None else colors[index])
             for k in reversed(range(len(scene))):
-                _sticks(ax, scene[k], numbers, bonds, state_color(index), k == 0)
+                _sticks(ax, scene[k], numbers, bonds, color, k == 0)
             ax.set_xlim(-reach, reach)
             ax.set_ylim(-reach, reach)
             ax.set_aspect("equal")

@@ -1,0 +1,122 @@
+"""What the page shows beside a study: where it came from, maps and structures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mdgeomfeat.report.figures.maps import ColorBy, NamedMap
+
+__all__ = ["Comparison", "ComparisonRow", "Record", "StateFrames"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What was analysed, how, and what was decided on the way.
+
+    Attributes
+    ----------
+    title, subtitle : str
+        Heading of the page, and the line under it.
+    analysed : tuple of (name, value)
+        Files, frames, times, atoms.
+    network : tuple of (name, value)
+        The model card, in short.
+    run : tuple of (name, value)
+        Versions, engine, device, command.
+    warnings : tuple of str
+        What a reader must know before believing the page.
+    files : tuple of (name, what it is)
+        What else lies in the folder.
+    """
+
+    title: str
+    subtitle: str
+    analysed: tuple[tuple[str, str], ...]
+    network: tuple[tuple[str, str], ...] = ()
+    run: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ComparisonRow:
+    """How one input agrees with classical descriptors.
+
+    Attributes
+    ----------
+    name : str
+        The input.
+    torsion_r2 : (T,) ndarray or None
+        Held-out R² of each angle (mean over its sine and cosine), from a ridge
+        regression; None where the input holds the angles themselves.
+    distance_r2 : float or None
+        The same, mean over distances.
+    map_r2 : (T,) ndarray or None
+        R² of each angle from the nearest neighbours in the two-dimensional map.
+    split : str
+        What was held out.
+    """
+
+    name: str
+    torsion_r2: np.ndarray | None
+    distance_r2: float | None
+    map_r2: np.ndarray | None
+    split: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison:
+    """Maps of all inputs and their agreement with dihedrals and distances.
+
+    Attributes
+    ----------
+    maps : tuple of NamedMap
+    columns : tuple of ColorBy
+        What colours the maps.
+    rows : tuple of ComparisonRow
+    torsion_names : tuple of str
+    split : str
+        What was held out.
+    neighbours_elsewhere : bool
+        Whether neighbours in the map were taken from other trajectories only.
+    notes : tuple of str
+        How each map was made.
+    """
+
+    maps: tuple[NamedMap, ...]
+    columns: tuple[ColorBy, ...]
+    rows: tuple[ComparisonRow, ...]
+    torsion_names: tuple[str, ...]
+    split: str
+    neighbours_elsewhere: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StateFrames:
+    """Representative frames of the states.
+
+    Attributes
+    ----------
+    frames : tuple of (n_i,) int ndarray
+        Rows of all frames, the most central first.
+    positions : tuple of (n_i, P, 3) ndarray, Å
+        What is drawn: atoms, or token centres of large molecules.
+    numbers : (P,) int ndarray
+        Atomic numbers of what is drawn; zeros for token centres.
+    bonds : (B, 2) int ndarray
+        Which of them are joined.
+    files : tuple of str
+        Name of each state's PDB file.
+    angles : tuple of (name, (S,) ndarray) pairs
+        Circular mean of main-chain angles in each state, degrees.
+    """
+
+    frames: tuple[np.ndarray, ...]
+    positions: tuple[np.ndarray, ...]
+    numbers: np.ndarray
+    bonds: np.ndarray
+    files: tuple[str, ...]
+    angles: tuple[tuple[str, np.ndarray], ...] = field(default=())

@@ -1,0 +1,123 @@
+"""The pages: which sections they have and in which order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mdgeomfeat.report import html
+from mdgeomfeat.report.data import Comparison, Record, StateFrames
+from mdgeomfeat.report.gallery import Gallery
+from mdgeomfeat.report.sections.comparison import agreement_section, maps_section
+from mdgeomfeat.report.sections.motions import (
+    landscape_section,
+    series_section,
+    timescales_section,
+)
+from mdgeomfeat.report.sections.record import (
+    analysed_section,
+    choices_section,
+    run_section,
+    warnings_block,
+)
+from mdgeomfeat.report.sections.scores import scores_section
+from mdgeomfeat.report.sections.states import states_section
+from mdgeomfeat.report.summary import summarize
+from mdgeomfeat.report.text import Clock
+
+if TYPE_CHECKING:
+    from mdgeomfeat.kinetics import StudyResult
+
+__all__ = ["comparison_page", "study_page"]
+
+
+def study_page(
+    study: StudyResult,
+    record: Record,
+    gallery: Gallery,
+    *,
+    frames: StateFrames | None = None,
+    comparison: Comparison | None = None,
+) -> str:
+    """Return the report of a study as one page.
+
+    Parameters
+    ----------
+    study : StudyResult
+    record : Record
+        What was analysed, and how.
+    gallery : Gallery
+        Receives the figures.
+    frames : StateFrames or None
+        Representative frames of the states.
+    comparison : Comparison or None
+        Maps and agreement; None leaves these sections out.
+    """
+    clock = Clock(study.settings.dt)
+    sections = [
+        ("analysed", "What was analysed", analysed_section(record)),
+        ("choices", "What was chosen, and why", choices_section(study.choices)),
+        ("scores", "Held-out scores", scores_section(study, clock, gallery)),
+        (
+            "series",
+            "Collective variables over time",
+            series_section(study.cvs, study.msm, clock, gallery),
+        ),
+        (
+            "free-energy",
+            "Free energy",
+            landscape_section(
+                study.cvs, study.msm, study.settings.temperature, gallery
+            ),
+        ),
+        (
+            "timescales",
+            "Timescales and the Chapman-Kolmogorov test",
+            timescales_section(
+                study.timescales, study.msm.ck, study.lag, clock, gallery
+            ),
+        ),
+        ("states", "States", states_section(study.msm, frames, clock, gallery)),
+    ]
+    sections += _comparison_sections(comparison, gallery)
+    sections.append(("run", "How to repeat this", run_section(record)))
+    return html.page(record.title, _lead(record, summarize(study, clock)), sections)
+
+
+def comparison_page(comparison: Comparison, record: Record, gallery: Gallery) -> str:
+    """Return a page with maps and agreement only."""
+    sections = [
+        ("analysed", "What was analysed", analysed_section(record)),
+        *_comparison_sections(comparison, gallery),
+        ("run", "How to repeat this", run_section(record)),
+    ]
+    return html.page(record.title, _lead(record, []), sections)
+
+
+def _comparison_sections(
+    comparison: Comparison | None, gallery: Gallery
+) -> list[tuple[str, str, html.Html]]:
+    if comparison is None:
+        return []
+    return [
+        ("maps", "Maps", maps_section(comparison, gallery)),
+        (
+            "agreement",
+            "Agreement with dihedrals and distances",
+            agreement_section(comparison, gallery),
+        ),
+    ]
+
+
+def _lead(record: Record, sentences: list[str]) -> html.Html:
+    """Return what stands under the heading: findings, then warnings."""
+    parts: list[html.Child] = [html.tag("p", record.subtitle, class_="subtitle")]
+    if sentences:
+        parts.append(
+            html.tag(
+                "div",
+                html.join(html.paragraph(s) for s in sentences),
+                class_="summary",
+            )
+        )
+    parts.append(warnings_block(record.warnings))
+    return html.join(parts)

@@ -1,0 +1,1 @@
+"""Sections of a page: from results to markup."""

@@ -1,0 +1,161 @@
+"""Sections on the collective variables, their free energy and their timescales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdgeomfeat.report import html
+from mdgeomfeat.report.figures import (
+    draw_chapman_kolmogorov,
+    draw_landscape,
+    draw_time_series,
+    draw_timescales,
+)
+from mdgeomfeat.report.gallery import Gallery
+from mdgeomfeat.report.text import Clock, number
+
+if TYPE_CHECKING:
+    from mdgeomfeat.kinetics import CKTest, ImpliedTimescales, StateModel
+
+__all__ = ["landscape_section", "series_section", "timescales_section"]
+
+
+def series_section(
+    cvs: Sequence[np.ndarray],
+    states: StateModel | None,
+    clock: Clock,
+    gallery: Gallery,
+) -> html.Html:
+    """Show the collective variables over time."""
+    figure = draw_time_series(
+        cvs, dt=clock.dt, states=None if states is None else states.dtrajs
+    )
+    several = len(cvs) > 1
+    return gallery.add(
+        "time-series",
+        figure,
+        alt="Collective variables over time, with their histograms.",
+        caption="The slowest collective variables (no unit, variance 1) over time"
+        + (", one trajectory after another" if several else "")
+        + (", coloured by state" if states is not None else "")
+        + "; at the right how often each value occurs. A variable that jumps between "
+        "levels and stays there is a slow process; one that never returns has been "
+        "seen too briefly.",
+        kind="png",
+    )
+
+
+def landscape_section(
+    cvs: Sequence[np.ndarray],
+    states: StateModel,
+    temperature: float | None,
+    gallery: Gallery,
+) -> html.Html:
+    """Show the free energy over the first one or two collective variables."""
+    from mdgeomfeat.kinetics import free_energy
+
+    joined = np.concatenate(list(cvs))
+    weights = None if states.weights is None else np.concatenate(states.weights)
+    if weights is None:
+        return html.note(
+            "No free energy is drawn, because the Markov model is disconnected and "
+            "its weights are unknown."
+        )
+    n_axes = min(2, joined.shape[1])
+    bins = int(np.clip(1.6 * np.count_nonzero(weights) ** (1 / 3), 20, 80))
+    surface = free_energy(
+        *joined[:, :n_axes].T, weights=weights, bins=bins, temperature=temperature
+    )
+    marks = np.full((states.n_states, n_axes), np.nan)
+    for i, index in enumerate(states.representatives):
+        if len(index):
+            trajectory, frame = index[0]
+            marks[i] = cvs[trajectory][frame, :n_axes]
+    figure = draw_landscape(
+        surface.energy, surface.edges, surface.unit, representatives=marks
+    )
+    at = f" at {temperature:g} K" if temperature is not None else ""
+    hint = (
+        ""
+        if temperature is not None
+        else " Give <code>--temperature</code> for kJ/mol."
+    )
+    return gallery.add(
+        "free-energy",
+        figure,
+        alt="Free energy over the first collective variables.",
+        caption=html.join(
+            [
+                f"Free energy -kT ln p{at} with the Markov model's weights; the "
+                "numbers mark each state's most typical frame. Empty cells were never "
+                "visited.",
+                html.Html(hint),
+            ]
+        ),
+    )
+
+
+def timescales_section(
+    timescales: ImpliedTimescales | None,
+    ck: CKTest | None,
+    lag: int,
+    clock: Clock,
+    gallery: Gallery,
+) -> html.Html:
+    """Show implied timescales over the lag and the Chapman-Kolmogorov test."""
+    parts: list[html.Child] = []
+    if timescales is not None and np.isfinite(timescales.timescales).any():
+        figure = draw_timescales(
+            timescales.lags,
+            timescales.timescales,
+            dt=clock.dt,
+            low=timescales.lower,
+            high=timescales.upper,
+            chosen_lag=lag,
+        )
+        parts.append(
+            gallery.add(
+                "timescales",
+                figure,
+                alt="Implied timescales over the lag, with 90 % bands.",
+                caption="Implied timescales of Markov models over the lag, with 90 % "
+                f"intervals (bootstrap over {timescales.unit}). They can be trusted "
+                "where they no longer change with the lag; nothing can be said about "
+                "processes in the grey zone, which are over within the lag.",
+            )
+        )
+    else:
+        parts.append(html.paragraph("No timescale could be estimated at any lag."))
+    if ck is None:
+        parts.append(html.paragraph("There is no Chapman-Kolmogorov test."))
+    else:
+        parts.append(_test(ck, clock, gallery))
+    return html.join(parts)
+
+
+def _test(ck: CKTest, clock: Clock, gallery: Gallery) -> html.Html:
+    verdict = {
+        True: "The model passes the test",
+        False: "The model fails the test",
+        None: "The data are too few to decide the test",
+    }[ck.passed]
+    figure = draw_chapman_kolmogorov(
+        ck.lags,
+        ck.predicted,
+        ck.estimated,
+        dt=clock.dt,
+        low=ck.estimated_lower,
+        high=ck.estimated_upper,
+    )
+    return gallery.add(
+        "chapman-kolmogorov",
+        figure,
+        alt="Chapman-Kolmogorov test: predicted and estimated probabilities over time.",
+        caption="Chapman-Kolmogorov test: the probability to be in one state a while "
+        "after having been in another, predicted by the model (line) and estimated "
+        f"from the data at that lag (points, 90 % band). {verdict}; the largest "
+        f"deviation is {number(ck.largest_deviation)}.",
+    )

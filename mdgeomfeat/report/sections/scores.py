@@ -1,0 +1,158 @@
+"""The section on held-out scores of the features and of every baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdgeomfeat.report import html
+from mdgeomfeat.report.figures import ScoreBar, draw_scores
+from mdgeomfeat.report.gallery import Gallery
+from mdgeomfeat.report.text import Clock, count, number
+
+if TYPE_CHECKING:
+    from mdgeomfeat.kinetics import Score, StudyResult
+
+__all__ = ["scores_section"]
+
+
+def scores_section(study: StudyResult, clock: Clock, gallery: Gallery) -> html.Html:
+    """Show what each input scores on data that its training has not seen."""
+    known = [s for s in study.scores if s.score is not None]
+    parts: list[html.Child] = [_convention(study, clock)]
+    if known:
+        bars = [_bar(s) for s in known]
+        figure = draw_scores(bars, ceiling=study.ceiling, upper=study.dim + 1)
+        parts.append(
+            gallery.add(
+                "scores",
+                figure,
+                alt="Held-out VAMP-2 scores of all inputs.",
+                caption="Held-out VAMP-2 scores: mean over held-out parts and seeds, "
+                "bars show one standard deviation over held-out parts. The grey tick "
+                "is what the same outputs score by chance (the null).",
+            )
+        )
+    for method in dict.fromkeys(s.method for s in study.scores):
+        rows = [s for s in study.scores if s.method == method]
+        parts.append(_table(method, rows, study.primary))
+    parts.append(_reading(study))
+    return html.join(parts)
+
+
+def _bar(score: Score) -> ScoreBar:
+    return ScoreBar(
+        label=score.input,
+        method=score.method,
+        mean=float(score.score if score.score is not None else np.nan),
+        spread=score.sd_folds,
+        null=score.null,
+        independent=score.independent,
+    )
+
+
+def _convention(study: StudyResult, clock: Clock) -> html.Html:
+    """Say what the score is and where its limits are."""
+    ceiling = (
+        f"With the timescales of the Markov model, which passes its Chapman-Kolmogorov "
+        f"test, a perfect model would score {number(study.ceiling)}."
+        if study.ceiling is not None
+        else "The ceiling is unknown, because no Markov model passes its "
+        "Chapman-Kolmogorov test."
+    )
+    fold = study.folds[0]
+    held_out = (
+        "whole trajectories"
+        if fold.kind == "trajectories"
+        else f"thirds of trajectories, {clock.show(fold.gap)} apart"
+    )
+    independent = (
+        ""
+        if fold.independent
+        else " The held-out parts are too close to the training parts: these scores "
+        "are not independent."
+    )
+    return html.paragraph(
+        f"VAMP-2 scores with {count(study.dim, 'output')} at a lag of "
+        f"{clock.show(study.lag)}, on {held_out} that neither training nor stopping "
+        f"has seen ({count(len(study.folds), 'part')}, one covariance over each). The "
+        "score counts the constant, so 1 means that nothing was found, and "
+        f"{study.dim + 1} is the upper limit. {ceiling}{independent}"
+    )
+
+
+def _table(method: str, scores: Sequence[Score], primary: str) -> html.Html:
+    header = [
+        "input",
+        "score",
+        "± parts",
+        "± seeds",
+        f"minus {primary}",
+        "training",
+        "null",
+        "width",
+        "parameters",
+    ]
+    if method == "TICA":
+        header.remove("± seeds")
+    rows = []
+    for s in scores:
+        width = f"{s.width:,}" if s.pca is None else f"{s.width:,} → PCA {s.pca:,}"
+        row = [
+            s.input if s.independent else f"{s.input} (not independent)",
+            number(s.score, 3),
+            number(s.sd_folds, 3),
+            number(s.sd_seeds, 3),
+            "" if s.primary else _difference(s),
+            number(s.train, 3),
+            number(s.null, 3),
+            width,
+            f"{s.n_parameters:,}",
+        ]
+        if method == "TICA":
+            del row[3]
+        rows.append(row)
+    seeds = f", {count(scores[0].n_seeds, 'seed')}" if method != "TICA" else ""
+    return html.table(
+        header,
+        rows,
+        caption=f"{method}{seeds}",
+        numeric=range(1, len(header)),
+        highlight=[i for i, s in enumerate(scores) if s.primary],
+    )
+
+
+def _difference(score: Score) -> str:
+    if score.minus_primary is None:
+        return number(None)
+    sign = "+" if score.minus_primary >= 0 else ""
+    text = f"{sign}{number(score.minus_primary, 3)}"
+    if score.minus_primary_sd is None:
+        return text
+    return f"{text} ± {number(score.minus_primary_sd, 3)}"
+
+
+def _reading(study: StudyResult) -> html.Html:
+    """Say how to read the tables."""
+    return html.details(
+        "How to read the tables",
+        html.items(
+            [
+                "± parts is the standard deviation over held-out parts. It is mostly "
+                "the parts' own difference: to compare inputs, use the paired "
+                f"differences (minus {study.primary}), which are taken part by part.",
+                "± seeds is the standard deviation over independent trainings.",
+                "The null is the score of the same outputs when their lagged half is "
+                "shifted far beyond the slowest timescale: what chance gives.",
+                "A training score far above the held-out one means overfitting.",
+                "Width is how many numbers describe a frame. TICA sees wide inputs "
+                "through a PCA of the training part, and VAMPNets see them whole.",
+                "All inputs share the lag, the number of outputs, the held-out parts "
+                "and the training budget. Random weights are a network of the same "
+                "shape that was never trained: what it scores is owed to the shape, "
+                "not to pre-training.",
+            ]
+        ),
+    )

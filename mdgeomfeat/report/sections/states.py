@@ -1,0 +1,133 @@
+"""The section on states: how populated they are, and what they look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdgeomfeat.report import html
+from mdgeomfeat.report.figures import draw_populations, draw_structures
+from mdgeomfeat.report.gallery import Gallery
+from mdgeomfeat.report.text import Clock, count, number, percent
+
+if TYPE_CHECKING:
+    from mdgeomfeat.kinetics import StateModel
+    from mdgeomfeat.report.data import StateFrames
+
+__all__ = ["states_section"]
+
+
+def states_section(
+    states: StateModel, frames: StateFrames | None, clock: Clock, gallery: Gallery
+) -> html.Html:
+    """Show populations, representative structures and their angles.
+
+    Parameters
+    ----------
+    states : StateModel
+    frames : StateFrames or None
+        Representative frames; None leaves the drawings out.
+    clock : Clock
+    gallery : Gallery
+        Receives the figures.
+    """
+    raw = states.counts / max(1, sum(map(len, states.dtrajs)))
+    parts = [_how(states, clock)]
+    parts.append(
+        gallery.add(
+            "populations",
+            draw_populations(
+                states.populations,
+                raw,
+                low=states.populations_lower,
+                high=states.populations_upper,
+            ),
+            alt="Bar chart of the population of each state.",
+            caption="Populations: stationary probabilities of the Markov model with "
+            f"90 % intervals (bootstrap over {states.unit}) beside the share of frames."
+            if states.connected
+            else "Share of the frames in each connected set of microstates.",
+        )
+    )
+    parts.append(_table(states, raw, frames))
+    if frames is not None and any(len(p) for p in frames.positions):
+        parts.append(_structures(frames, gallery))
+    return html.join(parts)
+
+
+def _how(states: StateModel, clock: Clock) -> html.Html:
+    if not states.connected:
+        return html.paragraph(
+            "There is no Markov model, so what follows counts frames only; see the "
+            "warnings at the top."
+        )
+    return html.paragraph(
+        f"{count(states.n_states, 'state')} by PCCA+ from a reversible Markov model "
+        f"on {count(states.n_micro, 'microstate')} (k-means in CV space) at a lag of "
+        f"{clock.show(states.lag)}. "
+        + (
+            f"{percent(states.lost_share)} of the frames lie outside the connected "
+            "set and belong to no state."
+            if states.lost_share > 0
+            else "All frames belong to the connected set."
+        )
+    )
+
+
+def _table(
+    states: StateModel, raw: np.ndarray, frames: StateFrames | None
+) -> html.Html:
+    header = ["state", "stationary", "90 % interval", "frames"]
+    angles = () if frames is None else frames.angles
+    header += [f"{name} (°)" for name, _ in angles]
+    if frames is not None:
+        header.append("structures")
+    rows = []
+    for i in range(states.n_states):
+        if states.populations is None:
+            stationary = interval = number(None)
+        else:
+            stationary = percent(states.populations[i])
+            interval = (
+                f"{percent(states.populations_lower[i])} to "
+                f"{percent(states.populations_upper[i])}"
+            )
+        row: list[object] = [str(i + 1), stationary, interval, percent(raw[i])]
+        row += [number(values[i], 0) for _, values in angles]
+        if frames is not None:
+            row.append(_link(frames, i))
+        rows.append(row)
+    return html.table(header, rows, numeric=range(1, 4 + len(angles)))
+
+
+def _link(frames: StateFrames, state: int) -> html.Html | str:
+    if not len(frames.frames[state]):
+        return number(None)
+    path = f"states/{frames.files[state]}"
+    return html.tag("a", path, href=path)
+
+
+def _structures(frames: StateFrames, gallery: Gallery) -> html.Html:
+    shown = [i for i, p in enumerate(frames.positions) if len(p)]
+    atoms = bool(frames.numbers.any())
+    figure = draw_structures(
+        [frames.positions[i] for i in shown],
+        frames.numbers,
+        frames.bonds,
+        [f"state {i + 1}" for i in shown],
+        colors=shown,
+    )
+    what = (
+        "Sticks join the selected atoms; blue dots are nitrogen, red-orange oxygen, "
+        "orange sulfur."
+        if atoms
+        else "Lines join the centres of consecutive tokens."
+    )
+    return gallery.add(
+        "structures",
+        figure,
+        alt="Stick drawings of representative frames of each state.",
+        caption="Representative frames of each state, superposed and seen from one "
+        f"side; the most typical one is drawn strong. {what}",
+    )

@@ -1,0 +1,95 @@
+"""What was found, in a few plain sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdgeomfeat.report.text import Clock, count, enumerate_words, number, percent
+
+if TYPE_CHECKING:
+    from mdgeomfeat.kinetics import Score, StudyResult
+
+__all__ = ["summarize"]
+
+
+def summarize(study: StudyResult, clock: Clock) -> list[str]:
+    """Return the findings as sentences, the most important first."""
+    sentences = [_timescales(study, clock), _states(study)]
+    sentences += _scores(study)
+    return [s for s in sentences if s]
+
+
+def _timescales(study: StudyResult, clock: Clock) -> str:
+    msm = study.msm
+    slow = [t for t in msm.timescales if np.isfinite(t) and t > study.lag]
+    if not msm.connected or not slow:
+        return (
+            "No motion slower than the lag of "
+            f"{clock.show(study.lag)} could be established."
+        )
+    text = "The slowest motion has a timescale of " + clock.interval(
+        msm.timescales[0], msm.timescales_lower[0], msm.timescales_upper[0]
+    )
+    if len(slow) > 1:
+        others = [clock.show(t) for t in slow[1:]]
+        word = "the next" if len(others) == 1 else f"the next {len(others)}"
+        text += f", {word} {enumerate_words(others)}"
+    return text + "."
+
+
+def _states(study: StudyResult) -> str:
+    msm = study.msm
+    if not msm.connected:
+        return (
+            "The trajectories do not connect all regions that they visit, so there "
+            "are no populations."
+        )
+    shares = [percent(p) for p in msm.populations]
+    return (
+        f"{count(msm.n_states, 'state').capitalize()} can be told apart, holding "
+        f"{enumerate_words(shares)} of the stationary population."
+    )
+
+
+def _scores(study: StudyResult) -> list[str]:
+    """Compare the features with the baselines, by the study's own estimator."""
+    scores = [s for s in study.scores if s.score is not None]
+    if not scores:
+        return []
+    method = scores[0].method
+    same = [s for s in scores if s.method == method]
+    first = next((s for s in same if s.primary), None)
+    others = [s for s in same if not s.primary]
+    if first is None:
+        return []
+    ceiling = (
+        f" of at most {number(study.ceiling)}" if study.ceiling is not None else ""
+    )
+    text = (
+        f"On held-out data the {study.primary} score {number(first.score)}{ceiling} "
+        f"(VAMP-2, {method}; 1 is nothing)"
+    )
+    if others:
+        text += ", beside " + enumerate_words(
+            [f"{number(s.score)} for {s.input}" for s in others]
+        )
+    sentences = [text + "."]
+    if not first.independent:
+        sentences.append("These scores are not independent of the training data.")
+    best = max(same, key=lambda s: s.score or 0.0)
+    if not best.primary and _clearly(best):
+        sentences.append(
+            f"Here {best.input} do better: if they are at hand, use them for this "
+            "system."
+        )
+    return sentences
+
+
+def _clearly(score: Score) -> bool:
+    """Whether an input beats the features by more than twice its standard error."""
+    if score.minus_primary is None or score.minus_primary_sd is None:
+        return False
+    error = score.minus_primary_sd / np.sqrt(score.n_folds)
+    return score.minus_primary > max(2 * error, 0.01)

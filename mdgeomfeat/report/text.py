@@ -1,0 +1,98 @@
+"""Numbers and times as words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Clock", "count", "enumerate_words", "format_time", "number", "percent"]
+
+MISSING = "\N{EN DASH}"
+
+
+def format_time(ps: float) -> str:
+    """Write a time in the unit that suits it, with three digits.
+
+    >>> format_time(1500.0)
+    '1.5 ns'
+    """
+    for name, size in (("µs", 1e6), ("ns", 1e3), ("ps", 1.0)):
+        if abs(ps) >= size:
+            return f"{_digits(ps / size)} {name}"
+    return f"{ps:.3g} ps" if ps >= 0.1 or ps == 0 else f"{_digits(ps * 1e3)} fs"
+
+
+def _digits(value: float) -> str:
+    """Write three significant digits, never with an exponent."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Turns frames into times, or leaves them frames where the files know no time.
+
+    Attributes
+    ----------
+    dt : float or None
+        Time between analysed frames, ps.
+    """
+
+    dt: float | None
+
+    def show(self, frames: float | None) -> str:
+        """Write a duration that is given in frames."""
+        if frames is None or not np.isfinite(frames):
+            return MISSING
+        if self.dt is None:
+            return count(round(frames, 1) if frames < 10 else round(frames), "frame")
+        return format_time(frames * self.dt)
+
+    def interval(
+        self, frames: float, low: float | None = None, high: float | None = None
+    ) -> str:
+        """Write a duration with its 90 % interval, where there is one."""
+        text = self.show(frames)
+        if low is None or high is None or not np.isfinite([low, high]).all():
+            return text
+        return f"{text} (90 % interval {self.show(low)} to {self.show(high)})"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Write a number with fixed decimals, a dash where there is none."""
+    if value is None or not np.isfinite(value):
+        return MISSING
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def percent(share: float | None) -> str:
+    """Write a share in per cent.
+
+    >>> percent(0.123)
+    '12 %'
+    """
+    if share is None or not np.isfinite(share):
+        return MISSING
+    digits = 0 if share >= 0.0995 else 1
+    return f"{100 * share:.{digits}f} %"
+
+
+def count(n: float, word: str) -> str:
+    """Write a number of things.
+
+    >>> count(1, "state"), count(12000, "frame")
+    ('1 state', '12,000 frames')
+    """
+    return f"{n:,g} {word}" if n == 1 else f"{n:,} {word}s"
+
+
+def enumerate_words(words: Sequence[str]) -> str:
+    """Join words as in a sentence.
+
+    >>> enumerate_words(["a", "b", "c"])
+    'a, b and c'
+    """
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,137 @@
+"""``vamp --apply``: collective variables of new trajectories from a stored model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.workflow.baselines import PRIMARY, gnn_input
+from mdgeomfeat.workflow.features import Featurized, default_folder, featurize
+from mdgeomfeat.workflow.models import assign_states, read_model_folder
+from mdgeomfeat.workflow.notes import remembered_warnings
+from mdgeomfeat.workflow.options import ReadOptions
+from mdgeomfeat.workflow.output import check_output, output_folder
+from mdgeomfeat.workflow.progress import Reporter
+from mdgeomfeat.workflow.record import make_record
+from mdgeomfeat.workflow.summary import record_summary
+from mdgeomfeat.workflow.tables import write_cvs, write_json
+
+if TYPE_CHECKING:
+    from mdgeomfeat.kinetics import CVModel
+
+__all__ = ["apply_model"]
+
+
+def apply_model(
+    model_folder: Path,
+    read: ReadOptions,
+    out: Path | None,
+    overwrite: bool,
+    progress: Reporter,
+) -> Path:
+    """Write the collective variables of trajectories that a model has not seen.
+
+    Selection, tokens, window and network are the model's own.
+
+    Parameters
+    ----------
+    model_folder : Path
+        The folder ``model`` of a report, or the report's folder.
+    read : ReadOptions
+        Files, frames, device and engine; a selection only if the atoms are named
+        differently here.
+    out : Path or None
+        The folder of results.
+    overwrite : bool
+        Whether earlier results there may be replaced.
+    progress : Reporter
+
+    Returns
+    -------
+    Path
+        The folder, with ``cvs.csv``, ``summary.json`` and ``features.zarr``.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read, or the molecule is another one.
+    """
+    folder = out or default_folder(read, "applied")
+    check_output(folder, overwrite)
+    cv_model, network = read_model_folder(model_folder)
+    recipe = cv_model.metadata["features"]
+    read = replace(
+        read,
+        select=read.select or recipe["select"],
+        tokens=recipe["tokens"],
+        window=recipe["window"],
+    )
+    with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
+        data = featurize(
+            read,
+            work / "features.zarr",
+            progress,
+            model=network,
+            invariants=recipe["invariants"],
+        )
+        check_same_molecule(cv_model.metadata, data)
+        vectors = len(cv_model.input_shape) == 3
+        cvs = cv_model.transform(gnn_input(data, vectors=vectors))
+        write_cvs(work / "cvs.csv", data, cvs, assign_states(cv_model, cvs))
+        _say_time_step(cv_model, data, progress)
+        record = make_record(
+            data,
+            read,
+            network,
+            title=f"{PRIMARY} of {data.sources[0]}",
+            warnings=notes,
+            files=(),
+        )
+        write_json(work / "summary.json", record_summary(record, "application"))
+    return folder
+
+
+def check_same_molecule(metadata: dict[str, Any], data: Featurized) -> None:
+    """Refuse atoms and tokens that are not those of the model.
+
+    Raises
+    ------
+    InputError
+        Naming the first token that differs.
+    """
+    stored = metadata["structure"]
+    labels = data.structure.token_labels()
+    if len(labels) != len(stored["labels"]):
+        raise InputError(
+            f"The model was made for {len(stored['labels'])} tokens and these files "
+            f"have {len(labels)}; give the same molecule, or the same atoms with "
+            "--select."
+        )
+    numbers = data.structure.numbers.tolist()
+    if (
+        numbers != stored["numbers"]
+        or data.structure.token_of_atom.tolist() != stored["token_of_atom"]
+    ):
+        pairs = zip(stored["labels"], labels, strict=True)
+        other = next((f"{a} there, {b} here" for a, b in pairs if a != b), "")
+        raise InputError(
+            "The selected atoms are not those that the model was made for"
+            + (
+                f" ({other})"
+                if other
+                else f" ({len(stored['numbers'])} atoms there, {len(numbers)} here)"
+            )
+            + "; give the same molecule, or the same atoms with --select."
+        )
+
+
+def _say_time_step(model: CVModel, data: Featurized, progress: Reporter) -> None:
+    """Tell when frames lie differently far apart than in training."""
+    trained = model.metadata.get("dt")
+    if trained is not None and data.dt is not None and abs(trained - data.dt) > 1e-6:
+        progress.say(
+            f"note: frames are {data.dt:g} ps apart here and were {trained:g} ps apart "
+            "in training; the values hold for single frames, so this does no harm."
+        )

@@ -1,0 +1,96 @@
+"""The command ``compare``: maps and agreement, without kinetics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.workflow.baselines import (
+    PRIMARY,
+    RANDOM,
+    classical_baselines,
+    gnn_input,
+    untrained_twin,
+)
+from mdgeomfeat.workflow.comparison import compare_inputs
+from mdgeomfeat.workflow.features import default_folder, featurize
+from mdgeomfeat.workflow.notes import remembered_warnings
+from mdgeomfeat.workflow.options import ReadOptions
+from mdgeomfeat.workflow.output import check_output, output_folder
+from mdgeomfeat.workflow.progress import Reporter
+from mdgeomfeat.workflow.record import make_record
+from mdgeomfeat.workflow.summary import comparison_summary, record_summary
+from mdgeomfeat.workflow.tables import write_json
+
+__all__ = ["write_comparison"]
+
+MIN_FRAMES = 50
+
+_FILES = (
+    ("summary.json", "all numbers of this page"),
+    ("features.zarr", "token features of every frame"),
+    ("figures", "the figures of this page, as PNG"),
+)
+
+
+def write_comparison(
+    read: ReadOptions, out: Path | None, overwrite: bool, progress: Reporter
+) -> Path:
+    """Map features and descriptors, measure their agreement, and write a page.
+
+    Parameters
+    ----------
+    read : ReadOptions
+    out : Path or None
+        The folder of results; None names it after the first file.
+    overwrite : bool
+        Whether earlier results there may be replaced.
+    progress : Reporter
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If files, options or frames cannot be used; nothing is left behind then.
+    """
+    from mdgeomfeat.gnn import load_model
+    from mdgeomfeat.report import Gallery, comparison_page
+
+    folder = out or default_folder(read, "compare")
+    check_output(folder, overwrite)
+    with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
+        model = load_model(read.model)
+        data = featurize(read, work / "features.zarr", progress, model=model)
+        if len(data.results.times) < MIN_FRAMES:
+            raise InputError(
+                f"{len(data.results.times)} frames are too few for a comparison; give "
+                f"at least {MIN_FRAMES}."
+            )
+        baselines = classical_baselines(data, progress)
+        twin, _ = untrained_twin(model, read, data, progress)
+        comparison = compare_inputs(
+            {PRIMARY: gnn_input(data), RANDOM: twin, **baselines.inputs},
+            torsions=baselines.torsions,
+            distances=baselines.distances,
+            same_as=baselines.itself,
+            progress=progress,
+        )
+        with progress.stage("report", None):
+            record = make_record(
+                data,
+                read,
+                model,
+                title=f"Features of {data.sources[0]} beside classical descriptors",
+                warnings=notes,
+                files=_FILES,
+            )
+            page = comparison_page(comparison, record, Gallery(work / "figures"))
+            (work / "report.html").write_text(page, encoding="utf-8")
+            content = record_summary(record, "comparison")
+            content["comparison"] = comparison_summary(comparison)
+            write_json(work / "summary.json", content)
+    return folder

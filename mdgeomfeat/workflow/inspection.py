@@ -1,0 +1,174 @@
+"""The command ``info``: what is in these files, and what would be done with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.report.text import count, format_time
+from mdgeomfeat.workflow.notes import remembered_warnings
+from mdgeomfeat.workflow.options import ReadOptions
+
+if TYPE_CHECKING:
+    from MDAnalysis.core.groups import AtomGroup
+    from MDAnalysis.core.universe import Universe
+
+    from mdgeomfeat.reading import TrajectoryInfo
+
+__all__ = ["inspect_files"]
+
+Facts = dict[str, Any]
+_MAX_NAMES = 12
+
+
+def inspect_files(read: ReadOptions) -> Facts:
+    """Describe files, the default selection, and how features would be computed.
+
+    What cannot be done with the files is told among the facts: this command explains
+    problems rather than stopping at them, as long as the files can be opened.
+
+    Parameters
+    ----------
+    read : ReadOptions
+        Files and the options that change the selection or the engine.
+
+    Returns
+    -------
+    dict
+        Facts by name: text, or a list of lines.
+
+    Raises
+    ------
+    InputError
+        If the files cannot be opened.
+    """
+    from mdgeomfeat.reading import open_universe, trajectory_info
+
+    with remembered_warnings(show=False) as notes:
+        universe = open_universe(
+            [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames
+        )
+        facts: Facts = {
+            "topology": str(universe.filename or read.files[0]),
+            **_contents(universe),
+            **_frames(trajectory_info(universe)),
+        }
+        try:
+            facts |= _selected(universe, read)
+        except InputError as error:
+            facts["problem"] = str(error)
+    if notes:
+        facts["notes"] = notes
+    return facts
+
+
+def _contents(universe: Universe) -> Facts:
+    """Count atoms, residues and chains."""
+    atoms = universe.atoms
+    names, counts = np.unique(
+        [str(r) for r in getattr(atoms.residues, "resnames", [])], return_counts=True
+    )
+    order = np.argsort(-counts, kind="stable")
+    listed = [f"{names[i]} {counts[i]}" for i in order[:_MAX_NAMES]]
+    if len(names) > _MAX_NAMES:
+        listed.append(f"and {len(names) - _MAX_NAMES} other kinds")
+    chains = getattr(atoms, "chainIDs", None)
+    ids = sorted({str(c) for c in chains if str(c)}) if chains is not None else []
+    return {
+        "atoms": f"{len(atoms):,}",
+        "residues": f"{len(atoms.residues):,} ({', '.join(listed)})",
+        "chains": ", ".join(ids) if ids else "not named",
+        "segments": count(len(atoms.segments), "segment"),
+    }
+
+
+def _frames(infos: list[TrajectoryInfo]) -> Facts:
+    """Describe every trajectory in one line."""
+    lines = []
+    for info in infos:
+        line = f"{info.path}: {count(info.n_frames, 'frame')}"
+        if info.dt is not None:
+            line += f", {format_time(info.dt)} apart"
+        elif info.n_frames > 1:
+            line += ", time step unknown (give lags in frames)"
+        if info.first_time is not None and info.last_time is not None:
+            line += (
+                f", from {format_time(info.first_time)} to "
+                f"{format_time(info.last_time)}"
+            )
+        lines.append(line)
+    box = infos[0].box
+    return {
+        "trajectories": lines,
+        "frames": f"{sum(i.n_frames for i in infos):,}",
+        "box": "none" if box is None else _box(box),
+    }
+
+
+def _box(box: tuple[float, ...]) -> str:
+    lengths = " × ".join(f"{v:.2f}" for v in box[:3])
+    angles = ", ".join(f"{v:.1f}" for v in box[3:])
+    kind = "orthorhombic" if np.allclose(box[3:], 90.0) else "triclinic"
+    return f"{lengths} Å, angles {angles} degrees ({kind})"
+
+
+def _selected(universe: Universe, read: ReadOptions) -> Facts:
+    """Describe what would be selected, and how features would be computed."""
+    from mdgeomfeat.elements import SYMBOLS
+    from mdgeomfeat.selection import select_atoms
+    from mdgeomfeat.structure import Structure
+
+    group = select_atoms(universe, read.select)
+    structure = Structure.from_atomgroup(group, tokens=read.tokens)
+    numbers, counts = np.unique(structure.numbers, return_counts=True)
+    labels = structure.token_labels()
+    shown = ", ".join(labels[:_MAX_NAMES])
+    if len(labels) > _MAX_NAMES:
+        shown += f" … {labels[-1]}"
+    facts = {
+        "selected": f"{count(structure.n_atoms, 'atom')} "
+        + ("by default" if read.select is None else f"by '{read.select}'"),
+        "elements": ", ".join(
+            f"{SYMBOLS[z]} {n}" for z, n in zip(numbers, counts, strict=True)
+        ),
+        "tokens": f"{count(structure.n_tokens, read.tokens)} in "
+        f"{count(int(structure.chain[-1]) + 1, 'unbroken chain')}: {shown}",
+        "periodic": _periodic(read, group, structure),
+    }
+    return facts | _network(read, structure)
+
+
+def _periodic(read: ReadOptions, group: AtomGroup, structure: Any) -> str:
+    from mdgeomfeat.periodic import use_box
+
+    timestep = group.universe.trajectory.ts
+    box = None if timestep.dimensions is None else timestep.dimensions[None]
+    used = use_box(read.periodic, box, group.positions[None], structure)
+    return "minimum image in the box" if used else "no box is used"
+
+
+def _network(read: ReadOptions, structure: Any) -> Facts:
+    """Describe the network and the engine that would run it."""
+    from mdgeomfeat.gnn import load_model
+    from mdgeomfeat.gnn.engine import make_engine
+
+    model = load_model(read.model)
+    spec = model.spec
+    unseen = model.unseen(structure.numbers)
+    facts = {
+        "network": f"{read.model}: {spec.architecture}, {spec.n_channels} channels, "
+        f"cutoff {spec.cutoff:g} Å"
+    }
+    engine = make_engine(model, engine=read.engine, device=read.device)
+    facts["engine"] = f"{engine.name} on {engine.device}"
+    if unseen:
+        from mdgeomfeat.elements import SYMBOLS
+
+        names = ", ".join(SYMBOLS[z] for z in unseen)
+        facts["problem"] = (
+            f"the network has never seen {names}: leave these atoms out with "
+            "--select, take another --model, or accept them with --allow-unseen"
+        )
+    return facts

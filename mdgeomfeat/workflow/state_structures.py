@@ -1,0 +1,137 @@
+"""Representative frames of the states: which, as PDB files, and ready to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from mdgeomfeat.report.data import StateFrames
+from mdgeomfeat.report.figures import align
+
+if TYPE_CHECKING:
+    from MDAnalysis.core.groups import AtomGroup
+
+    from mdgeomfeat.structure import Structure
+
+__all__ = ["sticks", "write_states"]
+
+MAX_DRAWN_ATOMS = 150
+_RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 15: 1.07, 16: 1.05, 17: 1.02}
+_OTHER_RADIUS = 1.3
+
+
+def write_states(
+    folder: Path,
+    atoms: AtomGroup,
+    structure: Structure,
+    positions: np.ndarray,
+    frames: Sequence[np.ndarray],
+    angles: Sequence[tuple[str, np.ndarray]] = (),
+) -> StateFrames:
+    """Write one PDB file of several models per state.
+
+    All frames are superposed on the first state's central one.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    atoms : AtomGroup
+        The selected atoms, for names and residues.
+    structure : Structure
+        The same atoms.
+    positions : (F, A, 3) ndarray, Å
+        Whole molecules.
+    frames : sequence of (n_i,) int ndarray
+        Rows of ``positions``, by state.
+    angles : sequence of (name, (F,) ndarray)
+        Angles in radians whose mean in each state is told.
+    """
+    import MDAnalysis as mda
+
+    folder.mkdir(parents=True, exist_ok=True)
+    reference = next(f[0] for f in frames if len(f))
+    target = np.asarray(positions[int(reference)], dtype=float)
+    target = target - target.mean(axis=0)
+    copy = mda.Merge(atoms)
+    aligned, files = [], []
+    for index, rows in enumerate(frames):
+        name = f"state-{index + 1}.pdb"
+        moved = np.array(
+            [align(np.asarray(positions[int(r)], dtype=float), target) for r in rows]
+        ).reshape(-1, len(target), 3)
+        aligned.append(moved)
+        files.append(name)
+        if len(moved):
+            copy.load_new(moved.astype(np.float32), order="fac")
+            with mda.Writer(
+                str(folder / name), copy.atoms.n_atoms, multiframe=True
+            ) as out:
+                for _ in copy.trajectory:
+                    out.write(copy.atoms)
+    drawn, numbers, bonds = sticks(structure, aligned, target)
+    return StateFrames(
+        frames=tuple(frames),
+        positions=drawn,
+        numbers=numbers,
+        bonds=bonds,
+        files=tuple(files),
+        angles=tuple((name, _means(values, frames)) for name, values in angles),
+    )
+
+
+def sticks(
+    structure: Structure, frames: Sequence[np.ndarray], reference: np.ndarray
+) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
+    """Return what is drawn of the frames: atoms and bonds, or a trace of tokens.
+
+    Parameters
+    ----------
+    structure : Structure
+    frames : sequence of (n_i, A, 3) ndarray, Å
+    reference : (A, 3) ndarray, Å
+        Where bonds are looked for when the topology has none.
+
+    Returns
+    -------
+    positions, numbers, bonds
+        As in :class:`~mdgeomfeat.report.data.StateFrames`.
+    """
+    if structure.n_atoms <= MAX_DRAWN_ATOMS:
+        bonds = structure.bonds
+        if bonds is None or not len(bonds):
+            bonds = _near_pairs(structure.numbers, reference)
+        return tuple(frames), np.asarray(structure.numbers), np.asarray(bonds)
+    counts = np.bincount(structure.token_of_atom).astype(float)[:, None]
+    centres = []
+    for block in frames:
+        centre = np.zeros((len(block), structure.n_tokens, 3))
+        for frame, out in zip(block, centre, strict=True):
+            np.add.at(out, structure.token_of_atom, frame)
+            out /= counts
+        centres.append(centre)
+    following = structure.next_token
+    first = np.flatnonzero(following >= 0)
+    trace = np.stack([first, following[first]], axis=1)
+    return tuple(centres), np.zeros(structure.n_tokens, dtype=np.int64), trace
+
+
+def _near_pairs(numbers: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Return atoms no farther apart than 1.3 times their covalent radii."""
+    radii = np.array([_RADII.get(int(z), _OTHER_RADIUS) for z in numbers])
+    pairs = cKDTree(positions).query_pairs(2.6 * radii.max(), output_type="ndarray")
+    distance = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
+    return pairs[distance < 1.3 * radii[pairs].sum(axis=1)]
+
+
+def _means(values: np.ndarray, frames: Sequence[np.ndarray]) -> np.ndarray:
+    """Return circular means in degrees, NaN for a state without frames."""
+    means = [
+        np.angle(np.exp(1j * values[rows]).mean()) if len(rows) else np.nan
+        for rows in frames
+    ]
+    return np.degrees(means)

@@ -1,0 +1,195 @@
+"""The commands ``vamp`` and ``tica``: from files to a folder with a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.workflow.baselines import (
+    PRIMARY,
+    RANDOM,
+    Baselines,
+    classical_baselines,
+    gnn_input,
+    untrained_twin,
+)
+from mdgeomfeat.workflow.comparison import (
+    choose_torsions,
+    compare_inputs,
+    pretty_angle,
+)
+from mdgeomfeat.workflow.features import Featurized, default_folder, featurize
+from mdgeomfeat.workflow.lag import parse_lag
+from mdgeomfeat.workflow.models import feature_recipe, write_model
+from mdgeomfeat.workflow.notes import remembered_warnings
+from mdgeomfeat.workflow.options import ReadOptions, StudyOptions
+from mdgeomfeat.workflow.output import check_output, output_folder
+from mdgeomfeat.workflow.progress import Reporter
+from mdgeomfeat.workflow.record import make_record
+from mdgeomfeat.workflow.state_structures import write_states
+from mdgeomfeat.workflow.summary import summary
+from mdgeomfeat.workflow.tables import write_cvs, write_json
+
+if TYPE_CHECKING:
+    from mdgeomfeat.kinetics import StudyResult
+
+__all__ = ["write_study"]
+
+MIN_FRAMES = 100
+
+_FILES = (
+    ("cvs.csv", "collective variables and state of every frame"),
+    ("summary.json", "all numbers of this page"),
+    ("features.zarr", "token features of every frame"),
+    ("model", "the trained model, for mdgeomfeat vamp --apply"),
+    ("states", "representative frames of each state, as PDB"),
+    ("figures", "the figures of this page, as PNG"),
+)
+
+
+def write_study(
+    read: ReadOptions,
+    options: StudyOptions,
+    out: Path | None,
+    overwrite: bool,
+    progress: Reporter,
+) -> Path:
+    """Find the slow motions, score them beside baselines, and write the report.
+
+    Parameters
+    ----------
+    read : ReadOptions
+        What is read.
+    options : StudyOptions
+        What is looked for.
+    out : Path or None
+        The folder of results; None names it after the topology.
+    overwrite : bool
+        Whether earlier results there may be replaced.
+    progress : Reporter
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If files, options or frames cannot be used; nothing is left behind then.
+    """
+    from mdgeomfeat.gnn import load_model
+    from mdgeomfeat.report import Gallery, study_page
+
+    folder = out or default_folder(read, options.method)
+    check_output(folder, overwrite)
+    with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
+        model = load_model(read.model)
+        data = featurize(read, work / "features.zarr", progress, model=model)
+        n_frames = len(data.results.times)
+        if n_frames < MIN_FRAMES:
+            raise InputError(
+                f"{n_frames} frames are too few to find slow motions; give at least "
+                f"{MIN_FRAMES}."
+            )
+        lag = None if options.lag is None else parse_lag(options.lag, data.dt)
+        equivariant = options.mixer == "equivariant"
+        baselines = classical_baselines(data, progress)
+        twin, twin_input = untrained_twin(
+            model, read, data, progress, vectors=equivariant
+        )
+        inputs = {
+            PRIMARY: gnn_input(data, vectors=equivariant),
+            RANDOM: twin_input,
+            **baselines.inputs,
+        }
+        study = _study(inputs, data, options, lag, read, progress)
+        comparison = None
+        if options.maps:
+            comparison = compare_inputs(
+                {**inputs, PRIMARY: gnn_input(data), RANDOM: twin},
+                torsions=baselines.torsions,
+                distances=baselines.distances,
+                cvs=study.cvs,
+                same_as=baselines.itself,
+                progress=progress,
+            )
+        with progress.stage("report", None):
+            write_cvs(work / "cvs.csv", data, study.cvs, study.msm.dtrajs)
+            write_model(work / "model", model, study)
+            frames = write_states(
+                work / "states",
+                data.atoms,
+                data.structure,
+                data.positions,
+                _representatives(study, data),
+                _told_angles(baselines, study),
+            )
+            record = make_record(
+                data,
+                read,
+                model,
+                title=f"Slow motions of {data.sources[0]}",
+                warnings=[
+                    *study.warnings,
+                    *(n for n in notes if n not in study.warnings),
+                ],
+                files=_FILES,
+            )
+            page = study_page(
+                study,
+                record,
+                Gallery(work / "figures"),
+                frames=frames,
+                comparison=comparison,
+            )
+            (work / "report.html").write_text(page, encoding="utf-8")
+            write_json(work / "summary.json", summary(study, record, comparison))
+    return folder
+
+
+def _study(
+    inputs: dict[str, list[np.ndarray]],
+    data: Featurized,
+    options: StudyOptions,
+    lag: int | None,
+    read: ReadOptions,
+    progress: Reporter,
+) -> StudyResult:
+    """Run the study with its progress shown."""
+    from mdgeomfeat.kinetics import StudySettings, run_study
+
+    settings = StudySettings(
+        method=options.method,
+        lag=lag,
+        dim=options.dim,
+        mixer=options.mixer,
+        n_states=options.states,
+        seeds=options.seeds,
+        temperature=options.temperature,
+        dt=data.dt,
+        groups=data.groups,
+        metadata=feature_recipe(data, read),
+    )
+    with progress.steps("slow motions") as tell:
+        return run_study(inputs, PRIMARY, settings, progress=tell)
+
+
+def _representatives(study: StudyResult, data: Featurized) -> list[np.ndarray]:
+    """Return the rows of each state's representative frames."""
+    starts = np.array([rows.start for rows in data.rows])
+    return [
+        starts[index[:, 0]] + index[:, 1] if len(index) else np.empty(0, dtype=int)
+        for index in study.msm.representatives
+    ]
+
+
+def _told_angles(
+    baselines: Baselines, study: StudyResult
+) -> list[tuple[str, np.ndarray]]:
+    """Return the angles whose means are told of each state, at most four."""
+    chosen = choose_torsions(baselines.torsions, np.concatenate(study.cvs), n=4)
+    return [(pretty_angle(t.name), t.values) for t in chosen]

@@ -1,0 +1,63 @@
+"""All numbers of a report as one JSON-able dictionary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mdgeomfeat.report.data import Comparison, Record
+from mdgeomfeat.report.summary import summarize
+from mdgeomfeat.report.text import Clock
+from mdgeomfeat.workflow.record import versions
+
+if TYPE_CHECKING:
+    from mdgeomfeat.kinetics import StudyResult
+
+__all__ = ["comparison_summary", "record_summary", "summary"]
+
+FORMAT = 1
+
+
+def summary(
+    study: StudyResult, record: Record, comparison: Comparison | None
+) -> dict[str, Any]:
+    """Return what a report shows, without arrays over frames."""
+    content = record_summary(record, "study")
+    content["findings"] = summarize(study, Clock(study.settings.dt))
+    content["study"] = study.to_dict()
+    # How features are made is in the model's own card.
+    content["study"]["settings"].pop("metadata", None)
+    if comparison is not None:
+        content["comparison"] = comparison_summary(comparison)
+    return content
+
+
+def record_summary(record: Record, kind: str) -> dict[str, Any]:
+    """Return what was analysed, how, and with which warnings."""
+    return {
+        "format": FORMAT,
+        "kind": f"mdgeomfeat {kind}",
+        "title": record.title,
+        "analysed": dict(record.analysed),
+        "network": dict(record.network),
+        "run": dict(record.run),
+        "versions": versions(),
+        "warnings": list(record.warnings),
+    }
+
+
+def comparison_summary(comparison: Comparison) -> dict[str, Any]:
+    """Return the agreement of every input with dihedrals and distances."""
+    return {
+        "held_out": comparison.split,
+        "torsions": list(comparison.torsion_names),
+        "inputs": [
+            {
+                "input": row.name,
+                "r2_torsions": row.torsion_r2,
+                "r2_distances": row.distance_r2,
+                "knn_r2_torsions_in_map": row.map_r2,
+            }
+            for row in comparison.rows
+        ],
+        "maps": list(comparison.notes),
+    }
