@@ -11,7 +11,10 @@ from mdgeomfeat.report.text import Clock, count, enumerate_words, number, percen
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import Score, StudyResult
 
-__all__ = ["summarize"]
+__all__ = ["RANDOM", "summarize"]
+
+#: Name of the untrained network among the inputs.
+RANDOM = "random weights"
 
 
 def summarize(study: StudyResult, clock: Clock) -> list[str]:
@@ -79,12 +82,26 @@ def _scores(study: StudyResult) -> list[str]:
     if not first.independent:
         sentences.append("These scores are not independent of the training data.")
     best = max(same, key=lambda s: s.score or 0.0)
-    if not best.primary and _clearly(best):
+    twin = next((s for s in others if s.input == RANDOM), None)
+    if twin is not None and not _loses(twin):
+        sentences.append(
+            "A network that was never trained does as well here, so pre-training "
+            "cannot be given the credit."
+        )
+    if not best.primary and best.input != RANDOM and _clearly(best):
         sentences.append(
             f"Here {best.input} do better: if they are at hand, use them for this "
             "system."
         )
     return sentences
+
+
+def _loses(score: Score) -> bool:
+    """Whether an input stays behind the features by twice its standard error."""
+    if score.minus_primary is None:
+        return True
+    error = (score.minus_primary_sd or 0.0) / np.sqrt(score.n_folds)
+    return score.minus_primary < -2 * error
 
 
 def _clearly(score: Score) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mdgeomfeat.report.summary import RANDOM
 from mdgeomfeat.workflow.comparison import Torsion
 from mdgeomfeat.workflow.features import Featurized
 from mdgeomfeat.workflow.progress import Reporter
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 PRIMARY = "GNN features"
-RANDOM = "random weights"
 TWIN_SEED = 1
 MIN_ALPHA_CARBONS = 4
 

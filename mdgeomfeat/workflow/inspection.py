@@ -108,7 +108,7 @@ def _frames(infos: list[TrajectoryInfo]) -> Facts:
 
 
 def _box(box: tuple[float, ...]) -> str:
-    lengths = " × ".join(f"{v:.2f}" for v in box[:3])
+    lengths = " x ".join(f"{v:.2f}" for v in box[:3])
     angles = ", ".join(f"{v:.1f}" for v in box[3:])
     kind = "orthorhombic" if np.allclose(box[3:], 90.0) else "triclinic"
     return f"{lengths} Å, angles {angles} degrees ({kind})"

@@ -94,7 +94,7 @@ def sticks(
     structure : Structure
     frames : sequence of (n_i, A, 3) ndarray, Å
     reference : (A, 3) ndarray, Å
-        Where bonds are looked for when the topology has none.
+        Where bonds are looked for beside those that the topology states.
 
     Returns
     -------
@@ -102,10 +102,11 @@ def sticks(
         As in :class:`~mdgeomfeat.report.data.StateFrames`.
     """
     if structure.n_atoms <= MAX_DRAWN_ATOMS:
-        bonds = structure.bonds
-        if bonds is None or not len(bonds):
-            bonds = _near_pairs(structure.numbers, reference)
-        return tuple(frames), np.asarray(structure.numbers), np.asarray(bonds)
+        bonds = _near_pairs(structure.numbers, reference)
+        if structure.bonds is not None:
+            # Files often state some bonds only, such as those of caps.
+            bonds = np.unique(np.sort(np.vstack([bonds, structure.bonds])), axis=0)
+        return tuple(frames), np.asarray(structure.numbers), bonds
     counts = np.bincount(structure.token_of_atom).astype(float)[:, None]
     centres = []
     for block in frames:

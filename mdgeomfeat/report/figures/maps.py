@@ -97,7 +97,7 @@ def draw_maps(maps: Sequence[NamedMap], columns: Sequence[ColorBy]) -> Figure:
             )
             bar.outline.set_visible(False)
             if column.cyclic:
-                bar.set_ticks([-180, -90, 0, 90, 180])
+                bar.set_ticks([-120, 0, 120])
     return fig
 
 

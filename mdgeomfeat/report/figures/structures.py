@@ -69,11 +69,15 @@ def draw_structures(
         [align(frame.astype(float), target) @ view for frame in frames[:max_overlay]]
         for frames in states
     ]
-    reach = max(np.abs(frame[:, :2]).max() for scene in scenes for frame in scene) + 0.8
+    drawn = np.concatenate([frame[:, :2] for scene in scenes for frame in scene])
+    low, high = drawn.min(axis=0) - 0.6, drawn.max(axis=0) + 0.6
+    width, depth = high - low
     columns = min(4, len(states))
     rows = -(-len(states) // columns)
     with figure_style():
-        fig = figure(0.2 + 1.95 * rows, min(7.2, 1.8 * columns))
+        side = min(2.2, 7.2 / columns)
+        height = rows * (side * max(depth / width, 0.4) + 0.3)
+        fig = figure(height, side * columns)
         axes = fig.subplots(rows, columns, squeeze=False)
         for ax in axes.flat[len(states) :]:
             ax.set_axis_off()
@@ -82,8 +86,8 @@ def draw_structures(
             color = state_color(index if colors is None else colors[index])
             for k in reversed(range(len(scene))):
                 _sticks(ax, scene[k], numbers, bonds, color, k == 0)
-            ax.set_xlim(-reach, reach)
-            ax.set_ylim(-reach, reach)
+            ax.set_xlim(low[0], high[0])
+            ax.set_ylim(low[1], high[1])
             ax.set_aspect("equal")
             ax.set_axis_off()
             panel_title(ax, titles[index])

@@ -61,7 +61,7 @@ def draw_time_series(
             ax.scatter(
                 unit.from_frames(where),
                 joined[where, row],
-                s=1.6,
+                s=float(np.clip(9000.0 / len(where), 1.2, 5.0)),
                 c=colors,
                 linewidths=0,
                 rasterized=True,

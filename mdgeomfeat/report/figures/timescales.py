@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mdgeomfeat.report.figures.style import (
     CATEGORY_COLORS,
@@ -53,7 +54,16 @@ def draw_timescales(
         fig = figure(3.2, 6.2)
         ax = fig.subplots()
         floor = 0.5 * min(x.min(), unit.from_frames(_smallest(finite, lags)))
-        ax.fill_between(x, floor, x, color="#d1d5db", lw=0, label="faster than the lag")
+        ax.fill_between(
+            x,
+            floor,
+            x,
+            color="#d1d5db",
+            lw=0,
+            alpha=0.75,
+            zorder=2.5,  # over the curves: there they say nothing
+            label="faster than the lag",
+        )
         for i in range(values.shape[1]):
             color = CATEGORY_COLORS[i % len(CATEGORY_COLORS)]
             if low is not None and high is not None and i < np.shape(low)[1]:
@@ -83,8 +93,10 @@ def draw_timescales(
         ax.set_ylim(bottom=floor)
         ax.set_xlabel(f"lag ({unit.name})")
         ax.set_ylabel(f"implied timescale ({unit.name})")
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_major_formatter("{x:g}")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         ax.grid(which="major")
         fig.legend(loc="outside right upper")
     return fig
