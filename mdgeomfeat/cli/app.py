@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterator
@@ -39,11 +40,23 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
+def _notes_handler() -> logging.Handler:
+    """Return what prints the package's log messages as single lines."""
+    logger = logging.getLogger("mdgeomfeat")
+    logger.setLevel(logging.INFO)
+    for old in logger.handlers[:]:
+        logger.removeHandler(old)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("note: %(message)s"))
+    return handler
+
+
 class _Commands(TyperGroup):
     """Turns a user's mistake into one sentence and exit status 2."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; a defect of ours keeps its traceback."""
+        logging.getLogger("mdgeomfeat").addHandler(_notes_handler())
         try:
             with _plain_warnings():
                 return super().invoke(ctx)

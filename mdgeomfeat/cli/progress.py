@@ -125,10 +125,9 @@ class PlainReporter:
             if total and done < total and now - last >= 5.0:
                 last = now
                 rate = done / (now - start)
-                left = _elapsed((total - done) / rate) if rate > 0 else "?"
-                self.say(
-                    f"{label}: {done}/{total} {unit}, {rate:,.0f} {unit}/s, {left} left"
-                )
+                speed = f"{rate:,.0f} {unit}/s, " if rate >= 1 else ""
+                left = _elapsed((total - done) / rate)
+                self.say(f"{label}: {done}/{total} {unit}, {speed}{left} left")
 
         yield advance
         self.say(f"{label}: {_elapsed(time.perf_counter() - start)}")

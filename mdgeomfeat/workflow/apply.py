@@ -85,7 +85,7 @@ def apply_model(
             data,
             read,
             network,
-            title=f"{PRIMARY} of {data.sources[0]}",
+            title=f"{PRIMARY} of {data.title}",
             warnings=notes,
             files=(),
         )

@@ -84,7 +84,7 @@ def write_comparison(
                 data,
                 read,
                 model,
-                title=f"Features of {data.sources[0]} beside classical descriptors",
+                title=f"Features of {data.title} beside classical descriptors",
                 warnings=notes,
                 files=_FILES,
             )

@@ -59,6 +59,12 @@ class Featurized:
         return self.results.dt
 
     @property
+    def title(self) -> str:
+        """The trajectories in few words."""
+        more = len(self.sources) - 1
+        return self.sources[0] + (f" and {more} more" if more else "")
+
+    @property
     def rows(self) -> list[slice]:
         """Rows of each unbroken run."""
         return list(self.results.segments)
@@ -216,7 +222,7 @@ def write_features(
             data,
             read,
             model,
-            title=f"Features of {data.sources[0]}",
+            title=f"Features of {data.title}",
             warnings=notes,
             files=(),
         )

@@ -132,11 +132,8 @@ def write_study(
                 data,
                 read,
                 model,
-                title=f"Slow motions of {data.sources[0]}",
-                warnings=[
-                    *study.warnings,
-                    *(n for n in notes if n not in study.warnings),
-                ],
+                title=f"Slow motions of {data.title}",
+                warnings=_sorted([*study.warnings, *notes]),
                 files=_FILES,
             )
             page = study_page(
@@ -193,3 +190,9 @@ def _told_angles(
     """Return the angles whose means are told of each state, at most four."""
     chosen = choose_torsions(baselines.torsions, np.concatenate(study.cvs), n=4)
     return [(pretty_angle(t.name), t.values) for t in chosen]
+
+
+def _sorted(warnings: list[str]) -> list[str]:
+    """Return each warning once, those on single baselines last."""
+    single = ("TICA of", "VAMPNet of")
+    return sorted(dict.fromkeys(warnings), key=lambda text: text.startswith(single))
