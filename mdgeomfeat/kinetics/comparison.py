@@ -62,7 +62,9 @@ class Comparison:
     @property
     def seeds(self) -> range:
         """Seeds of the VAMPNets."""
-        return range(self.settings.seed, self.settings.seed + self.settings.seeds)
+        return range(
+            self.settings.seed, self.settings.seed + (self.settings.seeds or 1)
+        )
 
     @property
     def n_fits(self) -> int:

@@ -37,6 +37,9 @@ _PAIRS_PER_COMPONENT = 10
 #: Relative change of the slowest timescale that counts as constant.
 _CONSTANT = 0.1
 
+#: A lag chosen for want of a constant timescale is at most this share of it.
+_SHARE = 1 / 3
+
 
 @dataclass(frozen=True, eq=False)
 class LagScan:
@@ -77,10 +80,11 @@ def choose_lag(
 ) -> LagScan:
     """Choose the lag, and the number of processes above it.
 
-    The lag is the smallest of 1, 2, 5, 10, 20, … frames at which the slowest
-    timescale is within 10 % of its value at the next two lags, and never above 1/20
-    of the shortest trajectory. Only the training and stopping parts of the first
-    fold are looked at.
+    The lag is the smallest of 1, 2, 4, 8, … frames at which the slowest timescale is
+    within 10 % of its value at the next two lags, and never above 1/20 of the
+    shortest trajectory. If there is none, it is the largest of them that is not
+    above a third of the slowest timescale, since later nothing is left to see. Only
+    the training and stopping parts of the first fold are looked at.
 
     Parameters
     ----------
@@ -162,9 +166,9 @@ def _choose(
                 "timescale is within 10 % of its value at the next two lags"
             )
             return int(lags[i]), True, text
-    above = [i for i in usable if slowest[i] > lags[i]]
-    i = above[-1] if above else usable[0]
-    if above and above[-1] == usable[-1]:
+    below = [i for i in usable if lags[i] <= slowest[i] * _SHARE]
+    i = below[-1] if below else usable[0]
+    if i == usable[-1]:
         text = (
             f"lag {lags[i]} frames: the slowest TICA timescale does not become "
             f"constant, so this is the largest lag allowed (1/{_CAP} of the shortest "
@@ -173,7 +177,7 @@ def _choose(
     else:
         text = (
             f"lag {lags[i]} frames: the slowest TICA timescale does not become "
-            "constant, and at longer lags no process is slower than the lag"
+            "constant, and longer lags are above a third of it"
         )
     return int(lags[i]), False, text
 

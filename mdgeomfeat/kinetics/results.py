@@ -42,8 +42,9 @@ class StudySettings:
         ``width``, ``depth``, ``n_heads``, ``dropout`` of the mixer.
     n_states : int, optional
         Number of states.
-    seeds : int
-        VAMPNets trained for each input and fold.
+    seeds : int, optional
+        VAMPNets trained for each input and fold. By default 3, or fewer where the
+        networks are so large that the study would take long.
     seed : int
         First seed.
     temperature : float, optional
@@ -73,7 +74,7 @@ class StudySettings:
     mixer: str | None = None
     mixer_options: Mapping[str, Any] = field(default_factory=dict)
     n_states: int | None = None
-    seeds: int = 3
+    seeds: int | None = None
     seed: int = 0
     temperature: float | None = None
     dt: float | None = None
@@ -181,7 +182,7 @@ class StudyResult:
     Attributes
     ----------
     settings : StudySettings
-        What was asked for.
+        What was asked for, with the number of seeds filled in.
     primary : str
         Name of the input that the collective variables are made of.
     lag, dim : int

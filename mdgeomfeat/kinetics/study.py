@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from mdgeomfeat.kinetics.splits import Fold, make_folds
 from mdgeomfeat.kinetics.states import StateModel, build_states
 from mdgeomfeat.kinetics.tica import fit_tica_guarded
 from mdgeomfeat.kinetics.timescales import implied_timescales, lag_series
-from mdgeomfeat.kinetics.vampnet import fit_vampnet
+from mdgeomfeat.kinetics.vampnet import fit_vampnet, training_operations
 from mdgeomfeat.mixing import MixerSpec
 
 __all__ = ["MIN_FRAMES", "Progress", "run_study"]
@@ -34,6 +35,9 @@ Progress = Callable[[int, int, str], None]
 #: Data in units of the slowest timescale: below the first number nothing is certain,
 #: below the second timescales are known to some 30-60 %.
 _FEW, _ENOUGH = 20, 70
+
+#: Seeds of a usual study, and operations (some minutes of one core) that lower them.
+_SEEDS, _OPERATIONS = 3, 6e12
 
 
 def run_study(
@@ -72,8 +76,10 @@ def run_study(
     main = arrays[primary]
     lengths = [len(a) for a in main]
     n_frames = sum(lengths)
-    fits = settings.seeds if settings.method == "vamp" else 1
-    steps = _Steps(progress, fits + 3)
+    mixers = {name: choose_mixer(a, settings) for name, a in arrays.items()}
+    mixer = mixers[primary]
+    settings, seed_choice = _choose_seeds(settings, mixers.values(), n_frames)
+    steps = _Steps(progress, 3 + (settings.seeds or 1))
 
     steps.next("choosing the lag")
     try:
@@ -84,10 +90,9 @@ def run_study(
             "selection moves and that there are enough frames."
         ) from error
     dim = settings.dim or scan.dim
-    mixer = choose_mixer(main, settings)
     notes: list[str] = []
     choices = [_sentence(scan.reason), _dim_choice(settings, dim)]
-    choices.append(_mixer_choice(settings, main, mixer))
+    choices += [_mixer_choice(settings, main, mixer), seed_choice]
 
     folds = make_folds(
         lengths,
@@ -151,7 +156,7 @@ def run_study(
         folds=folds,
         lag=scan.lag,
         dim=dim,
-        mixers={name: choose_mixer(a, settings) for name, a in arrays.items()},
+        mixers=mixers,
         slowest=slowest,
         ceiling=top,
         settings=settings,
@@ -281,7 +286,7 @@ def _final_model(
         return make_cv_model("tica", fitted, arrays, lag, dict(settings.metadata))
     best, failure = None, None
     spec = MixerSpec.from_dict({**mixer.to_dict(), "n_outputs": dim})
-    for seed in range(settings.seed, settings.seed + settings.seeds):
+    for seed in range(settings.seed, settings.seed + (settings.seeds or 1)):
         steps.next(f"VAMPNet, seed {seed}")
         try:
             fit = fit_vampnet(
@@ -295,6 +300,27 @@ def _final_model(
     if best is None:
         raise failure or ScoreError("no seed was given")
     return make_cv_model("vamp", best.lobe, arrays, lag, dict(settings.metadata))
+
+
+def _choose_seeds(
+    settings: StudySettings, mixers: Iterable[MixerSpec], n_frames: int
+) -> tuple[StudySettings, str]:
+    """Return the settings with a number of seeds, and why it is not the usual one."""
+    if settings.method != "vamp":
+        return replace(settings, seeds=1), ""
+    if settings.seeds is not None:
+        return settings, ""
+    one = settings.max_folds * sum(
+        training_operations(m, n_frames // 2, settings.training) for m in mixers
+    )
+    seeds = int(np.clip(_OPERATIONS // one, 1, _SEEDS))
+    if seeds == _SEEDS:
+        return replace(settings, seeds=seeds), ""
+    text = (
+        f"{seeds} seed{'s' if seeds > 1 else ''} instead of {_SEEDS}, because the "
+        "networks are large; more can be asked for."
+    )
+    return replace(settings, seeds=seeds), text
 
 
 def _slowest(scan: LagScan, msm: StateModel) -> float | None:

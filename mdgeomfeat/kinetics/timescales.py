@@ -41,9 +41,8 @@ class ImpliedTimescales:
 
 
 def lag_series(longest: int) -> list[int]:
-    """Return 1, 2, 5, 10, 20, 50, … up to `longest` frames."""
-    series = [m * 10**e for e in range(10) for m in (1, 2, 5)]
-    return [lag for lag in series if lag <= longest]
+    """Return the powers of two up to `longest` frames."""
+    return [2**e for e in range(max(longest, 0).bit_length())]
 
 
 def implied_timescales(

@@ -16,12 +16,27 @@ from deeptime.decomposition.deep import VAMPNet
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import Arrays, gather, lagged_index
 from mdgeomfeat.kinetics.scores import ScoreError, pair_score
 from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
 from mdgeomfeat.mixing import MixerSpec, build_mixer
 
-__all__ = ["Lobe", "TrainingOptions", "VampnetFit", "fit_vampnet", "run_lobe"]
+__all__ = [
+    "Lobe",
+    "TrainingOptions",
+    "VampnetFit",
+    "fit_vampnet",
+    "run_lobe",
+    "training_operations",
+]
+
+
+#: Pairs on which untrained networks are compared.
+_START_PAIRS = 500
+
+#: Operations a frame from which a network counts as large.
+_LARGE = 1e7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +45,20 @@ class TrainingOptions:
 
     Parameters
     ----------
-    batch_size : int
-        Pairs per step.
+    batch_size : int, optional
+        Pairs per step. By default 200, and 64 for networks that take more than 10
+        million operations a frame (attention over many tokens).
     learning_rate : float
         Of Adam.
     max_steps : int, optional
         Largest number of steps. By default one per 15 training pairs, at least 40
         and at most 300: longer training on few data only overfits.
+    n_starts : int
+        Initial weights to draw; those with the largest score of the training part are
+        trained. VAMP-2 is flat where the outputs hold nothing slow, and some draws
+        never leave that plain.
     patience : int
-        Checks without a better stopping score before training ends.
+        Steps without a better stopping score before training ends.
     max_stop_pairs : int
         The stopping part is thinned evenly to about this many pairs for the checks.
     epsilon : float
@@ -47,13 +67,20 @@ class TrainingOptions:
         Torch device.
     """
 
-    batch_size: int = 200
+    batch_size: int | None = None
     learning_rate: float = 1e-3
     max_steps: int | None = None
-    patience: int = 5
+    n_starts: int = 4
+    patience: int = 100
     max_stop_pairs: int = 2500
     epsilon: float = 1e-6
     device: str = "cpu"
+
+    def pairs(self, spec: MixerSpec) -> int:
+        """Return the pairs per step for a mixer."""
+        if self.batch_size is not None:
+            return self.batch_size
+        return 200 if operations(spec) < _LARGE else 64
 
     def steps(self, n_pairs: int) -> int:
         """Return the budget for `n_pairs` training pairs."""
@@ -172,7 +199,7 @@ def fit_vampnet(
     every = max(5, max_steps // 15)
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        lobe = Lobe(spec, standardizer, seed)
+        lobe = _start(arrays, index, lag, spec, standardizer, seed, options)
         estimator = VAMPNet(
             lobe=lobe,
             device=device,
@@ -180,7 +207,7 @@ def fit_vampnet(
             score_mode="regularize",
             epsilon=options.epsilon,
         )
-        batches = _batches(arrays, index, lag, options.batch_size, seed, device)
+        batches = _batches(arrays, index, lag, options.pairs(spec), seed, device)
         best = _score(lobe, thinned)
         history, best_step, weights = [(0, best)], 0, _copy(lobe)
         for step in range(1, max_steps + 1):
@@ -196,7 +223,7 @@ def fit_vampnet(
                 progress(step, max_steps)
             if score > best:
                 best, best_step, weights = score, step, _copy(lobe)
-            elif step - best_step >= options.patience * every:
+            elif step - best_step >= options.patience:
                 break
     if not np.isfinite(best):
         raise ScoreError("the outputs do not vary in the stopping part")
@@ -224,11 +251,57 @@ def run_lobe(lobe: Lobe, arrays: Arrays) -> list[NDArray[np.float32]]:
     return outputs
 
 
+def operations(spec: MixerSpec) -> float:
+    """Return about how many floating-point operations a mixer takes for one frame."""
+    n, width = spec.n_tokens, spec.hidden_width
+    inputs = float(np.prod(spec.input_shape))
+    if spec.kind == "flat":
+        return 2 * inputs * width + 2 * spec.hidden_depth * width**2
+    components = 4 if spec.kind == "equivariant" else 1
+    block = 12 * n * width**2 * components
+    if spec.kind != "mlp":
+        block += 4 * n**2 * width * components
+    return 2 * inputs * width + spec.hidden_depth * block
+
+
+def training_operations(
+    spec: MixerSpec, n_pairs: int, options: TrainingOptions
+) -> float:
+    """Return about how many operations a training of full length takes."""
+    frames = 2 * min(options.pairs(spec), n_pairs)
+    # the backward pass costs twice the forward pass
+    return 3 * operations(spec) * frames * options.steps(n_pairs)
+
+
 def _batch_rows(spec: MixerSpec) -> int:
     # activations per frame: the input, some hidden layers, and attention maps
     numbers = int(np.prod(spec.input_shape)) + spec.n_tokens * 16 * spec.hidden_width
     numbers += spec.n_heads * spec.n_tokens**2
     return int(np.clip(8_000_000 // numbers, 16, 4096))
+
+
+def _start(
+    arrays: Arrays,
+    index: NDArray[np.int64],
+    lag: int,
+    spec: MixerSpec,
+    standardizer: Standardizer,
+    seed: int,
+    options: TrainingOptions,
+) -> Lobe:
+    """Return the most promising of several untrained lobes."""
+    index = index[:: -(-len(index) // _START_PAIRS)]
+    pairs = gather(arrays, index), gather(arrays, index, lag)
+    draws = np.random.SeedSequence(seed).generate_state(options.n_starts)
+    best: tuple[float, Lobe] | None = None
+    for draw in draws:
+        lobe = Lobe(spec, standardizer, int(draw)).to(options.device)
+        score = _score(lobe, pairs)
+        if best is None or score > best[0]:
+            best = score, lobe
+    if best is None:
+        raise InputError("n_starts=0 leaves nothing to train; choose 1 or more.")
+    return best[1]
 
 
 def _batches(

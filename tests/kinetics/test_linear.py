@@ -1,0 +1,169 @@
+"""Standardising, PCA, TICA and the choice of the lag."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from chains import THREE, embed, markov_chain, timescales
+from deeptime.decomposition import TICA
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics import (
+    ScoreError,
+    choose_lag,
+    fit_tica,
+    fit_tica_guarded,
+    vamp2_score,
+)
+from mdgeomfeat.kinetics.pca import fit_pca
+from mdgeomfeat.kinetics.standardize import fit_standardizer, flat_features
+
+
+def test_standardizer_is_streaming_and_floors_the_deviation():
+    rng = np.random.default_rng(0)
+    x = rng.normal(3, [1, 2, 1e-3, 0], size=(5000, 4)) * [1, 1e4, 1, 1]
+    x[:, 3] = 1234.5
+    runs = [x[:1500].astype(np.float32), x[1500:].astype(np.float32)]
+    s = fit_standardizer(runs)
+    z = np.concatenate([s(r) for r in runs])
+    np.testing.assert_allclose(z[:, :3].std(axis=0), 1, rtol=1e-4)
+    np.testing.assert_array_equal(z[:, 3], 0)
+    assert s.n_varying == 3
+    # a column that moves only later is not blown up
+    assert np.abs(s(np.array([[0, 0, 0, 2000.0]], np.float32))[0, 3]) == 0
+
+
+def test_standardizer_of_vectors_commutes_with_rotation():
+    rng = np.random.default_rng(1)
+    x = rng.normal(1, 2, size=(300, 5, 4, 3)).astype(np.float32)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    turned = x.copy()
+    turned[:, :, 1:] = np.einsum("ab,fnbc->fnac", turn, x[:, :, 1:])
+    a, b = fit_standardizer([x])(x), fit_standardizer([turned])(turned)
+    np.testing.assert_allclose(
+        np.einsum("ab,fnbc->fnac", turn, a[:, :, 1:]), b[:, :, 1:], atol=1e-5
+    )
+    np.testing.assert_allclose(flat_features(a), flat_features(b), atol=1e-5)
+
+
+def test_constant_input_has_no_standardizer():
+    with pytest.raises(ScoreError, match="no column varies"):
+        fit_standardizer([np.ones((100, 3), np.float32)])
+
+
+@pytest.mark.parametrize("width", [40, 6000])
+def test_pca_spans_what_numpy_finds(width):
+    rng = np.random.default_rng(2)
+    hidden = rng.normal(size=(400, 6)) * [9, 7, 5, 4, 3, 2]
+    x = hidden @ rng.normal(size=(6, width)) + 0.01 * rng.normal(size=(400, width))
+    runs = [x[:150].astype(np.float32), x[150:].astype(np.float32)]
+    s = fit_standardizer(runs)
+    found = fit_pca(runs, s, 6)
+    z = np.concatenate([s(r) for r in runs])
+    expected = np.linalg.svd(z - z.mean(axis=0), full_matrices=False)[2][:6].T
+    assert found.shape == (width, 6)
+    overlap = np.linalg.svd(found.T @ expected, compute_uv=False)
+    np.testing.assert_allclose(overlap, 1, atol=1e-4)
+    np.testing.assert_allclose(found.T @ found, np.eye(6), atol=1e-4)
+
+
+def test_pca_sees_nothing_of_the_held_out_part():
+    rng = np.random.default_rng(3)
+    train = rng.normal(size=(300, 1200)).astype(np.float32)
+    stop, held_out = train[:100] + 0.1, 1e3 * rng.normal(size=(300, 1200))
+    first = fit_tica_guarded([train], [stop], 1, 2)
+    held_out *= 2
+    again = fit_tica_guarded([train], [stop], 1, 2)
+    np.testing.assert_array_equal(first.matrix, again.matrix)
+
+
+def test_tica_equals_deeptime(three_states):
+    _, runs = three_states
+    ours = fit_tica(runs, 5, 2)
+    theirs = (
+        TICA(lagtime=5, dim=2, scaling=None)
+        .fit([r.astype(float) for r in runs])
+        .fetch_model()
+    )
+    np.testing.assert_allclose(
+        ours.timescales, theirs.timescales(lagtime=5)[:2], rtol=1e-4
+    )
+    a = np.concatenate(ours.transform(runs))
+    b = np.concatenate([theirs.transform(r.astype(float)) for r in runs])
+    correlation = np.corrcoef(a.T, b.T)[:2, 2:]
+    np.testing.assert_allclose(np.abs(np.diag(correlation)), 1, atol=1e-5)
+    np.testing.assert_allclose(a.std(axis=0), 1, rtol=0.02)
+
+
+def test_wide_inputs_pass_a_pca_and_stay_small():
+    rng = np.random.default_rng(4)
+    slow = [np.sin(np.arange(500) / 30 + i)[:, None] for i in range(2)]
+    load = rng.normal(size=(1, 24_000))
+    runs = [
+        (s * load + rng.normal(size=(500, 24_000))).astype(np.float32) for s in slow
+    ]
+    tracemalloc.start()
+    fit = fit_tica_guarded(runs[:1], runs[1:], 5, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e9
+    assert fit.pca is not None
+    assert fit.pca <= 250
+    cv = fit.transform(runs)[1]
+    assert abs(np.corrcoef(cv[:, 0], slow[1][:, 0])[0, 1]) > 0.95
+
+
+def test_guard_against_more_columns_than_frames():
+    states = [markov_chain(THREE, 400, s) for s in range(3)]
+    runs = embed(states, width=300, noise=0.3)
+    rng = np.random.default_rng(5)
+    noise = [rng.normal(size=(400, 300)).astype(np.float32) for _ in range(3)]
+    plain = fit_tica(runs[:1], 5, 2)
+    guarded = fit_tica_guarded(runs[:1], runs[1:2], 5, 2)
+    held_out = [vamp2_score(f.transform(runs[2:]), 5) for f in (plain, guarded)]
+    assert guarded.width < 100
+    assert held_out[1] > held_out[0] + 0.1
+    nothing = fit_tica_guarded(noise[:1], noise[1:2], 5, 2)
+    assert vamp2_score(nothing.transform(noise[2:]), 5) < 1.05
+
+
+def test_lag_where_the_timescale_is_constant(three_states):
+    _, runs = three_states
+    scan = choose_lag(runs)
+    exact = timescales(THREE)
+    assert scan.converged
+    assert scan.dim == 2
+    assert scan.slowest == pytest.approx(exact[0], rel=0.25)
+    i = list(scan.lags).index(scan.lag)
+    later = scan.timescales[i + 1 : i + 3, 0]
+    assert (abs(later - scan.timescales[i, 0]) <= 0.1 * later).all()
+
+
+def test_lag_is_capped_at_a_twentieth():
+    # a random walk: the timescale grows with the lag for ever
+    rng = np.random.default_rng(6)
+    runs = [np.cumsum(rng.normal(size=(n, 2)), axis=0) for n in (1000, 1500, 1200)]
+    scan = choose_lag(runs)
+    assert scan.lag <= 50
+    blurred = [r + 30 * rng.normal(size=r.shape) for r in runs]
+    scan = choose_lag(blurred)
+    assert scan.lag <= 50
+
+
+def test_width_does_not_invent_processes():
+    states = [markov_chain(THREE, 1500, s) for s in range(3)]
+    wide = embed(states, width=400, noise=0.3)
+    scan = choose_lag(wide, lag=10)
+    assert scan.lag == 10
+    assert scan.dim <= 2
+
+
+def test_nothing_slow():
+    rng = np.random.default_rng(7)
+    scan = choose_lag([rng.normal(size=(2000, 5)) for _ in range(3)])
+    assert (scan.lag, scan.dim, scan.converged) == (1, 1, False)
+    assert "no process slower than the lag" in scan.reason
+    with pytest.raises(InputError, match="below 1"):
+        choose_lag([rng.normal(size=(200, 5))], lag=0)

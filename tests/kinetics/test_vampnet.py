@@ -1,0 +1,126 @@
+"""Training: early stopping, best weights, seeds, and what comes out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mdgeomfeat.kinetics import ScoreError, TrainingOptions, fit_vampnet, vamp2_score
+from mdgeomfeat.kinetics.vampnet import run_lobe
+from mdgeomfeat.mixing import MixerSpec
+
+
+def spec(width, d=2):
+    return MixerSpec(kind="flat", n_tokens=1, n_features=width, n_outputs=d)
+
+
+def test_finds_what_tica_cannot():
+    # a slow width of a symmetric distribution: no linear function sees it
+    rng = np.random.default_rng(0)
+    runs = []
+    for _ in range(3):
+        slow = np.repeat(rng.choice([0.3, 3.0], 200), 30)
+        x = slow[:, None] * rng.normal(size=(6000, 4))
+        runs.append(x.astype(np.float32))
+    assert vamp2_score(runs[2:], 3) < 1.05
+    fit = fit_vampnet(runs[:1], runs[1:2], 3, spec(4, 1))
+    assert vamp2_score(fit.transform(runs[2:]), 3) > 1.5
+
+
+def test_best_weights_are_restored(three_states):
+    _, runs = three_states
+    # a learning rate that wrecks the network after a while
+    options = TrainingOptions(learning_rate=0.05, max_steps=80, patience=999)
+    fit = fit_vampnet(runs[:1], runs[1:2], 5, spec(10), options=options)
+    assert fit.stop_score == max(s for _, s in fit.history)
+    assert dict(fit.history)[fit.step] == fit.stop_score
+    assert len({s for _, s in fit.history}) > 3
+    # thinning every k-th pair does not matter here: 6000 frames, 2500 pairs
+    again = vamp2_score(fit.transform(runs[1:2]), 5)
+    assert again == pytest.approx(fit.stop_score, abs=0.02)
+    short = fit_vampnet(
+        runs[:1],
+        runs[1:2],
+        5,
+        spec(10),
+        options=TrainingOptions(learning_rate=0.05, max_steps=fit.step or 1),
+    )
+    if fit.step:
+        np.testing.assert_array_equal(
+            short.transform(runs[2:])[0], fit.transform(runs[2:])[0]
+        )
+
+
+def test_stops_early():
+    rng = np.random.default_rng(1)
+    noise = [rng.normal(size=(4000, 30)).astype(np.float32) for _ in range(2)]
+    options = TrainingOptions(max_steps=2000, patience=60)
+    fit = fit_vampnet(noise[:1], noise[1:], 5, spec(30), options=options)
+    assert fit.history[-1][0] < 2000
+
+
+def test_budget_shrinks_with_the_data():
+    options = TrainingOptions()
+    assert options.steps(10_000) == 300
+    assert options.steps(1500) == 100
+    assert options.steps(100) == 40
+    assert options.pairs(spec(300)) == 200
+    many = MixerSpec(kind="attention", n_tokens=214, n_features=112, n_outputs=3)
+    assert options.pairs(many) == 64
+
+
+def test_seeds_decide_and_global_state_stays(three_states):
+    _, runs = three_states
+    options = TrainingOptions(max_steps=10)
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    a, b, c = (
+        fit_vampnet(runs[:1], runs[1:2], 5, spec(10), seed=s, options=options)
+        for s in (1, 1, 2)
+    )
+    assert torch.equal(state, torch.get_rng_state())
+    x, y, z = (f.transform(runs[2:3])[0] for f in (a, b, c))
+    np.testing.assert_array_equal(x, y)
+    assert np.abs(x - z).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["mlp", "attention", "equivariant"])
+def test_other_mixers_train(kind):
+    rng = np.random.default_rng(2)
+    slow = np.repeat(rng.choice([-1.0, 1.0], 60), 20)
+    shape = (1200, 4, 4, 6) if kind == "equivariant" else (1200, 4, 6)
+    x = rng.normal(size=shape).astype(np.float32)
+    # one token carries the signal, in its scalars
+    scalars = x[:, 1, 0] if kind == "equivariant" else x[:, 1]
+    scalars += 2 * slow[:, None]
+    mixer = MixerSpec(kind=kind, n_tokens=4, n_features=6, n_outputs=1, width=16)
+    options = TrainingOptions(max_steps=60, batch_size=100)
+    fit = fit_vampnet([x[:600]], [x[600:]], 2, mixer, options=options)
+    assert fit.transform([x])[0].shape == (1200, 1)
+    assert fit.stop_score > 1.4
+
+
+def test_batches_do_not_change_outputs(three_states):
+    _, runs = three_states
+    fit = fit_vampnet(
+        runs[:1], runs[1:2], 5, spec(10), options=TrainingOptions(max_steps=5)
+    )
+    whole = run_lobe(fit.lobe, runs[:1])[0]
+    with torch.no_grad():
+        direct = fit.lobe(torch.from_numpy(runs[0])).numpy()
+    np.testing.assert_allclose(whole, direct, rtol=1e-4, atol=1e-5)
+
+
+def test_unusable_data():
+    rng = np.random.default_rng(3)
+    x = [rng.normal(size=(200, 3)).astype(np.float32)]
+    flat = [np.ones((200, 3), np.float32)]
+    with pytest.raises(ScoreError, match="no column varies"):
+        fit_vampnet(flat, x, 5, spec(3))
+    with pytest.raises(ScoreError, match="do not vary in the stopping part"):
+        fit_vampnet(x, flat, 5, spec(3))
+    with pytest.raises(ScoreError, match="too few for 2 outputs"):
+        fit_vampnet([x[0][:8]], x, 5, spec(3))
+    with pytest.raises(ScoreError, match="stopping part has no pairs"):
+        fit_vampnet(x, [x[0][:5]], 5, spec(3))
