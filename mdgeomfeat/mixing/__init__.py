@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from mdgeomfeat.mixing.attention import AttentionMixer
 from mdgeomfeat.mixing.build import build_mixer, count_parameters
-from mdgeomfeat.mixing.equivariant import EquivariantMixer, equivariant_statistics
+from mdgeomfeat.mixing.equivariant import EquivariantMixer
 from mdgeomfeat.mixing.mlp import FlatMixer, MLPMixer
 from mdgeomfeat.mixing.spec import KINDS, MixerSpec
 
@@ -27,5 +27,4 @@ __all__ = [
     "MixerSpec",
     "build_mixer",
     "count_parameters",
-    "equivariant_statistics",
 ]

@@ -8,20 +8,15 @@ leaves v for s are dot products and triple products, which a rotation does not c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from mdgeomfeat.errors import InputError
 from mdgeomfeat.mixing.inputs import check_input
 from mdgeomfeat.mixing.mlp import feed_forward
 from mdgeomfeat.mixing.spec import MixerSpec
 
-__all__ = ["EquivariantMixer", "equivariant_statistics"]
+__all__ = ["EquivariantMixer"]
 
 #: Channel mixes whose dot and triple products are formed, at most.
 _N_PRODUCTS = 16
@@ -118,9 +113,11 @@ class EquivariantMixer(nn.Module):
     A learnt class token (scalars; its vectors start at zero, since no fixed vector
     would be equivariant) collects scalars and vectors from the tokens; the outputs
     are a perceptron of its scalars, dot and triple products. Because of the triple
-    products the outputs **can** tell a structure from its mirror image. Attention and
-    gates follow the equivariant transformer (Thölke & De Fabritiis, 2022) in spirit;
-    the joint weights on scalars and vectors and the class token are ours.
+    products the outputs **can** tell a structure from its mirror image. Inputs are to be
+    standardised without a shift of the vectors and with one scale for their three
+    components, else a turned frame is no turned input. Attention and gates follow the
+    equivariant transformer (Thölke & De Fabritiis, 2022) in spirit; the joint weights
+    on scalars and vectors and the class token are ours.
 
     Parameters
     ----------
@@ -159,49 +156,3 @@ class EquivariantMixer(nn.Module):
         return self.readout(
             self.invariants(self.scalar_norm(s[:, 0]), self.vector_norm(v[:, 0]))
         )
-
-
-def equivariant_statistics(
-    arrays: Sequence[NDArray[np.floating]],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the shift and scale that standardise (F, N, 4, C) tokens.
-
-    Scalars get their mean and standard deviation. Vectors are not shifted, and their
-    three components share one scale (the root mean square length), because anything
-    else would depend on how the molecule is turned.
-
-    Parameters
-    ----------
-    arrays : sequence of (F, N, 4, C) arrays
-        Training trajectories.
-
-    Returns
-    -------
-    shift, scale : (N, 4, C) ndarray
-        Use as ``(x - shift) / scale``. Constant channels have scale 1.
-
-    Raises
-    ------
-    InputError
-        If there is no frame, or an array has another shape.
-    """
-    if not arrays or not sum(map(len, arrays)):
-        raise InputError("There is no frame to take statistics from; give at least 1.")
-    for array in arrays:
-        if array.ndim != 4 or array.shape[2] != 4:
-            raise InputError(
-                f"Equivariant tokens have shape (frames, tokens, 4, channels), got "
-                f"{array.shape}."
-            )
-    n_frames = sum(map(len, arrays))
-    mean = sum(a.mean(axis=0, dtype=np.float64) * len(a) for a in arrays) / n_frames
-    mean[:, 1:] = 0.0
-    square = sum(
-        ((a - mean) ** 2).mean(axis=0, dtype=np.float64) * len(a) for a in arrays
-    )
-    variance = square / n_frames
-    variance[:, 1:] = variance[:, 1:].sum(axis=1, keepdims=True)
-    scale = np.sqrt(variance)
-    floor = 1e-6 * max(float(np.abs(mean).max()), float(scale.max()))
-    scale[scale <= floor] = 1.0
-    return mean.astype(np.float32), scale.astype(np.float32)

@@ -48,7 +48,9 @@ def peptide(n=20, n_chains=1, seed=0):
     numbers = np.tile([7, 6, 6, 6, 8], n)
     names = ["N", "CA", "C", "CB", "O"] * n
     centres = np.cumsum(rng.normal(size=(3, n, 3)), axis=1) * 2.5
-    x = np.repeat(centres, 5, axis=1) + rng.normal(size=(3, 5 * n, 3))
+    residue = [[0, 0, 0], [1.5, 0, 0], [2, 1.4, 0], [2, -0.7, 1.2], [1.5, 2.5, 0.5]]
+    x = np.repeat(centres, 5, axis=1) + np.tile(residue, (n, 1))
+    x += 0.1 * rng.normal(size=x.shape)
     chain = np.arange(n) * n_chains // n
     structure = Structure.from_arrays(
         numbers, np.repeat(np.arange(n), 5), names=names, chain=chain

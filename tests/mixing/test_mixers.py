@@ -15,7 +15,6 @@ from mdgeomfeat.mixing import (
     MixerSpec,
     build_mixer,
     count_parameters,
-    equivariant_statistics,
 )
 
 N, K, D = 5, 12, 3
@@ -207,21 +206,6 @@ def test_equivariant_mixer_learns_handedness_that_scalars_hide():
     assert right > 0.97
 
 
-def test_equivariant_statistics_standardise_and_commute_with_rotation():
-    rng = np.random.default_rng(0)
-    x = rng.normal(3.0, 2.0, size=(500, N, 4, K)).astype(np.float32)
-    x[..., 0, 0] = 4.0
-    shift, scale = equivariant_statistics([x[:100], x[100:]])
-    z = (x - shift) / scale
-    np.testing.assert_allclose(z[..., 0, 1:].mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(z[..., 0, 1:].std(axis=0), 1, rtol=1e-4)
-    assert np.abs(z[..., 0, 0]).max() < 1e-5
-    lengths = np.square(z[..., 1:, :]).sum(axis=2).mean(axis=0)
-    np.testing.assert_allclose(lengths, 1, rtol=1e-4)
-    assert not shift[:, 1:].any()
-    assert (scale[:, 1:] == scale[:, 1:2]).all()
-
-
 @pytest.mark.parametrize(
     ("kind", "options", "match"),
     [
@@ -251,7 +235,3 @@ def test_bad_calls_are_named():
     del values["n_outputs"]
     with pytest.raises(InputError, match="missing fields: colour, n_outputs"):
         MixerSpec.from_dict(values)
-    with pytest.raises(InputError, match=r"\(frames, tokens, 4, channels\)"):
-        equivariant_statistics([np.zeros((2, 3, 5))])
-    with pytest.raises(InputError, match="no frame"):
-        equivariant_statistics([])
