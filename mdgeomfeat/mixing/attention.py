@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from mdgeomfeat.mixing.inputs import check_input
-from mdgeomfeat.mixing.mlp import feed_forward
+from mdgeomfeat.mixing.mlp import feed_forward, token_embedding
 from mdgeomfeat.mixing.spec import MixerSpec
 
 __all__ = ["AttentionMixer"]
@@ -60,7 +60,7 @@ class AttentionMixer(nn.Module):
         self.spec = spec
         width = spec.hidden_width
         self.embed = nn.Linear(spec.n_features, width)
-        self.token_embedding = nn.Parameter(0.1 * torch.randn(spec.n_tokens, width))
+        self.token_embedding = token_embedding(spec)
         self.class_token = nn.Parameter(0.1 * torch.randn(width))
         self.blocks = nn.Sequential(
             *(

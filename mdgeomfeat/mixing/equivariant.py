@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from mdgeomfeat.mixing.inputs import check_input
-from mdgeomfeat.mixing.mlp import feed_forward
+from mdgeomfeat.mixing.mlp import feed_forward, token_embedding
 from mdgeomfeat.mixing.spec import MixerSpec
 
 __all__ = ["EquivariantMixer"]
@@ -113,8 +113,8 @@ class EquivariantMixer(nn.Module):
     A learnt class token (scalars; its vectors start at zero, since no fixed vector
     would be equivariant) collects scalars and vectors from the tokens; the outputs
     are a perceptron of its scalars, dot and triple products. Because of the triple
-    products the outputs **can** tell a structure from its mirror image. Inputs are to be
-    standardised without a shift of the vectors and with one scale for their three
+    products the outputs **can** tell a structure from its mirror image. Inputs are to
+    be standardised without a shift of the vectors and with one scale for their three
     components, else a turned frame is no turned input. Attention and gates follow the
     equivariant transformer (Thölke & De Fabritiis, 2022) in spirit; the joint weights
     on scalars and vectors and the class token are ours.
@@ -131,7 +131,7 @@ class EquivariantMixer(nn.Module):
         width = spec.hidden_width
         self.embed_scalars = nn.Linear(spec.n_features, width)
         self.embed_vectors = nn.Linear(spec.n_features, width, bias=False)
-        self.token_embedding = nn.Parameter(0.1 * torch.randn(spec.n_tokens, width))
+        self.token_embedding = token_embedding(spec)
         self.class_token = nn.Parameter(0.1 * torch.randn(width))
         self.blocks = nn.ModuleList(
             _EquivariantBlock(width, spec.n_heads, spec.dropout)
