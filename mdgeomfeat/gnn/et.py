@@ -71,14 +71,14 @@ class ETLayer(nn.Module):
             if projection.bias is not None:
                 nn.init.zeros_(projection.bias)
 
-    def filters(self, basis: Tensor, window: Tensor, n_blocks: int = 4) -> Tensor:
+    def filters(self, basis: Tensor, windows: Tensor, n_blocks: int = 4) -> Tensor:
         """Compute what the distance alone contributes to the messages.
 
         Parameters
         ----------
         basis : (E, n_rbf) Tensor
-        window : (E, 1) Tensor
-            Envelope: of the scalar message, and if smooth of the others too.
+        windows : (E, 4) Tensor
+            What each block is multiplied by.
         n_blocks : {3, 4}
             Without or with the vector block.
 
@@ -87,15 +87,10 @@ class ETLayer(nn.Module):
         (E, n_blocks * C) Tensor
             key | scalar | direction | vector, envelopes included.
         """
-        C = self.spec.n_channels
-        rows = n_blocks * C
-        raw = silu(
-            linear(basis, self.filter_proj.weight[:rows], self.filter_proj.bias[:rows])
-        )
-        key, scalar, vectors = raw.split([C, C, rows - 2 * C], dim=1)
-        if self.spec.smooth:
-            vectors = vectors * window
-        return torch.cat([key, scalar * window, vectors], dim=1)
+        rows = n_blocks * self.spec.n_channels
+        weight, bias = self.filter_proj.weight[:rows], self.filter_proj.bias[:rows]
+        blocks = silu(linear(basis, weight, bias)).unflatten(1, (n_blocks, -1))
+        return (blocks * windows[:, :n_blocks].unsqueeze(2)).flatten(1)
 
     def forward(
         self,
@@ -137,9 +132,8 @@ class ETLayer(nn.Module):
         gathered = sum_edges(message, geometry.receiver, M)
         pull = blocks[2].unsqueeze(1) * geometry.direction.unsqueeze(2)
         if vectors is not None:
-            pull = pull + vectors.index_select(0, geometry.sender) * blocks[
-                3
-            ].unsqueeze(1)
+            sent_vectors = vectors.index_select(0, geometry.sender)
+            pull = torch.addcmul(pull, sent_vectors, blocks[3].unsqueeze(1))
         vector_update = sum_edges(pull, geometry.receiver, M)
 
         if self_filters is not None:
@@ -198,9 +192,13 @@ class ET(Backbone):
         )
 
     def _radial(self, distance: Tensor) -> tuple[Tensor, Tensor]:
-        """Return basis (R, n_rbf) and envelope (R, 1)."""
+        """Return basis (R, n_rbf) and what each block is multiplied by (R, 4)."""
         window = envelope(self.spec.envelope, distance, self.spec.cutoff)
-        return self.basis(distance), window.unsqueeze(1)
+        # Keys stand inside the attention's SiLU and stay as they are; in the
+        # published form the vector messages do too.
+        one = torch.ones_like(window)
+        other = window if self.spec.smooth else one
+        return self.basis(distance), torch.stack([one, window, other, other], dim=1)
 
     def forward(self, numbers: Tensor, edges: EdgeList) -> tuple[Tensor, Tensor]:
         """Compute the features of every atom (see :class:`Backbone`)."""
