@@ -8,7 +8,6 @@ networks see bent and stretched molecules beside relaxed ones.
 
 from __future__ import annotations
 
-import gzip
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .molecules import Molecule, key_of_mol, require_rdkit
+from .molecules import Molecule, key_of_mol, open_file, require_rdkit
 from .packed import Source
 
 if TYPE_CHECKING:
@@ -89,9 +88,8 @@ def read_smiles(path: str | Path) -> list[str]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"the SMILES file {path} does not exist; check its path")
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as file:
-        return [line.split()[0] for line in file if line.strip()]
+    with open_file(path) as file:
+        return [line.split()[0].decode() for line in file if line.strip()]
 
 
 def conformers(
@@ -240,9 +238,7 @@ def _build(
     options = rdDistGeom.ETKDGv3()
     options.randomSeed = seed
     options.maxIterations = 20
-    ids = list(
-        rdDistGeom.EmbedMultipleConfs(whole, settings.n_conformers, options)
-    )
+    ids = list(rdDistGeom.EmbedMultipleConfs(whole, settings.n_conformers, options))
     if not ids:
         tally["not embedded"] += 1
         return None

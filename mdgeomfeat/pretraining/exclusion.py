@@ -15,18 +15,25 @@ from .molecules import key_of_smiles, require_rdkit
 
 __all__ = [
     "HELD_OUT_PAIRS",
+    "LETTERS",
+    "RESIDUES",
     "SIDE_CHAINS",
     "excluded_keys",
     "held_out_peptides",
     "peptide_smiles",
 ]
 
-_LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+#: The amino acids, and their common protonation states by OpenMM's names.
+LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+RESIDUES = (
+    *("ALA", "CYS", "ASP", "GLU", "PHE", "GLY", "HIE", "ILE", "LYS", "LEU"),
+    *("MET", "ASN", "PRO", "GLN", "ARG", "SER", "THR", "VAL", "TRP", "TYR"),
+)
 
 #: Amino-acid pairs X-Y whose peptide ACE-X-Y-NME is never trained on: 40 of the
 #: 400, each amino acid twice in the first place and twice in the second.
 HELD_OUT_PAIRS: frozenset[str] = frozenset(
-    _LETTERS[i] + _LETTERS[(factor * i + shift) % 20]
+    LETTERS[i] + LETTERS[(factor * i + shift) % 20]
     for i in range(20)
     for factor, shift in ((3, 5), (7, 12))
 )
@@ -129,14 +136,7 @@ def held_out_peptides() -> list[tuple[str, str]]:
         "K": ["LYS", "LYN"],
         "C": ["CYS", "CYM"],
     }
-    letters = dict(
-        zip(
-            "ARNDCQEGHILKMFPSTWYV",
-            "ALA ARG ASN ASP CYS GLN GLU GLY HIE ILE LEU LYS MET PHE PRO SER THR "
-            "TRP TYR VAL".split(),
-            strict=True,
-        )
-    )
+    letters = dict(zip(LETTERS, RESIDUES, strict=True))
     peptides = []
     for sequence in ["A", "G", *sorted(HELD_OUT_PAIRS)]:
         choices = [states.get(a, [letters[a]]) for a in sequence]
@@ -145,6 +145,8 @@ def held_out_peptides() -> list[tuple[str, str]]:
             peptides.append((name, peptide_smiles(list(residues))))
     for sequence in ("WLALL", "RDQAHGKLFW"):
         residues = [letters[a] for a in sequence]
-        for capped in (False, True):
-            peptides.append((sequence, peptide_smiles(residues, capped=capped)))
+        peptides += [
+            (sequence, peptide_smiles(residues, capped=capped))
+            for capped in (False, True)
+        ]
     return peptides

@@ -7,7 +7,6 @@ gives no bonds are named from their coordinates.
 
 from __future__ import annotations
 
-import gzip
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .molecules import Molecule, key_from_coordinates, key_of_mol, require_rdkit
+from .molecules import (
+    Molecule,
+    key_from_coordinates,
+    key_of_mol,
+    open_file,
+    require_rdkit,
+)
 from .packed import Source
 
 __all__ = ["READERS"]
@@ -82,8 +87,7 @@ def sdf(name: str, options: Options, about: Options) -> Source:
     tally: Counter[str] = Counter()
 
     def stream() -> Iterator[Molecule]:
-        opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-        with opened as file:
+        with open_file(path) as file:
             for mol in Chem.ForwardSDMolSupplier(file, removeHs=False):
                 if mol is None:
                     tally["not parsed"] += 1
@@ -93,9 +97,7 @@ def sdf(name: str, options: Options, about: Options) -> Source:
                     tally["too large or empty"] += 1
                     continue
                 positions = mol.GetConformer().GetPositions()
-                planar = np.linalg.matrix_rank(
-                    positions - positions.mean(0), tol=1e-2
-                )
+                planar = np.linalg.matrix_rank(positions - positions.mean(0), tol=1e-2)
                 if len(numbers) > 4 and planar < 3 and not positions[:, 2].any():
                     tally["flat drawings"] += 1
                 elif any(a.GetTotalNumHs() for a in mol.GetAtoms()):
@@ -153,18 +155,18 @@ def _xyz_frames(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     from rdkit.Chem import GetPeriodicTable
 
     table = GetPeriodicTable()
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as file:
+    with open_file(path) as file:
         for line in file:
             if not line.strip():
                 continue
             try:
                 count = int(line)
                 file.readline()
-                rows = [file.readline().split() for _ in range(count)]
+                rows = [file.readline().decode().split() for _ in range(count)]
                 numbers = np.array(
                     [
-                        int(row[0]) if row[0].isdigit()
+                        int(row[0])
+                        if row[0].isdigit()
                         else table.GetAtomicNumber(row[0].capitalize())
                         for row in rows
                     ]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +23,7 @@ __all__ = [
     "key_from_coordinates",
     "key_of_mol",
     "key_of_smiles",
+    "open_file",
     "require_rdkit",
     "split_of",
 ]
@@ -59,6 +64,13 @@ def require_rdkit() -> None:
             "install it with: pip install 'mdgeomfeat[pretraining]'"
         ) from error
     RDLogger.DisableLog("rdApp.*")
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading bytes, through gzip if it ends in ``.gz``."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        yield cast("IO[bytes]", file)
 
 
 def canonical_smiles(mol: Mol) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .exclusion import HELD_OUT_PAIRS, peptide_smiles
+from .exclusion import HELD_OUT_PAIRS, LETTERS, RESIDUES, peptide_smiles
 from .molecules import Molecule, key_of_smiles, require_rdkit
 from .packed import Source
 from .peptides import FORCE_FIELD_FILES, build_peptide
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PeptideSettings", "peptides", "simulate_peptide"]
 
-LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 #: Protonation states by letter, OpenMM's names; the common one first.
 STATES = {
     "D": ("ASP", "ASH"),
@@ -36,14 +35,7 @@ STATES = {
     "K": ("LYS", "LYN"),
     "C": ("CYS",),
 }
-NAMES = dict(
-    zip(
-        LETTERS,
-        "ALA CYS ASP GLU PHE GLY HIE ILE LYS LEU MET ASN PRO GLN ARG SER THR VAL TRP "
-        "TYR".split(),
-        strict=True,
-    )
-)
+NAMES = dict(zip(LETTERS, RESIDUES, strict=True))
 #: Backbone dihedrals (phi, psi) of the start structures, degrees.
 BACKBONES = {
     "helix": (-60.0, -45.0),
@@ -269,9 +261,7 @@ def simulate_peptide(
     for _ in range(n_frames):
         integrator.step(max(1, round(interval / step)))
         state = context.getState(getPositions=True)
-        frames.append(
-            state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
-        )
+        frames.append(state.getPositions(asNumpy=True).value_in_unit(unit.angstrom))
     return numbers, np.asarray(frames, np.float32)
 
 

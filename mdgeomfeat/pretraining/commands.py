@@ -1,0 +1,162 @@
+"""``mdgeomfeat pretrain``: data sets, runs and weights."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from .trainer import Progress
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Pre-train networks by denoising: build data, train, write weights.",
+)
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """Show a bar with loss and end time on a terminal, plain lines otherwise."""
+    if not sys.stderr.isatty():
+
+        def line(done: float, record: dict[str, Any]) -> None:
+            typer.echo(
+                f"{100 * done:5.1f} %  step {record['step']}  "
+                f"loss {record['loss']:.4f}  {record['elapsed'] / 60:.1f} min",
+                err=True,
+            )
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("training", total=1.0)
+
+        def show(done: float, record: dict[str, Any]) -> None:
+            text = f"step {record['step']}, loss {record['loss']:.4f}"
+            bar.update(task, completed=done, description=text)
+
+        yield show
+
+
+@app.command()
+def run(
+    config: Annotated[
+        str, typer.Argument(help="A TOML file, or a shipped one's name: et-64.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Packed data (.npz) to train on.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop cleanly after so many minutes.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Continue from the folder's checkpoint.")
+    ] = True,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
+    weights: Annotated[
+        Path | None, typer.Option(help="Write NAME.safetensors and card here.")
+    ] = None,
+) -> None:
+    """Train, or go on training, and write the weights."""
+    from .export import export
+    from .run import run_pretraining
+
+    with _bar() as progress:
+        trainer, _ = run_pretraining(
+            config,
+            out=out,
+            data=data,
+            minutes=minutes,
+            resume=resume,
+            threads=threads,
+            device=device,
+            progress=progress,
+        )
+    if weights is not None and trainer.world.rank == 0:
+        export(out, weights, data=trainer.data)
+    typer.echo(f"{100 * trainer.progress:.1f} % done, step {trainer.step}, in {out}")
+
+
+@app.command("data")
+def data_command(
+    config: Annotated[
+        str, typer.Argument(help="A TOML file with [[source]], or data-small.")
+    ],
+    out: Annotated[Path, typer.Option(help="Packed file to write, .npz.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that relative paths start from.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Build these sources alone.")
+    ] = None,
+) -> None:
+    """Build a packed data set and its manifest."""
+    from .datasets import build_dataset
+    from .run import find_config
+
+    manifest = build_dataset(find_config(config), out, root=root, only=only)
+    for source in manifest["sources"]:
+        dropped = ", ".join(f"{n} {why}" for why, n in source["dropped"].items())
+        typer.echo(
+            f"{source['name']}: {source['molecules']} molecules, "
+            f"{source['conformations']} conformations"
+            + (f"; dropped: {dropped}" if dropped else "")
+        )
+    typer.echo(f"{manifest['conformations']} conformations in {out}")
+
+
+@app.command("merge")
+def merge_command(
+    parts: Annotated[list[Path], typer.Argument(help="Packed files.")],
+    out: Annotated[Path, typer.Option(help="Packed file to write, .npz.")],
+) -> None:
+    """Join packed data sets."""
+    from .packed import merge
+
+    manifest = merge(parts, out)
+    typer.echo(f"{manifest['conformations']} conformations in {out}")
+
+
+@app.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    weights: Annotated[Path, typer.Option(help="NAME.safetensors to write.")],
+    data: Annotated[Path, typer.Option(help="Packed data it was trained on.")],
+    head: Annotated[
+        Path | None, typer.Option(help="Write the noise head here.")
+    ] = None,
+) -> None:
+    """Write a run's averaged weights and their card."""
+    from .export import export
+    from .packed import load_packed
+
+    card = export(folder, weights, data=load_packed(data), head=head)
+    typer.echo(f"{weights}: step {card['steps']}, {card['hours']} h")
