@@ -84,7 +84,6 @@ def apply_model(
         record = make_record(
             data,
             read,
-            network,
             title=f"{PRIMARY} of {data.title}",
             warnings=notes,
             files=(),

@@ -14,7 +14,6 @@ from mdgeomfeat.workflow.features import Featurized
 from mdgeomfeat.workflow.progress import Reporter
 
 if TYPE_CHECKING:
-    from mdgeomfeat.gnn import Backbone
     from mdgeomfeat.workflow.options import ReadOptions
 
 __all__ = [
@@ -142,7 +141,6 @@ def _joined(scalars: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def untrained_twin(
-    model: Backbone,
     read: ReadOptions,
     data: Featurized,
     progress: Reporter,
@@ -153,8 +151,6 @@ def untrained_twin(
 
     Parameters
     ----------
-    model : Backbone
-        The trained one.
     read : ReadOptions
         Options of the trained one, which the twin shares.
     data : Featurized
@@ -174,7 +170,7 @@ def untrained_twin(
 
     encoder = TokenEncoder(
         data.structure,
-        model=random_twin(model, TWIN_SEED),
+        model=random_twin(data.model, TWIN_SEED),
         window=read.window,
         allow_unseen=True,
         device=read.device,

@@ -57,21 +57,19 @@ def write_comparison(
     InputError
         If files, options or frames cannot be used; nothing is left behind then.
     """
-    from mdgeomfeat.gnn import load_model
     from mdgeomfeat.report import Gallery, comparison_page
 
     folder = out or default_folder(read, "compare")
     check_output(folder, overwrite)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        model = load_model(read.model)
-        data = featurize(read, work / "features.zarr", progress, model=model)
+        data = featurize(read, work / "features.zarr", progress)
         if len(data.results.times) < MIN_FRAMES:
             raise InputError(
                 f"{len(data.results.times)} frames are too few for a comparison; give "
                 f"at least {MIN_FRAMES}."
             )
         baselines = classical_baselines(data, progress)
-        twin, _ = untrained_twin(model, read, data, progress)
+        twin, _ = untrained_twin(read, data, progress)
         comparison = compare_inputs(
             {PRIMARY: gnn_input(data), RANDOM: twin, **baselines.inputs},
             torsions=baselines.torsions,
@@ -83,7 +81,6 @@ def write_comparison(
             record = make_record(
                 data,
                 read,
-                model,
                 title=f"Features of {data.title} beside classical descriptors",
                 warnings=notes,
                 files=_FILES,

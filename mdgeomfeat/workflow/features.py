@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
     from MDAnalysis.core.universe import Universe
 
+    from mdgeomfeat.gnn import Backbone
     from mdgeomfeat.results import FeatureResults
     from mdgeomfeat.structure import Structure
 
@@ -43,6 +44,8 @@ class Featurized:
     structure : Structure
         The same atoms.
     results : FeatureResults
+    model : Backbone
+        The network.
     sources : tuple of str
         File name of each source trajectory.
     """
@@ -51,6 +54,7 @@ class Featurized:
     atoms: AtomGroup
     structure: Structure
     results: FeatureResults
+    model: Backbone
     sources: tuple[str, ...]
 
     @property
@@ -111,6 +115,7 @@ def featurize(
         If the files, the selection or the frames cannot be used.
     """
     from mdgeomfeat.featurizer import GeomGNNFeaturizer
+    from mdgeomfeat.gnn import load_model
     from mdgeomfeat.reading import open_universe
 
     class Reporting(GeomGNNFeaturizer):
@@ -125,10 +130,11 @@ def featurize(
     universe = open_universe(
         [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames
     )
+    network = load_model(read.model) if model is None else model
     featurizer = Reporting(
         universe,
         read.select,
-        model=read.model if model is None else model,
+        model=network,
         tokens=read.tokens,
         window=read.window,
         periodic=read.periodic,
@@ -148,6 +154,7 @@ def featurize(
         atoms=universe.atoms[featurizer.structure.indices],
         structure=featurizer.structure,
         results=featurizer.results,
+        model=network,
         sources=tuple(source_names(universe)),
     )
 
@@ -208,7 +215,6 @@ def write_features(
     Path
         The folder, with ``features.zarr`` and ``summary.json``.
     """
-    from mdgeomfeat.gnn import load_model
     from mdgeomfeat.workflow.record import make_record
     from mdgeomfeat.workflow.summary import record_summary
     from mdgeomfeat.workflow.tables import write_json
@@ -216,12 +222,10 @@ def write_features(
     folder = out or default_folder(read, "features")
     check_output(folder, overwrite)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        model = load_model(read.model)
-        data = featurize(read, work / "features.zarr", progress, model=model)
+        data = featurize(read, work / "features.zarr", progress)
         record = make_record(
             data,
             read,
-            model,
             title=f"Features of {data.title}",
             warnings=notes,
             files=(),

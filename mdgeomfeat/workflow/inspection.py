@@ -152,7 +152,6 @@ def _periodic(read: ReadOptions, group: AtomGroup, structure: Any) -> str:
 def _network(read: ReadOptions, structure: Any) -> Facts:
     """Describe the network and the engine that would run it."""
     from mdgeomfeat.gnn import load_model
-    from mdgeomfeat.gnn.engine import make_engine
 
     model = load_model(read.model)
     spec = model.spec
@@ -161,8 +160,7 @@ def _network(read: ReadOptions, structure: Any) -> Facts:
         "network": f"{read.model}: {spec.architecture}, {spec.n_channels} channels, "
         f"cutoff {spec.cutoff:g} Å"
     }
-    engine = make_engine(model, engine=read.engine, device=read.device)
-    facts["engine"] = f"{engine.name} on {engine.device}"
+    facts["engine"] = _engine(read, model)
     if unseen:
         from mdgeomfeat.elements import SYMBOLS
 
@@ -172,3 +170,21 @@ def _network(read: ReadOptions, structure: Any) -> Facts:
             "--select, take another --model, or accept them with --allow-unseen"
         )
     return facts
+
+
+def _engine(read: ReadOptions, model: Any) -> str:
+    """Name the engine that would be used, without making it (kernels compile)."""
+    import torch
+
+    from mdgeomfeat.gnn.engine.base import resolve_device
+
+    wanted = "cpu" if read.engine == "cpu" and read.device == "auto" else read.device
+    device = resolve_device(wanted)
+    if read.engine != "auto":
+        return f"{read.engine} on {device}"
+    from mdgeomfeat.gnn.engine.cpu import can_run
+
+    obstacle = can_run(model, device, torch.float32)
+    if obstacle is None:
+        return f"cpu on {device} (fast kernels)"
+    return f"torch on {device} ({obstacle})"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mdgeomfeat.errors import InputError
+
 __all__ = ["ReadOptions", "StudyOptions"]
 
 
@@ -74,6 +76,11 @@ class StudyOptions:
         K; gives energies in kJ/mol.
     maps : bool
         Whether to draw UMAP maps.
+
+    Raises
+    ------
+    InputError
+        If the temperature is not above 0.
     """
 
     method: Literal["vamp", "tica"] = "vamp"
@@ -84,3 +91,9 @@ class StudyOptions:
     seeds: int = 3
     temperature: float | None = None
     maps: bool = True
+
+    def __post_init__(self) -> None:
+        if self.temperature is not None and not self.temperature > 0:
+            raise InputError(
+                f"--temperature is {self.temperature:g}, but must be above 0 kelvin."
+            )

@@ -34,7 +34,6 @@ _PACKAGES = (
 def make_record(
     data: Featurized,
     read: ReadOptions,
-    model: Backbone,
     *,
     title: str,
     warnings: list[str],
@@ -66,7 +65,7 @@ def make_record(
         subtitle=f"{total} of {count(structure.n_atoms, 'atom')} in "
         f"{count(structure.n_tokens, 'token')}.",
         analysed=tuple(analysed),
-        network=tuple(_network(model, results.provenance)),
+        network=tuple(_network(data.model, results.provenance)),
         run=tuple(_run(results.provenance)),
         warnings=tuple(warnings),
         files=files,

@@ -81,14 +81,12 @@ def write_study(
     InputError
         If files, options or frames cannot be used; nothing is left behind then.
     """
-    from mdgeomfeat.gnn import load_model
     from mdgeomfeat.report import Gallery, study_page
 
     folder = out or default_folder(read, options.method)
     check_output(folder, overwrite)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        model = load_model(read.model)
-        data = featurize(read, work / "features.zarr", progress, model=model)
+        data = featurize(read, work / "features.zarr", progress)
         n_frames = len(data.results.times)
         if n_frames < MIN_FRAMES:
             raise InputError(
@@ -98,9 +96,7 @@ def write_study(
         lag = None if options.lag is None else parse_lag(options.lag, data.dt)
         equivariant = options.mixer == "equivariant"
         baselines = classical_baselines(data, progress)
-        twin, twin_input = untrained_twin(
-            model, read, data, progress, vectors=equivariant
-        )
+        twin, twin_input = untrained_twin(read, data, progress, vectors=equivariant)
         inputs = {
             PRIMARY: gnn_input(data, vectors=equivariant),
             RANDOM: twin_input,
@@ -119,7 +115,7 @@ def write_study(
             )
         with progress.stage("report", None):
             write_cvs(work / "cvs.csv", data, study.cvs, study.msm.dtrajs)
-            write_model(work / "model", model, study)
+            write_model(work / "model", data.model, study)
             frames = write_states(
                 work / "states",
                 data.atoms,
@@ -131,7 +127,6 @@ def write_study(
             record = make_record(
                 data,
                 read,
-                model,
                 title=f"Slow motions of {data.title}",
                 warnings=_sorted([*study.warnings, *notes]),
                 files=_FILES,

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from mdgeomfeat.cli import app
+
+
+@pytest.fixture(scope="session")
+def run_cli():
+    """Run a command in this process; stdout and stderr are kept apart."""
+    runner = CliRunner()
+
+    def run(*arguments: object):
+        return runner.invoke(app, [str(a) for a in arguments])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """Save a random network that computes quickly."""
+    from mdgeomfeat.gnn import ModelSpec, build_model, save_model
+
+    spec = ModelSpec(
+        architecture="et",
+        n_channels=8,
+        n_layers=1,
+        n_heads=2,
+        n_rbf=8,
+        cutoff=5.0,
+        elements=(1, 6, 7, 8),
+    )
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_model(build_model(spec, seed=3), path, {"license": "MIT"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def gly2(data) -> list[Path]:
+    """Return glycine dipeptide: four trajectories, the topology in between."""
+    folder = data / "gly2"
+    files = sorted(folder.glob("*.xtc"))
+    return [*files[:2], folder / "gly2.pdb", *files[2:]]
+
+
+@pytest.fixture(scope="session")
+def common(tiny_model) -> list[object]:
+    """Return options that keep tests quick."""
+    return ["--model", tiny_model, "--engine", "torch"]
+
+
+@pytest.fixture(scope="session")
+def study(run_cli, gly2, common, tmp_path_factory):
+    """Run ``vamp`` once; many tests look at what it wrote."""
+    out = tmp_path_factory.mktemp("study") / "result"
+    result = run_cli(
+        "vamp", *gly2, *common, "--out", out, "--step", 25, "--seeds", 1, "--lag",
+        "25ps", "--dim", 2, "--states", 3, "--temperature", 300, "--no-maps",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    return SimpleNamespace(
+        out=out, result=result, page=(out / "report.html").read_text()
+    )

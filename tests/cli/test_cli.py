@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def refused(result, *parts: str) -> None:
+    """One sentence on stderr, status 2, nothing else."""
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert "Traceback" not in result.stderr
+    lines = [
+        line for line in result.stderr.splitlines() if line.startswith("mdgeomfeat: ")
+    ]
+    assert len(lines) == 1, result.stderr
+    for part in parts:
+        assert part in lines[0]
+
+
+@pytest.fixture(scope="module")
+def pdb(data):
+    return data / "gly2" / "gly2.pdb"
+
+
+@pytest.fixture(scope="module")
+def xtc(data):
+    return data / "gly2" / "gly2-0.xtc"
+
+
+def test_help_is_quick_and_names_every_command():
+    start = time.process_time()
+    code = (
+        "import sys, time; start = time.process_time()\n"
+        "from mdgeomfeat.cli import app\n"
+        "app(['--help'], standalone_mode=False)\n"
+        "heavy = {'torch', 'MDAnalysis', 'deeptime', 'numba', 'umap', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert time.process_time() - start < 1.0\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name in (
+        "vamp", "tica", "features", "compare", "weights", "pretrain", "info",
+    ):  # fmt: skip
+        assert f" {name} " in done.stdout
+    assert time.process_time() - start < 5.0
+
+
+@pytest.mark.parametrize("command", ["vamp", "tica", "features", "compare"])
+def test_common_options_are_there(run_cli, command):
+    text = run_cli(command, "--help").stdout
+    for option in (
+        "--out", "--select", "--model", "--tokens", "--window", "--start", "--stop",
+        "--step", "--device", "--engine", "--no-pbc", "--allow-unseen",
+        "--skip-bad-frames", "--overwrite",
+    ):  # fmt: skip
+        assert option in text
+    if command in ("vamp", "tica"):
+        for option in ("--lag", "--dim", "--states", "--temperature"):
+            assert option in text
+
+
+def test_usage_errors_exit_with_2(run_cli):
+    assert run_cli("vamp").exit_code == 2
+    assert run_cli("vamp", "a.xtc", "--dim", "many").exit_code == 2
+    assert run_cli("nonsense").exit_code == 2
+
+
+def test_version(run_cli):
+    from mdgeomfeat import __version__
+
+    assert run_cli("--version").stdout.strip() == f"mdgeomfeat {__version__}"
+
+
+def test_missing_file_is_named(run_cli, pdb, tmp_path):
+    result = run_cli("vamp", pdb, "nowhere.xtc", "--out", tmp_path / "o")
+    refused(result, "nowhere.xtc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_topology_is_told(run_cli, xtc, tmp_path):
+    refused(run_cli("features", xtc, "--out", tmp_path / "o"), "topology")
+
+
+def test_two_topologies_are_ambiguous(run_cli, pdb, xtc, tmp_path):
+    copy = tmp_path / "copy.pdb"
+    shutil.copy(pdb, copy)
+    refused(run_cli("vamp", pdb, copy, xtc, "--out", tmp_path / "o"), "copy.pdb")
+
+
+def test_garbage_trajectory(run_cli, pdb, common, tmp_path):
+    bad = tmp_path / "bad.xtc"
+    bad.write_bytes(b"this is no trajectory" * 50)
+    result = run_cli("vamp", pdb, bad, *common, "--out", tmp_path / "o")
+    refused(result, "bad.xtc")
+    assert not (tmp_path / "o").exists()
+
+
+def test_selection_that_matches_nothing(run_cli, pdb, xtc, common, tmp_path):
+    result = run_cli(
+        "vamp", pdb, xtc, *common, "--select", "resname TRP", "--out", tmp_path / "o"
+    )
+    refused(result, "resname TRP", "GLY")
+
+
+def test_too_few_frames(run_cli, pdb, xtc, common, tmp_path):
+    result = run_cli(
+        "vamp", pdb, xtc, *common, "--step", "100", "--out", tmp_path / "o"
+    )
+    refused(result, "50 frames are too few", "100")
+    assert list(tmp_path.iterdir()) == [], "nothing half-written is left"
+
+
+def test_slice_that_leaves_nothing(run_cli, pdb, xtc, common, tmp_path):
+    result = run_cli(
+        "features", pdb, xtc, *common, "--start", "9000", "--out", tmp_path / "o"
+    )
+    refused(result, "--start 9000", "5,000")
+
+
+def test_lag_that_is_no_whole_number_of_frames(run_cli, pdb, xtc, common, tmp_path):
+    result = run_cli(
+        "vamp", pdb, xtc, *common, "--step", "20", "--lag", "30ps", "--out",
+        tmp_path / "o",
+    )  # fmt: skip
+    refused(result, "30ps", "20 ps", "40 ps")
+
+
+def test_lag_longer_than_a_trajectory(run_cli, pdb, xtc, common, tmp_path):
+    result = run_cli(
+        "tica", pdb, xtc, *common, "--step", "20", "--lag", "900", "--out",
+        tmp_path / "o",
+    )  # fmt: skip
+    refused(result, "900")
+
+
+def test_existing_folder_is_kept(run_cli, pdb, xtc, tmp_path):
+    out = tmp_path / "o"
+    out.mkdir()
+    (out / "mine.txt").write_text("x")
+    refused(run_cli("vamp", pdb, xtc, "--out", out), "already exists", "--overwrite")
+    result = run_cli("vamp", pdb, xtc, "--out", out, "--overwrite")
+    refused(result, "something other than results")
+    assert (out / "mine.txt").read_text() == "x"
+
+
+def test_temperature_below_zero(run_cli, pdb, xtc, common, tmp_path):
+    result = run_cli(
+        "vamp", pdb, xtc, *common, "--temperature", "-5", "--out", tmp_path / "o"
+    )
+    refused(result, "temperature")
+
+
+def test_unknown_model(run_cli, pdb, xtc, tmp_path):
+    result = run_cli("vamp", pdb, xtc, "--model", "gpt", "--out", tmp_path / "o")
+    refused(result, "gpt")
+
+
+def test_model_file_that_is_none(run_cli, pdb, xtc, tmp_path):
+    bad = tmp_path / "bad.pth"
+    bad.write_bytes(b"not a checkpoint")
+    result = run_cli("vamp", pdb, xtc, "--model", bad, "--out", tmp_path / "o")
+    refused(result, "bad.pth")
+
+
+def test_apply_without_a_model(run_cli, pdb, xtc, tmp_path):
+    result = run_cli("vamp", pdb, xtc, "--apply", tmp_path, "--out", tmp_path / "o")
+    refused(result, "holds no model")
+
+
+def test_a_defect_keeps_its_traceback(run_cli, pdb, xtc, monkeypatch, tmp_path):
+    import mdgeomfeat.workflow.features as features
+
+    def broken(*_args, **_more):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(features, "featurize", broken)
+    result = run_cli("features", pdb, xtc, "--out", tmp_path / "o")
+    assert isinstance(result.exception, RuntimeError) or result.exit_code == 1
+
+
+def test_info_tells_what_would_be_done(run_cli, pdb, xtc, common):
+    result = run_cli("info", xtc, pdb, *common, "--json")
+    assert result.exit_code == 0, result.stderr
+    facts = json.loads(result.stdout)
+    assert facts["atoms"] == "19"
+    assert facts["frames"] == "5,000"
+    assert "1 ps apart" in facts["trajectories"][0]
+    assert facts["selected"].startswith("9 atoms")
+    assert facts["elements"] == "C 5, N 2, O 2"
+    assert "ACE" in facts["tokens"]
+    assert facts["box"] == "none"
+    assert facts["engine"].startswith("torch")
+
+
+def test_info_as_a_table(run_cli, pdb, common):
+    result = run_cli("info", pdb, *common)
+    assert result.exit_code == 0, result.stderr
+    assert "selected" in result.stdout
+
+
+def test_info_explains_a_problem_rather_than_stopping(run_cli, pdb, common):
+    result = run_cli("info", pdb, *common, "--select", "resname TRP")
+    assert result.exit_code == 0
+    assert "problem" in result.stdout
+
+
+def test_weights_import_show_verify(run_cli, tiny_model, monkeypatch, tmp_path):
+    monkeypatch.setenv("MDGEOMFEAT_MODELS", str(tiny_model.parent))
+    listed = run_cli("weights", "list")
+    assert listed.exit_code == 0, listed.stderr
+    assert "tiny" in listed.stdout
+    shown = run_cli("weights", "show", "tiny")
+    assert json.loads(shown.stdout)["spec"]["n_channels"] == 8
+    assert "intact" in run_cli("weights", "verify", "tiny").stdout
+
+    damaged = tmp_path / "tiny.safetensors"
+    payload = bytearray(tiny_model.read_bytes())
+    payload[-5] ^= 0xFF
+    damaged.write_bytes(bytes(payload))
+    shutil.copy(tiny_model.with_suffix(".json"), tmp_path)
+    assert run_cli("weights", "verify", damaged).exit_code == 1
+    refused(run_cli("weights", "show", "nobody"), "nobody")
+
+
+def test_weights_import_of_a_published_file(run_cli, shared, monkeypatch, tmp_path):
+    monkeypatch.setenv("MDGEOMFEAT_MODELS", str(tmp_path))
+    source = shared / "checkpoints" / "et_l6_h64_rbf64_r75.pth"
+    result = run_cli("weights", "import", source, "--name", "published-et")
+    assert result.exit_code == 0, result.stderr
+    assert "64 channels" in result.stdout
+    assert "published-et" in run_cli("weights", "list").stdout

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import MDAnalysis as mda
+import numpy as np
+import pytest
+
+
+def read_csv(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_folder_is_whole(study):
+    names = {p.name for p in study.out.iterdir()}
+    assert names == {
+        "report.html",
+        "summary.json",
+        "cvs.csv",
+        "features.zarr",
+        "model",
+        "states",
+        "figures",
+    }
+    assert [p.name for p in study.out.parent.iterdir()] == ["result"]
+    assert study.result.stdout.strip().endswith("report.html")
+
+
+def test_report_needs_nothing_beside_itself(study):
+    assert "http://" not in study.page
+    assert "https://" not in study.page
+    assert "<script" not in study.page
+    assert 'src="data:image/' in study.page
+    sources = [p.split('"')[0] for p in study.page.split('src="')[1:]]
+    assert all(s.startswith("data:") for s in sources)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "The slowest motion has a timescale of",
+        "What was analysed",
+        "gly2-3.xtc",
+        "500 frames",
+        "Held-out scores",
+        "random weights",
+        "aligned positions",
+        "dihedrals",
+        "Collective variables over time",
+        "free energy",
+        "Chapman-Kolmogorov",
+        "stationary",
+        "states/state-1.pdb",
+        "fingerprint",
+        "MDAnalysis 2",
+        "--temperature",
+    ],
+)
+def test_report_shows(study, part):
+    assert part.lower() in study.page.lower()
+
+
+def test_every_figure_says_what_it_shows(study):
+    images = study.page.split("<img ")[1:]
+    assert len(images) >= 6
+    for image in images:
+        alt = image.split('alt="')[1].split('"')[0]
+        assert len(alt) > 20
+
+
+def test_summary_is_strict_json_with_the_scores(study):
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    text = (study.out / "summary.json").read_text()
+    summary = json.loads(text, parse_constant=refuse)
+    assert summary["study"]["lag_frames"] == 1
+    assert summary["study"]["lag"] == 25.0
+    inputs = {s["input"] for s in summary["study"]["scores"]}
+    assert {"GNN features", "random weights", "distances", "dihedrals"} <= inputs
+    assert summary["study"]["msm"]["n_states"] >= 2
+    assert summary["findings"]
+
+
+def test_cvs_have_one_line_per_frame(study):
+    rows = read_csv(study.out / "cvs.csv")
+    assert list(rows[0]) == [
+        "trajectory", "file", "frame", "time_ps", "cv1", "cv2", "state",
+    ]  # fmt: skip
+    assert len(rows) == 4 * 200
+    assert [r["frame"] for r in rows[:3]] == ["0", "25", "50"]
+    assert rows[200]["trajectory"] == "2"
+    assert rows[200]["frame"] == "0"
+    assert rows[1]["file"] == "gly2-0.xtc"
+    assert float(rows[1]["time_ps"]) == pytest.approx(26.0)
+    assert {r["state"] for r in rows} <= {"", "1", "2", "3"}
+
+
+def test_cvs_are_those_of_the_study(study):
+    rows = read_csv(study.out / "cvs.csv")
+    cv1 = np.array([float(r["cv1"]) for r in rows])
+    assert cv1.std() == pytest.approx(1.0, abs=0.3)
+
+
+def test_states_are_readable_structures_with_names(study):
+    files = sorted((study.out / "states").glob("*.pdb"))
+    assert len(files) >= 2
+    for path in files:
+        universe = mda.Universe(str(path))
+        assert universe.trajectory.n_frames >= 2
+        assert len(universe.atoms) == 9
+        assert list(universe.residues.resnames) == ["ACE", "GLY", "NME"]
+        assert set(universe.atoms.elements) == {"C", "N", "O"}
+        for _ in universe.trajectory:
+            bond = universe.select_atoms("resname GLY and name N CA").positions
+            assert np.linalg.norm(bond[0] - bond[1]) == pytest.approx(1.45, abs=0.2)
+
+
+def test_apply_reproduces_the_values(study, run_cli, gly2, tmp_path):
+    out = tmp_path / "again"
+    result = run_cli(
+        "vamp", "--apply", study.out / "model", *gly2, "--step", 25, "--out", out,
+        "--engine", "torch",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    first, again = read_csv(study.out / "cvs.csv"), read_csv(out / "cvs.csv")
+    assert len(first) == len(again)
+    for name in ("cv1", "cv2"):
+        a = np.array([float(r[name]) for r in first])
+        b = np.array([float(r[name]) for r in again])
+        assert np.abs(a - b).max() < 1e-4
+    same = [a["state"] == b["state"] for a, b in zip(first, again, strict=True)]
+    assert np.mean(same) > 0.97
+
+
+def test_apply_takes_other_frames_and_refuses_other_molecules(
+    study, run_cli, gly2, data, tmp_path
+):
+    single = [gly2[0], data / "gly2" / "gly2.pdb"]
+    result = run_cli(
+        "vamp", *single, "--apply", study.out, "--step", 100, "--out", tmp_path / "one",
+        "--engine", "torch",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert len(read_csv(tmp_path / "one" / "cvs.csv")) == 50
+
+    other = sorted((data / "ala2").glob("ala2*"))
+    if not other:
+        pytest.skip("alanine dipeptide is not here")
+    result = run_cli(
+        "vamp", other[-1], other[0], "--apply", study.out / "model", "--step", 1000,
+        "--out", tmp_path / "other", "--engine", "torch",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert "A:GLY2 there, A:ALA2 here" in result.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_tica_in_frames_where_the_selection_is_given(run_cli, gly2, common, tmp_path):
+    out = tmp_path / "tica"
+    result = run_cli(
+        "tica", *gly2, *common, "--out", out, "--step", 50, "--lag", "1", "--select",
+        "name N CA C O", "--no-maps", "--dim", 1,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert {s["method"] for s in summary["study"]["scores"]} == {"TICA"}
+    assert "name N CA C O" in (out / "report.html").read_text()
+
+
+def test_features_writes_a_store_that_opens(run_cli, gly2, common, tmp_path):
+    from mdgeomfeat.results import FeatureResults
+
+    out = tmp_path / "features"
+    result = run_cli("features", *gly2, *common, "--out", out, "--step", 500)
+    assert result.exit_code == 0, result.stderr
+    results = FeatureResults.load(out / "features.zarr")
+    assert results.scalars.shape == (40, 3, 8)
+    assert (np.asarray(results.trajectory) == np.repeat(range(4), 10)).all()
+    assert json.loads((out / "summary.json").read_text())["kind"].endswith("features")
+
+
+@pytest.mark.slow
+def test_compare_shows_maps_and_agreement(run_cli, gly2, common, tmp_path):
+    out = tmp_path / "compare"
+    result = run_cli("compare", *gly2, *common, "--out", out, "--step", 50)
+    assert result.exit_code == 0, result.stderr
+    page = (out / "report.html").read_text()
+    assert "UMAP" in page
+    summary = json.loads((out / "summary.json").read_text())
+    rows = {r["input"]: r for r in summary["comparison"]["inputs"]}
+    assert rows["dihedrals"]["r2_torsions"] is None, "a target does not explain itself"
+    assert rows["dihedrals"]["knn_r2_torsions_in_map"][0] > 0.8
+    assert rows["aligned positions"]["r2_torsions"][0] > 0.5
