@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -17,12 +18,14 @@ from mdgeomfeat.elements import (
 )
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.forest import spanning_forest
-from mdgeomfeat.structure import Tokens, token_table
 
 if TYPE_CHECKING:
     from mdgeomfeat.topology import AtomTable
 
-__all__ = ["build_arrays"]
+__all__ = ["Tokens", "build_arrays", "token_table"]
+
+#: A word, or one integer per selected atom.
+Tokens = Literal["residue", "atom", "molecule"] | Sequence[int] | np.ndarray
 
 
 def build_arrays(
@@ -84,6 +87,31 @@ def build_arrays(
         "parent": parent,
         "order": order,
     }
+
+
+def token_table(
+    segids: Iterable[str],
+    chainids: Iterable[str],
+    resids: Iterable[int],
+    icodes: Iterable[str],
+    resnames: Iterable[str],
+    n_atoms: Iterable[int],
+) -> np.ndarray:
+    """Pack the columns of the token table into a structured array, (N,)."""
+    columns = {
+        "segid": np.array([str(v) for v in segids], dtype=np.str_),
+        "chainID": np.array([str(v) for v in chainids], dtype=np.str_),
+        "resid": np.array(list(resids), dtype=np.int64),
+        "icode": np.array([str(v) for v in icodes], dtype=np.str_),
+        "resname": np.array([str(v) for v in resnames], dtype=np.str_),
+        "n_atoms": np.array(list(n_atoms), dtype=np.int64),
+    }
+    table = np.empty(
+        len(columns["resid"]), dtype=[(k, v.dtype) for k, v in columns.items()]
+    )
+    for name, column in columns.items():
+        table[name] = column
+    return table
 
 
 def _follow(table: AtomTable, rows: np.ndarray) -> np.ndarray:

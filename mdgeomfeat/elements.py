@@ -16,122 +16,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.residues import ION_NAMES, WATERS, nucleic_names, protein_names
+from mdgeomfeat.residues import (
+    ION_NAMES,
+    SYMBOLS,
+    WATERS,
+    nucleic_names,
+    protein_names,
+)
+from mdgeomfeat.topology import AtomTable
 
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
 
-    from mdgeomfeat.topology import AtomTable
-
 __all__ = ["SYMBOLS", "UNKNOWN", "VIRTUAL", "element_numbers", "resolve_elements"]
 
-#: Symbols by atomic number; index 0 stands for a site without a nucleus.
-SYMBOLS = [
-    "X",
-    "H",
-    "He",
-    "Li",
-    "Be",
-    "B",
-    "C",
-    "N",
-    "O",
-    "F",
-    "Ne",
-    "Na",
-    "Mg",
-    "Al",
-    "Si",
-    "P",
-    "S",
-    "Cl",
-    "Ar",
-    "K",
-    "Ca",
-    "Sc",
-    "Ti",
-    "V",
-    "Cr",
-    "Mn",
-    "Fe",
-    "Co",
-    "Ni",
-    "Cu",
-    "Zn",
-    "Ga",
-    "Ge",
-    "As",
-    "Se",
-    "Br",
-    "Kr",
-    "Rb",
-    "Sr",
-    "Y",
-    "Zr",
-    "Nb",
-    "Mo",
-    "Tc",
-    "Ru",
-    "Rh",
-    "Pd",
-    "Ag",
-    "Cd",
-    "In",
-    "Sn",
-    "Sb",
-    "Te",
-    "I",
-    "Xe",
-    "Cs",
-    "Ba",
-    "La",
-    "Ce",
-    "Pr",
-    "Nd",
-    "Pm",
-    "Sm",
-    "Eu",
-    "Gd",
-    "Tb",
-    "Dy",
-    "Ho",
-    "Er",
-    "Tm",
-    "Yb",
-    "Lu",
-    "Hf",
-    "Ta",
-    "W",
-    "Re",
-    "Os",
-    "Ir",
-    "Pt",
-    "Au",
-    "Hg",
-    "Tl",
-    "Pb",
-    "Bi",
-    "Po",
-    "At",
-    "Rn",
-    "Fr",
-    "Ra",
-    "Ac",
-    "Th",
-    "Pa",
-    "U",
-    "Np",
-    "Pu",
-    "Am",
-    "Cm",
-    "Bk",
-    "Cf",
-    "Es",
-    "Fm",
-    "Md",
-    "No",
-    "Lr",
-]
 VIRTUAL = 0
 UNKNOWN = -1
 
@@ -185,8 +83,6 @@ def resolve_elements(ag: AtomGroup, *, warn: bool = True) -> np.ndarray:
     InputError
         For names that fit no element (coarse-grained beads, unknown ions).
     """
-    from mdgeomfeat.topology import AtomTable
-
     table = AtomTable.from_universe(ag.universe, positions=False)
     numbers, guessed = element_numbers(table, ag.ix)
     refuse_unknown(table, ag.ix, numbers)

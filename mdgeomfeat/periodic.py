@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numba import njit
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 
-if TYPE_CHECKING:
-    from mdgeomfeat.structure import Structure
-
 __all__ = ["box_vectors", "has_box", "heights", "unwrap_tree", "use_box"]
 
 # Neighbours in the tree of a whole molecule are nearer than this (Å): a bond, or
 # the distance of two CA atoms where only those are selected.
 _WHOLE_STEP = 6.0
+
+
+class _Hung(Protocol):
+    """What is needed of a Structure: the atom that each atom hangs on."""
+
+    @property
+    def parent(self) -> np.ndarray: ...
 
 
 def has_box(boxes: np.ndarray | None) -> np.ndarray:
@@ -131,7 +135,7 @@ def use_box(
     periodic: bool | str,
     boxes: np.ndarray | None,
     positions: np.ndarray,
-    structure: Structure | None = None,
+    structure: _Hung | None = None,
 ) -> bool:
     """Decide whether nearest images in the box are used.
 
@@ -171,7 +175,7 @@ def use_box(
                 f"{int(np.argmin(usable))}: use periodic='auto' or False"
             )
         return True
-    if not usable.any():
+    if boxes is None or not usable.any():
         return False
     if not usable.all():
         raise InputError(
@@ -182,7 +186,7 @@ def use_box(
     frames = np.asarray(positions, dtype=np.float64).reshape(-1, *positions.shape[-2:])
     vectors = np.broadcast_to(box_vectors(boxes), (len(frames), 3, 3))
     for x, h in zip(frames, vectors, strict=True):
-        extent = _largest_extent(x, h, structure)
+        extent = _largest_extent(x, h, None if structure is None else structure.parent)
         if extent > 1.0 + 1e-3:
             warnings.warn(
                 "the box is smaller than the selected molecules (by a factor of "
@@ -197,7 +201,7 @@ def use_box(
 
 
 def _largest_extent(
-    positions: np.ndarray, vectors: np.ndarray, structure: Structure | None
+    positions: np.ndarray, vectors: np.ndarray, parent: np.ndarray | None
 ) -> float:
     """Largest extent of a molecule that is whole, in box lengths.
 
@@ -205,15 +209,13 @@ def _largest_extent(
     """
     fractions = positions @ np.linalg.inv(vectors)
     part = np.zeros(len(positions), dtype=np.int64)
-    if structure is not None:
-        held = structure.parent >= 0
-        part = np.where(held, structure.parent, np.arange(len(positions)))
+    if parent is not None:
+        held = parent >= 0
+        part = np.where(held, parent, np.arange(len(positions)))
         while (part[part] != part).any():
             part = part[part]
         step = np.zeros(len(positions))
-        step[held] = np.linalg.norm(
-            positions[held] - positions[structure.parent[held]], axis=1
-        )
+        step[held] = np.linalg.norm(positions[held] - positions[parent[held]], axis=1)
         torn = np.unique(part[step > _WHOLE_STEP])
         fractions = fractions[~np.isin(part, torn)]
         part = part[~np.isin(part, torn)]

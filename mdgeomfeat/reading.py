@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,18 +135,19 @@ def common_dt(infos: Sequence[TrajectoryInfo]) -> float | None:
         If two known time steps differ by more than a thousandth.
     """
     long = [i for i in infos if i.n_frames > 1]
-    known = [i for i in long if i.dt is not None]
-    for info in known[1:]:
-        first = known[0]
-        if abs(info.dt - first.dt) > 1e-3 * first.dt:
-            others = sum(abs(i.dt - first.dt) > 1e-3 * first.dt for i in known[1:])
-            more = f" ({others} files differ from the first)" if others > 1 else ""
-            raise InputError(
-                f"the time steps differ: {first.dt:g} ps in {first.path} and "
-                f"{info.dt:g} ps in {info.path}{more}; analyse them apart, or write "
-                "them anew with one time step"
-            )
-    return known[0].dt if known and len(known) == len(long) else None
+    known = [(i.path, i.dt) for i in long if i.dt is not None]
+    if not known:
+        return None
+    path, dt = known[0]
+    others = [(p, d) for p, d in known[1:] if abs(d - dt) > 1e-3 * dt]
+    if others:
+        more = f" ({len(others)} files differ from the first)" if others[1:] else ""
+        raise InputError(
+            f"the time steps differ: {dt:g} ps in {path} and {others[0][1]:g} ps in "
+            f"{others[0][0]}{more}; analyse them apart, or write them anew with one "
+            "time step"
+        )
+    return dt if len(known) == len(long) else None
 
 
 def _roles(kinds: list[FileKind]) -> tuple[FileKind, list[FileKind]]:
@@ -212,7 +214,7 @@ def _load(universe: Universe, topology: FileKind, kinds: list[FileKind]) -> None
         return
     n_atoms = len(universe.atoms)
     for kind, source in zip(kinds, sources, strict=True):
-        own = _reason(lambda source=source: _load_sources(universe, [source]))
+        own = _reason(partial(_load_sources, universe, [source]))
         if own is None:
             continue
         counted = _count_atoms(source)

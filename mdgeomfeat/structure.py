@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mdgeomfeat.building import Tokens, build_arrays, token_table
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.forest import spanning_forest
+from mdgeomfeat.topology import AtomTable
 
 if TYPE_CHECKING:
     import mdtraj
     from MDAnalysis.core.groups import AtomGroup
 
-    from mdgeomfeat.topology import AtomTable
 
 __all__ = ["Structure", "Tokens", "Windows", "make_whole"]
-
-#: A word, or one integer per selected atom.
-Tokens = Literal["residue", "atom", "molecule"] | Sequence[int] | np.ndarray
 
 _FORMAT = 1
 
@@ -271,8 +270,6 @@ class Structure:
         bond joins two consecutive residues. Where the topology has no bonds, the
         first frame decides: C-N or O3'-P over 2.5 Å is a break.
         """
-        from mdgeomfeat.topology import AtomTable
-
         if len(np.unique(ag.ix)) != len(ag):
             raise InputError(
                 f"the AtomGroup holds {len(ag) - len(np.unique(ag.ix))} atoms twice: "
@@ -303,7 +300,6 @@ class Structure:
         Structure
         """
         from mdgeomfeat.selection import default_atoms, mdtraj_atoms
-        from mdgeomfeat.topology import AtomTable
 
         table = AtomTable.from_mdtraj(topology)
         if select is None:
@@ -344,8 +340,6 @@ class Structure:
         -------
         Structure
         """
-        from mdgeomfeat.forest import spanning_forest
-
         numbers = _integers(numbers, "numbers")
         a = len(numbers)
         token = (
@@ -396,8 +390,6 @@ class Structure:
     def _from_table(
         cls, table: AtomTable, indices: np.ndarray, tokens: Tokens
     ) -> Structure:
-        from mdgeomfeat.building import build_arrays
-
         return cls(**build_arrays(table, np.asarray(indices, dtype=np.int64), tokens))
 
 
@@ -435,31 +427,6 @@ def make_whole(
     from mdgeomfeat.periodic import unwrap_tree
 
     return unwrap_tree(positions, boxes, structure.parent, structure.order)
-
-
-def token_table(
-    segids: Sequence[str],
-    chainids: Sequence[str],
-    resids: Sequence[int],
-    icodes: Sequence[str],
-    resnames: Sequence[str],
-    n_atoms: Sequence[int],
-) -> np.ndarray:
-    """Pack the columns of the token table into a structured array, (N,)."""
-    columns = {
-        "segid": np.array([str(v) for v in segids], dtype=np.str_),
-        "chainID": np.array([str(v) for v in chainids], dtype=np.str_),
-        "resid": np.array(list(resids), dtype=np.int64),
-        "icode": np.array([str(v) for v in icodes], dtype=np.str_),
-        "resname": np.array([str(v) for v in resnames], dtype=np.str_),
-        "n_atoms": np.array(list(n_atoms), dtype=np.int64),
-    }
-    table = np.empty(
-        len(columns["resid"]), dtype=[(k, v.dtype) for k, v in columns.items()]
-    )
-    for name, column in columns.items():
-        table[name] = column
-    return table
 
 
 def _integers(values: Any, name: str, ndim: int = 1) -> np.ndarray:

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdgeomfeat.elements import SYMBOLS
-from mdgeomfeat.residues import CAPS, WATERS, nucleic_names, protein_names
+from mdgeomfeat.residues import (
+    CAPS,
+    SYMBOLS,
+    WATERS,
+    nucleic_names,
+    protein_names,
+)
 
 if TYPE_CHECKING:
     import mdtraj
@@ -132,7 +137,7 @@ class AtomTable:
             protein[cap] = any(
                 0 <= other < self.n_residues
                 and protein[other]
-                and self.connected(int(cap), other)
+                and self.connected(int(cap), int(other))
                 for other in (cap - 1, cap + 1)
             ) or any(protein[o] for o in self._linked_to(int(cap)))
         return protein
@@ -152,7 +157,7 @@ class AtomTable:
             nucleic[other] = any(
                 0 <= near < self.n_residues
                 and nucleic[near]
-                and self.connected(int(other), near)
+                and self.connected(int(other), int(near))
                 for near in (other - 1, other + 1)
             )
         return nucleic
@@ -190,11 +195,10 @@ class AtomTable:
                 return False
         if self.positions is None:
             return 0 <= self.resids[high] - self.resids[low] <= 1
-        for joint in self._joints:
-            for left, right, limit in joint:
-                a, b = left[low], right[high]
-                if a >= 0 and b >= 0:
-                    return self.distance(int(a), int(b)) < limit
+        for left, right, limit in self._joints:
+            a, b = left[low], right[high]
+            if a >= 0 and b >= 0:
+                return self.distance(int(a), int(b)) < limit
         return False
 
     @cached_property
@@ -213,13 +217,18 @@ class AtomTable:
         )
 
     @cached_property
-    def _joints(self) -> list[list[tuple[np.ndarray, np.ndarray, float]]]:
+    def _joints(self) -> list[tuple[np.ndarray, np.ndarray, float]]:
         oxygen = np.maximum(self.find("O3'"), self.find("O3*"))
+        # One-atom models only: lipids, too, have a P each.
+        amino = np.isin(self.resnames, list(protein_names()))
+        base = np.isin(self.resnames, list(nucleic_names()))
+        alpha = np.where(amino, self.find("CA"), -1)
+        phosphorus = np.where(base, self.find("P"), -1)
         return [
-            [(self.find("C"), self.find("N"), 2.5)],
-            [(oxygen, self.find("P"), 2.5)],
-            [(self.find("CA"), self.find("CA"), 5.0)],
-            [(self.find("P"), self.find("P"), 8.5)],
+            (self.find("C"), self.find("N"), 2.5),
+            (oxygen, self.find("P"), 2.5),
+            (alpha, alpha, 5.0),
+            (phosphorus, phosphorus, 8.5),
         ]
 
     def distance(self, a: int, b: int) -> float:
@@ -339,6 +348,7 @@ def first_frame(universe: Universe) -> tuple[np.ndarray | None, np.ndarray | Non
     current = trajectory.ts.frame
     if current != 0:
         trajectory[0]
+    xyz: np.ndarray | None
     try:
         xyz = np.array(universe.atoms.positions, dtype=np.float64)
         box = trajectory.ts.dimensions

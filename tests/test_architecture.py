@@ -16,9 +16,12 @@ PACKAGE = Path(mdgeomfeat.__file__).parent
 # Every room may import from those that stand above it.
 ROOMS = [
     ["errors"],
-    ["elements", "periodic"],
-    ["selection"],
+    ["residues", "periodic"],
+    ["topology"],
+    ["elements", "forest"],
+    ["selection", "building"],
     ["structure"],
+    ["formats", "mdtraj_reading"],
     ["reading"],
     ["neighbors"],
     ["gnn", "testing"],

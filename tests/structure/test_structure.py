@@ -310,3 +310,18 @@ def test_guesses_are_said_once(shared):
     ours = [w for w in caught if w.category is MDGeomFeatWarning]
     assert len(ours) == 1
     assert "states no element for 10 of the selected" in str(ours[0].message)
+
+
+def test_lipids_are_no_chain(shared):
+    # Neighbouring lipids have phosphorus atoms nearer than those of nucleotides.
+    u = mda.Universe(shared / "data" / "yiip-lipids" / "YiiP_lipids.gro.gz")
+    s = Structure.from_atomgroup(select_atoms(u, "resname POPE POPG"))
+    assert s.n_tokens == 276
+    assert (s.next_token == -1).all()
+    assert (s.parent < 0).sum() == 276
+
+
+def test_phosphorus_model_of_a_nucleic_acid_is_a_chain(shared):
+    u = mda.Universe(shared / "data" / "structures" / "nucleic.pdb")
+    s = Structure.from_atomgroup(mda.Merge(u.select_atoms("name P")).atoms)
+    assert np.bincount(s.chain).tolist() == [10, 12]
