@@ -239,12 +239,12 @@ def check_files(path: str | Path) -> list[str]:
             f"{path} has another SHA-256 than its card says; fetch both files again"
         )
     try:
-        error = reference_error(model)
+        difference = reference_error(model)
     except InputError as problem:
         return [*problems, str(problem)]
-    if not error < 1e-6:
+    if not difference < 1e-6:
         problems.append(
-            f"{path} gives features that differ by {error:.1e} (relative) from its "
+            f"{path} gives features that differ by {difference:.1e} from its "
             "card's reference; this version computes the network differently, or the "
             "card was changed"
         )

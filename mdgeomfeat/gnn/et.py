@@ -14,7 +14,7 @@ uses the first three. Channel h D + d belongs to head h of D channels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -188,8 +188,11 @@ class ET(Backbone):
             the vectors.
         """
         return torch.stack(
-            [layer.filters(*self._radial(distance)) for layer in self.layers]
+            [layer.filters(*self._radial(distance)) for layer in self._attention()]
         )
+
+    def _attention(self) -> list[ETLayer]:
+        return cast("list[ETLayer]", list(self.layers))
 
     def _radial(self, distance: Tensor) -> tuple[Tensor, Tensor]:
         """Return basis (R, n_rbf) and what each block is multiplied by (R, 4)."""
@@ -207,15 +210,16 @@ class ET(Backbone):
         radial = self._radial(geometry.distance)
         at_zero = self._radial(scalars.new_zeros(1))
 
-        def update(layer: nn.Module, vectors: Tensor | None) -> tuple[Tensor, Tensor]:
+        def update(layer: ETLayer, vectors: Tensor | None) -> tuple[Tensor, Tensor]:
             n_blocks = 3 if vectors is None else 4
             filters = layer.filters(*radial, n_blocks)
             own = layer.filters(*at_zero, n_blocks) if self.spec.self_edges else None
             return layer(scalars, vectors, geometry, filters, own)
 
-        change, vectors = update(self.layers[0], None)
+        first, *others = self._attention()
+        change, vectors = update(first, None)
         scalars = scalars + change
-        for layer in self.layers[1:]:
+        for layer in others:
             change, vector_change = update(layer, vectors)
             scalars = scalars + change
             vectors = vectors + vector_change

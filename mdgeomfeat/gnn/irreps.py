@@ -78,6 +78,11 @@ class Irreps(NamedTuple):
             diagonal + 2.0 * (xy * xy + xz * xz + yz * yz),
         )
 
+    def total_norm(self) -> Tensor:
+        """Return the squared Frobenius norm of the whole tensor, (M, C)."""
+        scalar, vector, symmetric = self.norms()
+        return scalar + vector + symmetric
+
     def scaled(self, factor: Tensor) -> Irreps:
         """Multiply all parts by one (M, C) factor."""
         factor_3d = factor.unsqueeze(1)

@@ -10,7 +10,7 @@ changes nothing here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +88,7 @@ class TensorEmbedding(nn.Module):
                 symmetric.unsqueeze(1) * outer.unsqueeze(2), geometry.receiver, M
             ),
         )
-        gates = self.gate(self.norm(sum(parts.norms()))).split([C, C, C], dim=1)
+        gates = self.gate(self.norm(parts.total_norm())).split([C, C, C], dim=1)
         mixed = self.mix(parts)
         return Irreps(
             mixed.scalar * gates[0],
@@ -121,7 +121,7 @@ class Interaction(nn.Module):
     def forward(self, parts: Irreps, geometry: EdgeGeometry, filters: Tensor) -> Irreps:
         """Return the updated tensors."""
         M, C = parts.scalar.shape
-        parts = parts.scaled(1.0 / (sum(parts.norms()) + 1.0))
+        parts = parts.scaled(1.0 / (parts.total_norm() + 1.0))
         own = self.mix_before(parts)
         by_part = filters.split(C, dim=1)
         shapes = ((-1, C), (-1, 1, C), (-1, 1, C))
@@ -139,7 +139,7 @@ class Interaction(nn.Module):
         product = Irreps.from_matrix(
             matrix_product(left, right) + matrix_product(right, left)
         )
-        change = self.mix_after(product.scaled(1.0 / (sum(product.norms()) + 1.0)))
+        change = self.mix_after(product.scaled(1.0 / (product.total_norm() + 1.0)))
         matrix = change.matrix()
         square = Irreps.from_matrix(matrix_product(matrix, matrix))
         return parts.plus(change).plus(square)
@@ -181,9 +181,12 @@ class TensorNet(Backbone):
         return torch.stack(
             [
                 self.embedding.filters(basis, window),
-                *(layer.filters(basis, window) for layer in self.layers),
+                *(layer.filters(basis, window) for layer in self._interactions()),
             ]
         )
+
+    def _interactions(self) -> list[Interaction]:
+        return cast("list[Interaction]", list(self.layers))
 
     def forward(self, numbers: Tensor, edges: EdgeList) -> tuple[Tensor, Tensor]:
         """Compute the features of every atom (see :class:`Backbone`)."""
@@ -195,7 +198,7 @@ class TensorNet(Backbone):
         basis = self.basis(distance)
 
         parts = self.embedding(numbers, geometry, self.embedding.filters(basis, window))
-        for layer in self.layers:
+        for layer in self._interactions():
             parts = layer(parts, geometry, layer.filters(basis, window))
         scalars = self.output_norm(torch.cat(parts.norms(), dim=1))
         return silu(self.output_proj(scalars)), parts.vector
