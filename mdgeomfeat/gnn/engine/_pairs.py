@@ -88,7 +88,7 @@ def filter_table(model: Backbone) -> np.ndarray:
         error = np.abs(guess - exact(halves)[0]) / np.maximum(largest, 1e-30)
         if error.max() < TOLERANCE or rows >= MOST_ROWS:
             return np.stack([value, slope], axis=2)
-        rows *= 2
+        rows += rows // 2
 
 
 @cached_njit(error_model="numpy")
