@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 
+#: Up to this score the outputs hold nothing slow yet.
+_PLAIN = 1.02
+
 #: Pairs on which untrained networks are compared.
 _START_PAIRS = 500
 
@@ -58,7 +61,8 @@ class TrainingOptions:
         trained. VAMP-2 is flat where the outputs hold nothing slow, and some draws
         never leave that plain.
     patience : int
-        Steps without a better stopping score before training ends.
+        Steps without a better stopping score before training ends, once there is
+        something: below 1.02 it goes on to the last step.
     max_stop_pairs : int
         The stopping part is thinned evenly to about this many pairs for the checks.
     epsilon : float
@@ -70,7 +74,7 @@ class TrainingOptions:
     batch_size: int | None = None
     learning_rate: float = 1e-3
     max_steps: int | None = None
-    n_starts: int = 4
+    n_starts: int = 8
     patience: int = 100
     max_stop_pairs: int = 2500
     epsilon: float = 1e-6
@@ -223,7 +227,7 @@ def fit_vampnet(
                 progress(step, max_steps)
             if score > best:
                 best, best_step, weights = score, step, _copy(lobe)
-            elif step - best_step >= options.patience:
+            elif best > _PLAIN and step - best_step >= options.patience:
                 break
     if not np.isfinite(best):
         raise ScoreError("the outputs do not vary in the stopping part")

@@ -1,0 +1,114 @@
+"""Saving, loading and applying collective variables; scikit-learn."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from deeptime.decomposition import TICA, VAMP
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics import (
+    CVModel,
+    TrainingOptions,
+    estimator,
+    fit_tica,
+    fit_vampnet,
+    make_cv_model,
+)
+from mdgeomfeat.mixing import MixerSpec
+
+
+@pytest.fixture(scope="module")
+def models(three_states):
+    _, runs = three_states
+    tokens = [r.reshape(-1, 2, 5) for r in runs]
+    spec = MixerSpec(kind="attention", n_tokens=2, n_features=5, n_outputs=2, width=16)
+    fit = fit_vampnet(
+        tokens[:1], tokens[1:2], 5, spec, options=TrainingOptions(max_steps=30)
+    )
+    note = {"model": "et-64", "tokens": ["A:ALA1", "A:LEU2"]}
+    return {
+        "tica": (make_cv_model("tica", fit_tica(runs, 5, 2), runs, 5, note), runs),
+        "vamp": (make_cv_model("vamp", fit.lobe, tokens, 5, note), tokens),
+    }
+
+
+@pytest.mark.parametrize("method", ["tica", "vamp"])
+def test_round_trip_is_exact(models, method, tmp_path):
+    model, runs = models[method]
+    path = model.save(tmp_path / "sub" / "cvs")
+    assert {p.name for p in path.parent.iterdir()} == {"cvs.safetensors", "cvs.json"}
+    for name in (path, path.with_suffix(".json"), path.with_suffix("")):
+        again = CVModel.load(name)
+    for a, b in zip(model.transform(runs), again.transform(runs), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert again.metadata == model.metadata
+    assert (again.method, again.lag, again.dim) == (method, 5, 2)
+
+
+@pytest.mark.parametrize("method", ["tica", "vamp"])
+def test_cvs_are_ordered_white_and_oriented(models, method):
+    model, runs = models[method]
+    cvs = np.concatenate(model.transform(runs))
+    np.testing.assert_allclose(cvs.std(axis=0), 1, rtol=0.02)
+    np.testing.assert_allclose(np.corrcoef(cvs.T)[0, 1], 0, atol=0.02)
+    centred = cvs - cvs.mean(axis=0)
+    assert ((centred**3).mean(axis=0) >= 0).all()
+    slow = [np.mean(centred[5:6000, i] * centred[: 6000 - 5, i]) for i in range(2)]
+    assert slow[0] > slow[1]
+    assert model.rotation.timescales[0] > model.rotation.timescales[1]
+
+
+def test_wrong_input_and_damaged_files(models, tmp_path):
+    model, runs = models["tica"]
+    with pytest.raises(InputError, match=r"was made for \(10,\)"):
+        model.transform([runs[0][:, :4]])
+    with pytest.raises(InputError, match="is missing"):
+        CVModel.load(tmp_path / "nothing")
+    path = model.save(tmp_path / "m")
+    card = path.with_suffix(".json")
+    good = card.read_text()
+    data = path.read_bytes()
+    path.write_bytes(data[:-3] + b"abc")
+    with pytest.raises(InputError, match="checksum differs"):
+        CVModel.load(path)
+    path.write_bytes(data)
+    card.write_text(json.dumps({**json.loads(good), "format": 99}))
+    with pytest.raises(InputError, match="has format 99"):
+        CVModel.load(path)
+    card.write_text("{}")
+    with pytest.raises(InputError, match="not the card of a collective-variable"):
+        CVModel.load(path)
+
+
+def test_pipeline_with_trajectories(three_states):
+    _, runs = three_states
+    first = FunctionTransformer(lambda x: [a * 2 for a in x])
+    pipeline = Pipeline(
+        [("double", first), ("tica", estimator(TICA(lagtime=5, dim=2)))]
+    )
+    out = pipeline.fit_transform(runs)
+    assert [o.shape for o in out] == [(6000, 2)] * 4
+    direct = TICA(lagtime=5, dim=2).fit([2 * r for r in runs]).fetch_model()
+    np.testing.assert_allclose(out[1], direct.transform(2 * runs[1]), rtol=1e-5)
+    pipeline.set_params(tica__estimator__lagtime=9, tica__estimator__dim=1)
+    again = clone(pipeline)
+    assert again.get_params()["tica__estimator__lagtime"] == 9
+    assert again.fit(runs).transform(runs[0][None])[0].shape == (6000, 1)
+    assert list(again[-1].get_feature_names_out()) == ["tica0"]
+
+
+def test_wrapper_fits_a_copy_and_takes_one_array(three_states):
+    _, runs = three_states
+    inner = VAMP(lagtime=3, dim=2)
+    wrapped = estimator(inner)
+    assert wrapped.fit(runs[0]).transform(runs[0]).shape == (6000, 2)
+    assert not inner.has_model
+    assert wrapped.n_features_in_ == 10
+    with pytest.raises(InputError, match="flatten the tokens first"):
+        wrapped.fit([runs[0].reshape(-1, 2, 5)])
