@@ -217,7 +217,7 @@ batch_size, dtype
         refused = beyond if allow_unseen else unseen
         if not refused:
             return
-        from mdgeomfeat.elements import SYMBOLS
+        from mdgeomfeat.structure.elements import SYMBOLS
 
         where = []
         labels = structure.token_labels()

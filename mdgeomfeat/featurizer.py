@@ -28,11 +28,11 @@ from mdgeomfeat.frames import (
 )
 from mdgeomfeat.invariants import InvariantKind
 from mdgeomfeat.parallel import InProcessBackend, PartsBackend, make_backend
-from mdgeomfeat.periodic import has_box, use_box
 from mdgeomfeat.results import FeatureResults, check_memory
-from mdgeomfeat.selection import select_atoms
 from mdgeomfeat.store import FeatureStore, StoreWriter, TrajectoryLayout
 from mdgeomfeat.structure import Structure, Tokens, make_whole
+from mdgeomfeat.structure.periodic import has_box, use_box
+from mdgeomfeat.structure.selection import select_atoms
 
 if TYPE_CHECKING:
     from MDAnalysis.analysis.backends import BackendBase
@@ -64,7 +64,7 @@ class GeomGNNFeaturizer(AnalysisBase):
     select : str, optional
         An MDAnalysis selection. By default the heavy atoms of the protein, else of
         the nucleic acid, else of everything that is neither solvent nor ion; see
-        :func:`mdgeomfeat.selection.select_atoms`.
+        :func:`mdgeomfeat.structure.select_atoms`.
     model : str, Path or Backbone
         A name from the registry, or the path of a safetensors file with its card or
         of a published checkpoint.

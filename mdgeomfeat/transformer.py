@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from mdgeomfeat.encoder import Pooling, TokenEncoder
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.invariants import InvariantKind, invariant_names, invariants
-from mdgeomfeat.periodic import use_box
 from mdgeomfeat.structure import Structure, Tokens
+from mdgeomfeat.structure.periodic import use_box
 
 if TYPE_CHECKING:
     from mdgeomfeat.gnn import Backbone
@@ -285,7 +285,7 @@ def _structure(
         return source, source.n_atoms
     universe = getattr(source, "universe", None)
     if universe is not None:
-        from mdgeomfeat.selection import select_atoms
+        from mdgeomfeat.structure.selection import select_atoms
 
         atoms = select_atoms(source, select)
         return Structure.from_atomgroup(atoms, tokens=tokens), len(universe.atoms)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.neighbors._jit import cached_njit, n_threads, run_threads
-from mdgeomfeat.periodic import box_vectors, heights
+from mdgeomfeat.structure.periodic import box_vectors, heights
 
 __all__ = ["closest_distances"]
 

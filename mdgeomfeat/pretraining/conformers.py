@@ -224,6 +224,9 @@ def _pairs(mols: Iterable[Mol], seed: int) -> Iterator[Mol]:
             first = waiting.pop(rng.randrange(len(waiting)))
             second = waiting[rng.randrange(len(waiting))]
             yield Chem.CombineMols(first, second)
+    rng.shuffle(waiting)
+    for first, second in zip(waiting[::2], waiting[1::2], strict=False):
+        yield Chem.CombineMols(first, second)
 
 
 def _build(

@@ -70,8 +70,6 @@ class _World:
 
     def average(self, parameters: list[Tensor], values: list[Tensor]) -> None:
         """Replace gradients and values by their means over all processes."""
-        if self.size == 1:
-            return
         grads = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([t.reshape(-1) for t in (*grads, *values)])
         torch.distributed.all_reduce(flat)
@@ -139,6 +137,7 @@ class Trainer:
         )
         self.step = 0
         self.elapsed = 0.0
+        self._tick = time.monotonic()
         checkpoint = self.folder / CHECKPOINT
         if checkpoint.exists():
             if not resume:
@@ -226,7 +225,7 @@ class Trainer:
             Loss of each step that was made.
         """
         train = self.config.train
-        started = saved = last = time.monotonic()
+        started = saved = self._tick = time.monotonic()
         losses: list[float] = []
         recent: list[float] = []
         log = (self.folder / LOG).open("a") if self.world.rank == 0 else None
@@ -235,9 +234,6 @@ class Trainer:
                 if self._out_of_time(started, minutes):
                     break
                 loss, norm = self._one_step()
-                now = time.monotonic()
-                self.elapsed += now - last
-                last = now
                 self.step += 1
                 losses.append(loss)
                 recent.append(loss)
@@ -255,7 +251,7 @@ class Trainer:
                         log.flush()
                     if progress is not None:
                         progress(self.progress, record)
-                if now - saved > 60.0 * train.checkpoint_minutes:
+                if time.monotonic() - saved > 60.0 * train.checkpoint_minutes:
                     self.save()
                     saved = time.monotonic()
         finally:
@@ -275,13 +271,21 @@ class Trainer:
             over = bool(flag)
         return over
 
+    def _share(self, parameters: list[Tensor], loss: Tensor) -> None:
+        """Average gradients, loss and clock over the processes."""
+        now = time.monotonic()
+        self.elapsed += now - self._tick
+        self._tick = now
+        if self.world.size > 1:
+            # One clock, or a schedule that follows it would differ between them.
+            clock = torch.tensor(self.elapsed, device=self.device)
+            self.world.average(parameters, [loss, clock])
+            self.elapsed = float(clock)
+
     def _one_step(self) -> tuple[float, float]:
         train = self.config.train
         batch = self.sampler.batch(self.step)
         target = torch.from_numpy(remove_rigid_motion(batch)).to(self.device)
-        factor = learning_rate_factor(self.progress, train.warmup, train.final)
-        for group in self.optimizer.param_groups:
-            group["lr"] = train.learning_rate * factor
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"
@@ -291,7 +295,10 @@ class Trainer:
         loss.backward()
         parameters = list(self.model.parameters())
         shown = loss.detach().clone()
-        self.world.average(parameters, [shown])
+        self._share(parameters, shown)
+        factor = learning_rate_factor(self.progress, train.warmup, train.final)
+        for group in self.optimizer.param_groups:
+            group["lr"] = train.learning_rate * factor
         norm = torch.nn.utils.clip_grad_norm_(parameters, train.clip)
         if not bool(torch.isfinite(norm)):
             raise FloatingPointError(

@@ -183,10 +183,12 @@ def chosen_frames(
         frames += [first + i for i in range(*slice(start, stop, step).indices(n))]
         first += n
     if not frames:
-        lengths = sorted({int(r.n_frames) for r in readers})
+        longest = max(int(reader.n_frames) for reader in readers)
+        given = [("--start", start), ("--stop", stop), ("--step", step)]
+        said = " ".join(f"{name} {value}" for name, value in given if value is not None)
         raise InputError(
-            f"--start {start} --stop {stop} --step {step} leaves no frame of "
-            f"trajectories with {lengths[0]} to {lengths[-1]} frames; choose others."
+            f"{said} leaves no frame, and the longest trajectory has {longest:,}; "
+            "choose others."
         )
     return frames
 

@@ -116,9 +116,9 @@ def _box(box: tuple[float, ...]) -> str:
 
 def _selected(universe: Universe, read: ReadOptions) -> Facts:
     """Describe what would be selected, and how features would be computed."""
-    from mdgeomfeat.elements import SYMBOLS
-    from mdgeomfeat.selection import select_atoms
     from mdgeomfeat.structure import Structure
+    from mdgeomfeat.structure.elements import SYMBOLS
+    from mdgeomfeat.structure.selection import select_atoms
 
     group = select_atoms(universe, read.select)
     structure = Structure.from_atomgroup(group, tokens=read.tokens)
@@ -141,7 +141,7 @@ def _selected(universe: Universe, read: ReadOptions) -> Facts:
 
 
 def _periodic(read: ReadOptions, group: AtomGroup, structure: Any) -> str:
-    from mdgeomfeat.periodic import use_box
+    from mdgeomfeat.structure.periodic import use_box
 
     timestep = group.universe.trajectory.ts
     box = None if timestep.dimensions is None else timestep.dimensions[None]
@@ -162,7 +162,7 @@ def _network(read: ReadOptions, structure: Any) -> Facts:
     }
     facts["engine"] = _engine(read, model)
     if unseen:
-        from mdgeomfeat.elements import SYMBOLS
+        from mdgeomfeat.structure.elements import SYMBOLS
 
         names = ", ".join(SYMBOLS[z] for z in unseen)
         facts["problem"] = (

@@ -92,7 +92,7 @@ def _trajectories(data: Featurized) -> str:
 
 
 def _selection(read: ReadOptions, data: Featurized) -> str:
-    from mdgeomfeat.elements import SYMBOLS
+    from mdgeomfeat.structure.elements import SYMBOLS
 
     numbers, counts = np.unique(data.structure.numbers, return_counts=True)
     formula = " ".join(f"{SYMBOLS[z]}{n}" for z, n in zip(numbers, counts, strict=True))

@@ -8,8 +8,8 @@ import MDAnalysis as mda
 import numpy as np
 import pytest
 
-from mdgeomfeat.elements import resolve_elements
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.structure.elements import resolve_elements
 
 
 def make(residues, **attributes):

@@ -220,7 +220,7 @@ def test_topology_without_coordinates(shared):
 
 
 def test_mmcif_names_the_missing_package(shared, monkeypatch):
-    monkeypatch.setattr("mdgeomfeat.reading.find_spec", lambda _: None)
+    monkeypatch.setattr("mdgeomfeat.reading.files.find_spec", lambda _: None)
     with pytest.raises(InputError, match="pip install gemmi"):
         open_universe([shared / "data" / "structures" / "multichain.cif"])
 
@@ -349,7 +349,7 @@ def test_mdtraj_h5_is_the_same_trajectory(files, h5):
 
 
 def test_mdtraj_h5_in_chunks_pickled_and_chained(h5, monkeypatch):
-    monkeypatch.setattr("mdgeomfeat.mdtraj_reading._CHUNK_BYTES", 12 * 19 * 3)
+    monkeypatch.setattr("mdgeomfeat.reading.mdtraj_files._CHUNK_BYTES", 12 * 19 * 3)
     u = open_universe([h5, h5])
     expected = np.array([u.atoms.positions for _ in u.trajectory])
     assert expected.shape[0] == 2 * N
@@ -376,7 +376,7 @@ def test_mdtraj_h5_cut(files, h5, tmp_path):
 
 def test_mdtraj_trajectory_in_memory(files, h5):
     mdtraj = pytest.importorskip("mdtraj")
-    from mdgeomfeat.mdtraj_reading import universe_from_mdtraj
+    from mdgeomfeat.reading.mdtraj_files import universe_from_mdtraj
 
     trajectory = mdtraj.load(h5)
     u = universe_from_mdtraj(trajectory)

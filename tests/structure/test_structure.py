@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.selection import select_atoms
 from mdgeomfeat.structure import Structure
+from mdgeomfeat.structure.selection import select_atoms
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:MDAnalysis"),

@@ -10,9 +10,9 @@ import pytest
 from MDAnalysis.lib.mdamath import triclinic_vectors
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.periodic import box_vectors, has_box, heights, use_box
-from mdgeomfeat.selection import select_atoms
 from mdgeomfeat.structure import Structure, make_whole
+from mdgeomfeat.structure.periodic import box_vectors, has_box, heights, use_box
+from mdgeomfeat.structure.selection import select_atoms
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:MDAnalysis"),

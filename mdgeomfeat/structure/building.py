@@ -10,17 +10,17 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from mdgeomfeat.elements import (
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.structure.elements import (
     VIRTUAL,
     element_numbers,
     refuse_unknown,
     warn_guessed,
 )
-from mdgeomfeat.errors import InputError
-from mdgeomfeat.forest import spanning_forest
+from mdgeomfeat.structure.forest import spanning_forest
 
 if TYPE_CHECKING:
-    from mdgeomfeat.topology import AtomTable
+    from mdgeomfeat.structure.topology import AtomTable
 
 __all__ = ["Tokens", "build_arrays", "token_table"]
 
@@ -49,7 +49,7 @@ def build_arrays(
         raise InputError(
             f"the atoms hold {int((numbers == VIRTUAL).sum())} virtual sites or dummy "
             f"atoms ({' '.join(names[:8])}): pick atoms with "
-            "mdgeomfeat.selection.select_atoms, which leaves them out"
+            "mdgeomfeat.structure.selection.select_atoms, which leaves them out"
         )
     warn_guessed(table, indices, numbers, guessed)
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.residues import (
+from mdgeomfeat.structure.residues import (
     ION_NAMES,
     SYMBOLS,
     WATERS,
     nucleic_names,
     protein_names,
 )
-from mdgeomfeat.topology import AtomTable
+from mdgeomfeat.structure.topology import AtomTable
 
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mdgeomfeat.building import Tokens, build_arrays, token_table
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.forest import spanning_forest
-from mdgeomfeat.topology import AtomTable
+from mdgeomfeat.structure.building import Tokens, build_arrays, token_table
+from mdgeomfeat.structure.forest import spanning_forest
+from mdgeomfeat.structure.topology import AtomTable
 
 if TYPE_CHECKING:
     import mdtraj
@@ -249,7 +249,7 @@ class Structure:
         Parameters
         ----------
         ag : MDAnalysis AtomGroup of A atoms
-            As :func:`~mdgeomfeat.selection.select_atoms` gives it.
+            As :func:`~mdgeomfeat.structure.select_atoms` gives it.
         tokens : {"residue", "atom", "molecule"} or (A,) integers
             ``"molecule"`` takes bonded fragments. Integers number the tokens of the
             atoms; the tokens are ordered by number.
@@ -292,14 +292,14 @@ class Structure:
         topology : mdtraj.Topology
         select : str, optional
             A selection in mdtraj's language, taken at its word except for virtual
-            sites. By default what :func:`~mdgeomfeat.selection.select_atoms` takes.
+            sites. By default what :func:`~mdgeomfeat.structure.select_atoms` takes.
         tokens : {"residue", "atom", "molecule"} or (A,) integers
 
         Returns
         -------
         Structure
         """
-        from mdgeomfeat.selection import default_atoms, mdtraj_atoms
+        from mdgeomfeat.structure.selection import default_atoms, mdtraj_atoms
 
         table = AtomTable.from_mdtraj(topology)
         if select is None:
@@ -424,7 +424,7 @@ def make_whole(
         )
     if boxes is None:
         return positions.copy()
-    from mdgeomfeat.periodic import unwrap_tree
+    from mdgeomfeat.structure.periodic import unwrap_tree
 
     return unwrap_tree(positions, boxes, structure.parent, structure.order)
 

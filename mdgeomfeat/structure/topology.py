@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdgeomfeat.residues import (
+from mdgeomfeat.structure.residues import (
     CAPS,
     SYMBOLS,
     WATERS,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.formats import FileKind, recognise, tail_problem
+from mdgeomfeat.reading.formats import FileKind, recognise, tail_problem
 
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
@@ -190,7 +190,7 @@ def _topology_universe(topology: FileKind) -> Universe:
     import MDAnalysis as mda
 
     if topology.format == "MDTRAJ-H5":
-        from mdgeomfeat.mdtraj_reading import h5_topology, universe_from_mdtraj
+        from mdgeomfeat.reading.mdtraj_files import h5_topology, universe_from_mdtraj
 
         return universe_from_mdtraj(h5_topology(topology.path))
     if topology.format.startswith(("CIF", "MMCIF")) and find_spec("gemmi") is None:
@@ -241,7 +241,7 @@ def _load_sources(universe: Universe, sources: list[Any]) -> None:
 def _source(kind: FileKind) -> tuple[str, Any]:
     """Return the file name and the reader or format, as MDAnalysis takes them."""
     if kind.format == "MDTRAJ-H5":
-        from mdgeomfeat.mdtraj_reading import H5Reader
+        from mdgeomfeat.reading.mdtraj_files import H5Reader
 
         return (str(kind.path), H5Reader)
     return (str(kind.path), _unusual_format(kind))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdgeomfeat.elements import UNKNOWN, VIRTUAL, element_numbers
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.residues import CO_SOLVENTS
-from mdgeomfeat.topology import AtomTable
+from mdgeomfeat.structure.elements import UNKNOWN, VIRTUAL, element_numbers
+from mdgeomfeat.structure.residues import CO_SOLVENTS
+from mdgeomfeat.structure.topology import AtomTable
 
 if TYPE_CHECKING:
     import mdtraj
