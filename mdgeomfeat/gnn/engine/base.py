@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.gnn.base import Backbone
+from mdgeomfeat.neighbors.search import check_positions
 from mdgeomfeat.neighbors.windows import WindowsLike
 
 __all__ = ["Engine", "EngineName", "resolve_device"]
@@ -103,6 +104,7 @@ class Engine(ABC):
                 f"atomic number {worst} is outside the network's table of elements "
                 f"(0 to {self._max_z - 1}); leave such atoms out of the selection"
             )
+        check_positions(r.reshape(-1, 3), np.arange(len(r) + 1) * r.shape[1])
         return self._compute(z, r, boxes, windows)
 
     @abstractmethod

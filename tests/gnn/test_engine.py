@@ -1,0 +1,367 @@
+"""Engines: every one gives the network's own answer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.gnn import ModelSpec, build_model
+from mdgeomfeat.gnn.engine import make_engine, resolve_device
+from mdgeomfeat.neighbors import lattice_vectors, neighbor_list
+from mdgeomfeat.testing import random_rotation, relative_error
+
+# Float32 rounding through two to six layers; the contract asks for 1e-5.
+LIMIT = 2e-6
+BOX = np.array([17.0, 18, 19, 70, 80, 100])
+N = 45
+
+
+def lively(**options):
+    """Return a network whose every parameter matters (biases start at zero)."""
+    spec = ModelSpec(**({"n_layers": 3, "n_channels": 32, "n_rbf": 16} | options))
+    model = build_model(spec, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, values in model.named_parameters():
+            if values.dim() == 1 and not name.startswith("basis"):
+                values += 0.2 * torch.randn(values.shape, generator=generator)
+    return model
+
+
+@pytest.fixture(scope="module")
+def system():
+    rng = np.random.default_rng(0)
+    positions = rng.uniform(0, 12, (5, N, 3))
+    positions[1, 7] = positions[1, 3]  # coincident atoms have no direction
+    return rng.choice([6, 7, 8, 1, 16], N), positions
+
+
+@pytest.fixture(scope="module")
+def windows():
+    token = np.arange(N) // 5
+    ptr, atoms, pooled = [0], [], []
+    for i in range(9):
+        inside = np.flatnonzero(abs(token - i) <= 1)
+        atoms.extend(inside)
+        pooled.extend(token[inside] == i)
+        ptr.append(len(atoms))
+    return SimpleNamespace(
+        ptr=np.array(ptr), atoms=np.array(atoms), pooled=np.array(pooled)
+    )
+
+
+def reference(model, numbers, positions, boxes=None, max_neighbors=None):
+    """Run the network itself, frame by frame, in float64."""
+    model = model.double()
+    out = []
+    for f, frame in enumerate(positions):
+        edges = neighbor_list(
+            frame[None],
+            model.spec.cutoff,
+            None if boxes is None else boxes if boxes.ndim == 1 else boxes[f],
+            max_neighbors=max_neighbors,
+            dtype=torch.float64,
+            backend="torch",
+        )
+        with torch.no_grad():
+            out.append(model(torch.as_tensor(numbers), edges))
+    model.float()
+    return tuple(torch.stack(part).numpy() for part in zip(*out, strict=True))
+
+
+def assert_close(got, expected, limit=LIMIT):
+    for a, b in zip(got, expected, strict=True):
+        assert a.shape == b.shape
+        assert relative_error(a, b) < limit
+
+
+ENGINES = [("torch", "float32"), ("torch", "float64"), ("cpu", "float32")]
+SPECS = {
+    "smooth": {},
+    "published": {"smooth": False},
+    "no self edges": {"self_edges": False, "cutoff": 5.0},
+    "polynomial": {"envelope": "polynomial", "n_layers": 1},
+    "odd heads": {"n_channels": 36, "n_heads": 6},
+    "wide": {"n_channels": 128, "n_layers": 2},
+}
+
+
+@pytest.mark.parametrize(("engine", "dtype"), ENGINES)
+@pytest.mark.parametrize("boxes", [None, BOX], ids=["no box", "box"])
+def test_engines_are_the_network(engine, dtype, boxes, system):
+    model = lively()
+    fast = make_engine(model, engine=engine, dtype=dtype)
+    got = fast.compute(*system, boxes)
+    assert got[0].dtype == got[1].dtype == np.dtype(dtype)
+    limit = 1e-12 if dtype == "float64" else LIMIT
+    assert_close(got, reference(model, *system, boxes), limit)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_cpu_engine_knows_every_form_of_et(name, system):
+    model = lively(**SPECS[name])
+    fast = make_engine(model, engine="cpu")
+    assert_close(fast.compute(*system), reference(model, *system))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n_channels", "n_heads"),
+    [(16, 1), (24, 3), (40, 4), (64, 32), (96, 2), (128, 64), (256, 8)],
+)
+def test_the_cpu_engine_knows_every_width(n_channels, n_heads, system):
+    model = lively(n_channels=n_channels, n_heads=n_heads, n_layers=2)
+    for cap in (None, 8):
+        fast = make_engine(model, engine="cpu", max_neighbors=cap)
+        expected = reference(model, *system, max_neighbors=cap)
+        assert_close(fast.compute(*system), expected)
+
+
+@pytest.mark.parametrize("engine", ["torch", "cpu"])
+@pytest.mark.parametrize("boxes", [None, BOX], ids=["no box", "box"])
+def test_a_window_sees_its_own_atoms_only(engine, boxes, system, windows):
+    numbers, positions = system
+    model = lively()
+    fast = make_engine(model, engine=engine)
+    got = fast.compute(numbers, positions, boxes, windows)
+    expected = [np.empty_like(part, np.float64) for part in got]
+    for w in range(9):
+        inside = slice(windows.ptr[w], windows.ptr[w + 1])
+        atoms, own = windows.atoms[inside], windows.pooled[inside]
+        alone = reference(model, numbers[atoms], positions[:, atoms], boxes)
+        for whole, part in zip(expected, alone, strict=True):
+            whole[:, atoms[own]] = part[:, own]
+    assert_close(got, expected)
+
+
+@pytest.mark.parametrize("engine", ["torch", "cpu"])
+def test_windows_do_not_depend_on_how_many_fit_the_cache(
+    engine, system, windows, monkeypatch
+):
+    if engine == "cpu":
+        from mdgeomfeat.gnn.engine import cpu
+
+        fast = make_engine(lively(), engine="cpu")
+        whole = fast.compute(*system, None, windows)
+        monkeypatch.setattr(cpu, "NODES_AT_ONCE", 20)
+    else:
+        fast = make_engine(lively(), engine="torch")
+        whole = fast.compute(*system, None, windows)
+        fast._edges_at_once = 1
+    assert_close(fast.compute(*system, None, windows), whole, 1e-6)
+
+
+@pytest.mark.parametrize("engine", ["torch", "cpu"])
+def test_only_the_nearest_where_asked(engine, system, windows):
+    model = lively()
+    fast = make_engine(model, engine=engine, max_neighbors=6)
+    got = fast.compute(*system, BOX)
+    assert_close(got, reference(model, *system, BOX, max_neighbors=6))
+    everything = make_engine(model, engine=engine).compute(*system, BOX)
+    assert relative_error(got[0], everything[0]) > 1e-3
+
+
+def test_nearest_inside_windows_is_the_same_in_both_engines(system, windows):
+    model = lively()
+    got = [
+        make_engine(model, engine=engine, max_neighbors=6).compute(
+            *system, BOX, windows
+        )
+        for engine in ("cpu", "torch")
+    ]
+    assert_close(*got)
+
+
+@pytest.mark.parametrize("engine", ["torch", "cpu"])
+def test_rotation_permutation_and_images(engine, system):
+    numbers, positions = system
+    # Coincident atoms would get a direction from the rounding of their images.
+    positions = positions[2:]
+    fast = make_engine(lively(), engine=engine)
+    scalars, vectors = fast.compute(numbers, positions)
+    turn = random_rotation(3)
+    turned = fast.compute(numbers, positions @ turn.T + [3.0, -20.0, 8.0])
+    assert_close(turned, (scalars, np.einsum("ij,fajc->faic", turn, vectors)))
+    mirrored = fast.compute(numbers, -positions)
+    assert_close(mirrored, (scalars, -vectors))
+    order = np.random.default_rng(1).permutation(N)
+    shuffled = fast.compute(numbers[order], positions[:, order])
+    assert_close(shuffled, (scalars[:, order], vectors[:, order]))
+
+    boxed = fast.compute(numbers, positions, BOX)
+    shifts = np.random.default_rng(2).integers(-2, 3, (3, N, 3))
+    moved = fast.compute(numbers, positions + shifts @ lattice_vectors(BOX), BOX)
+    assert_close(moved, boxed)
+    assert relative_error(boxed[0], scalars) > 1e-4
+
+
+@pytest.mark.parametrize("engine", ["torch", "cpu"])
+def test_a_frame_does_not_depend_on_the_batch(engine, system, monkeypatch):
+    numbers, positions = system
+    boxes = np.array([BOX, BOX * 1.05, np.zeros(6), BOX, BOX * 1.02])
+    fast = make_engine(lively(), engine=engine)
+    whole = fast.compute(numbers, positions, boxes)
+    for f in range(5):
+        one = fast.compute(numbers, positions[f : f + 1], boxes[f])
+        assert_close(one, [part[f : f + 1] for part in whole], 1e-6)
+    if engine == "torch":
+        fast._edges_at_once = 1
+        assert_close(fast.compute(numbers, positions, boxes), whole, 1e-6)
+
+
+def test_threads_do_not_change_a_bit(system, monkeypatch):
+    from mdgeomfeat.gnn.engine import cpu
+
+    numbers, positions = system
+    many = np.concatenate([positions] * 8)
+    fast = make_engine(lively(), engine="cpu")
+    monkeypatch.setattr(cpu, "n_threads", lambda: 1)
+    alone = fast.compute(numbers, many)
+    monkeypatch.setattr(cpu, "n_threads", lambda: 3)
+    for _ in range(3):
+        together = fast.compute(numbers, many)
+        np.testing.assert_array_equal(alone[0], together[0])
+        np.testing.assert_array_equal(alone[1], together[1])
+
+
+def test_the_order_of_frames_is_kept_when_chunks_are_ragged(system):
+    numbers, positions = system
+    many = np.concatenate([positions, positions[::-1], positions[:2]])
+    fast = make_engine(lively(), engine="cpu")
+    five = fast.compute(numbers, positions)
+    got = fast.compute(numbers, many)
+    for part, whole in zip(five, got, strict=True):
+        expected = np.concatenate([part, part[::-1], part[:2]])
+        assert relative_error(whole, expected) < 1e-6
+
+
+@pytest.mark.parametrize("engine", ["torch", "cpu"])
+@pytest.mark.parametrize("shape", [(0, 4), (3, 0), (2, 1)])
+def test_empty_batches_and_single_atoms(engine, shape):
+    F, A = shape
+    fast = make_engine(lively(), engine=engine)
+    positions = np.zeros((F, A, 3), np.float32)
+    scalars, vectors = fast.compute(np.full(A, 6), positions)
+    assert scalars.shape == (F, A, 32)
+    assert vectors.shape == (F, A, 3, 32)
+    assert np.isfinite(scalars).all()
+    assert not vectors.any()
+
+
+def test_far_from_the_origin_precision_stays(system):
+    numbers, positions = system
+    near = positions.astype(np.float32).astype(np.float64)
+    fast = make_engine(lively(), engine="cpu")
+    assert_close(fast.compute(numbers, near + 4096.0), fast.compute(numbers, near))
+
+
+def test_the_table_of_filters_is_exact_enough():
+    from mdgeomfeat.gnn.engine._pairs import filter_table, pair_records
+
+    model = lively(smooth=False).double()
+    table = filter_table(model)
+    r = np.random.default_rng(0).uniform(0, model.spec.cutoff, 500)
+    r[:2] = 0.0, np.nextafter(model.spec.cutoff, 0)
+    vector = np.zeros((500, 3))
+    vector[:, 1] = r
+    row = np.empty(500, np.int64)
+    weights, direction = np.empty(2000, np.float32), np.empty(1500, np.float32)
+    intervals = table.shape[1] - 1
+    pair_records(vector, 500, model.spec.cutoff, intervals, row, weights, direction)
+    h = weights.reshape(500, 4).astype(float)
+    knots = np.concatenate([table[:, row], table[:, row + 1]], axis=2)
+    got = np.einsum("eh,lehc->lec", h, knots)
+    exact = model.radial_filters(torch.from_numpy(r)).detach().numpy()
+    assert np.abs(got - exact).max() < 2e-6 * np.abs(exact).max()
+    # At the cutoff the published vector filters have not vanished.
+    assert np.abs(exact[:, 1, -32:]).max() > 1e-3
+
+
+def test_auto_takes_the_fast_engine_where_it_can(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    fast = make_engine(lively())
+    assert fast.name == "cpu"
+    described = fast.describe()
+    assert described["dtype"] == "float32"
+    assert described["neighbors"] == "all"
+    assert described["instructions"] in {"AVX-512", "AVX", "SSE"}
+    exact = make_engine(lively(), dtype="float64")
+    assert exact.name == "torch"
+    assert "float32" in exact.describe()["reason"]
+    spec = ModelSpec(architecture="tensornet", n_channels=16, n_layers=1)
+    other = make_engine(build_model(spec, seed=0))
+    assert other.name == "torch"
+    assert "knows only et" in other.describe()["reason"]
+
+
+def test_the_first_use_says_that_it_compiles(monkeypatch, caplog):
+    from mdgeomfeat.gnn.engine import cpu
+
+    monkeypatch.setattr(cpu, "PATIENCE", 0.0)
+    monkeypatch.setattr(cpu.CpuEngine, "compute", lambda *_: time.sleep(0.3))
+    heard = []
+    make_engine(lively(), engine="cpu", notify=heard.append)
+    assert len(heard) == 1
+    assert "Compiling" in heard[0]
+    with caplog.at_level(logging.INFO, "mdgeomfeat"):
+        make_engine(lively(), engine="cpu")
+    assert "Compiling" in caplog.text
+
+
+def test_mistakes_are_named(system):
+    numbers, positions = system
+    model = lively()
+    tensornet = build_model(
+        ModelSpec(architecture="tensornet", n_channels=16, n_layers=1), seed=0
+    )
+    with pytest.raises(InputError, match=r"no engine 'fast'.*'auto', 'torch', 'cpu'"):
+        make_engine(model, engine="fast")
+    with pytest.raises(InputError, match="dtype 'float16'"):
+        make_engine(model, dtype="float16")
+    with pytest.raises(InputError, match=r"knows only et.*engine='torch'"):
+        make_engine(tensornet, engine="cpu")
+    with pytest.raises(InputError, match="computes in float32"):
+        make_engine(model, engine="cpu", dtype="float64")
+    with pytest.raises(InputError, match="max_neighbors is 0"):
+        make_engine(model, max_neighbors=0)
+    for name in ("torch", "cpu"):
+        fast = make_engine(model, engine=name)
+        with pytest.raises(InputError, match="n_frames, n_atoms, 3"):
+            fast.compute(numbers, positions[0])
+        with pytest.raises(InputError, match="44 atomic numbers do not fit"):
+            fast.compute(numbers[:-1], positions)
+        with pytest.raises(InputError, match="atomic number 100 is outside"):
+            fast.compute(np.full(N, 100), positions)
+        with pytest.raises(InputError, match="over half the shortest box height"):
+            fast.compute(numbers, positions, [14.0, 20, 20, 90, 90, 90])
+        bad = positions.copy()
+        bad[2, 5] = np.inf
+        with pytest.raises(InputError, match="atom 5 of frame 2"):
+            fast.compute(numbers, bad)
+
+
+def test_devices_are_resolved_with_an_explanation(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto").type == "cpu"
+    assert resolve_device(torch.device("cpu")).type == "cpu"
+    with pytest.raises(InputError, match="torch sees 0 CUDA devices"):
+        resolve_device("cuda:1")
+    with pytest.raises(InputError, match="no device 'gpu'"):
+        resolve_device("gpu")
+    with pytest.raises(InputError, match="not supported"):
+        resolve_device("meta")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_the_reference_engine_on_a_gpu(system):
+    model = lively()
+    fast = make_engine(model)
+    assert fast.device.type == "cuda"
+    assert_close(fast.compute(*system, BOX), reference(model, *system, BOX))
