@@ -27,7 +27,7 @@ __all__ = ["CKTest", "ck_test"]
 
 #: A deviation of the probability below this is not counted against the model.
 _TOLERANCE = 0.05
-#: With a larger bootstrap deviation than this, nothing can be said.
+#: With a larger bootstrap deviation of an estimate than this, nothing can be said.
 _UNDECIDED = 0.1
 
 
@@ -45,7 +45,8 @@ class CKTest:
         90 % bootstrap intervals, same shape.
     passed : bool or None
         Whether no difference exceeds 0.05 and three of its bootstrap standard
-        deviations; None if that deviation is above 0.1, so that the data cannot say.
+        deviations; None if that is so but an estimated probability itself is not
+        known to 0.1, so that the data cannot say.
     largest_deviation : float
         Largest difference.
     unit : {"trajectories", "blocks"}
@@ -114,8 +115,9 @@ def ck_test(
     bands = [interval(samples[:, i]) for i in (0, 1)]
     difference = samples[:, 0] - samples[:, 1]
     known = np.isfinite(difference).sum(axis=0) >= max(n_samples // 2, 2)
-    spread = np.full(predicted.shape, np.nan)
+    spread, unsure = np.full((2, *predicted.shape), np.nan)
     spread[known] = np.nanstd(difference[:, known], axis=0)
+    unsure[known] = np.nanstd(samples[:, 1][:, known], axis=0)
     deviation = np.abs(predicted - estimated)
     return CKTest(
         lags=np.asarray(multiples, dtype=np.int64) * model.lag,
@@ -125,19 +127,21 @@ def ck_test(
         predicted_upper=bands[0][1],
         estimated_lower=bands[1][0],
         estimated_upper=bands[1][1],
-        passed=_verdict(deviation, spread),
+        passed=_verdict(deviation, spread, unsure),
         largest_deviation=float(np.nanmax(deviation)),
         unit=units.kind,
     )
 
 
 def _verdict(
-    deviation: NDArray[np.float64], spread: NDArray[np.float64]
+    deviation: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    unsure: NDArray[np.float64],
 ) -> bool | None:
     known = np.isfinite(deviation) & np.isfinite(spread)
     if (deviation[known] > np.maximum(_TOLERANCE, 3 * spread[known])).any():
         return False
-    if not known.all() or (spread > _UNDECIDED).any():
+    if not known.all() or (unsure > _UNDECIDED).any():
         return None
     return True
 

@@ -294,7 +294,8 @@ def _start(
     options: TrainingOptions,
 ) -> Lobe:
     """Return the most promising of several untrained lobes."""
-    index = index[:: -(-len(index) // _START_PAIRS)]
+    wanted = _START_PAIRS if operations(spec) < _LARGE else _START_PAIRS // 5
+    index = index[:: -(-len(index) // wanted)]
     pairs = gather(arrays, index), gather(arrays, index, lag)
     draws = np.random.SeedSequence(seed).generate_state(options.n_starts)
     best: tuple[float, Lobe] | None = None
