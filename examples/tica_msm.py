@@ -1,0 +1,31 @@
+"""Features into deeptime: TICA and a Markov state model of alanine dipeptide.
+
+python examples/tica_msm.py
+"""
+
+from pathlib import Path
+
+import MDAnalysis as mda
+from deeptime.clustering import KMeans
+from deeptime.decomposition import TICA
+from deeptime.markov.msm import MaximumLikelihoodMSM
+
+from mdgeomfeat import GeomGNNFeaturizer
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "ala2"
+LAG = 10  # frames of 4 ps
+
+universe = mda.Universe(DATA / "ala2.pdb", sorted(map(str, DATA.glob("ala2-*.xtc"))))
+features = GeomGNNFeaturizer(universe).run(step=2)
+runs = features.results.features_list()  # one array per trajectory
+dt = features.results.dt
+
+tica = TICA(lagtime=LAG, dim=2).fit_fetch(runs)
+coordinates = [tica.transform(run) for run in runs]
+print(f"TICA timescales (ps): {tica.timescales(lagtime=LAG)[:2] * dt}")
+
+clusters = KMeans(50, fixed_seed=1).fit_fetch(coordinates)
+states = [clusters.transform(run) for run in coordinates]
+msm = MaximumLikelihoodMSM(lagtime=LAG).fit_fetch(states)
+print(f"MSM timescales (ps):  {msm.timescales(k=2) * dt}")
+print(f"share of counts in the model: {msm.count_fraction:.3f}")
