@@ -87,7 +87,7 @@ batch_size, dtype
         self._source = model
         self._model: Backbone | None = None
         self._engine: Engine | None = None
-        self._wanted = {"engine": engine, "device": device}
+        self._wanted: dict[str, Any] = {"engine": engine, "device": device}
 
         spec = self.model.spec
         self.n_channels: int = spec.n_channels

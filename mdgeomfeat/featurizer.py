@@ -43,11 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GeomGNNFeaturizer"]
 
-# Parts per worker: enough for an even load and a progress bar that moves.
-_PARTS_PER_WORKER = 16
-# Batches per part where a store is written, which bounds what waits in memory.
-_BATCHES_PER_PART = 8
-
 
 class GeomGNNFeaturizer(AnalysisBase):
     """Geometric features of the tokens (by default residues) of a trajectory.
@@ -211,6 +206,7 @@ class GeomGNNFeaturizer(AnalysisBase):
         self._overwrite = overwrite
         self._skip_bad_frames = skip_bad_frames
         self._sink: Sink | None = None
+        self.times: NDArray[np.float64]
         self._asked = {
             "select": select,
             "tokens": tokens if isinstance(tokens, str) else "custom",
@@ -264,7 +260,7 @@ class GeomGNNFeaturizer(AnalysisBase):
         used = used_frames(self._trajectory, start, stop, step, frames)
         self._plan = FramePlan.of(self._trajectory, used, self._encoder.batch_size)
         self._ends = self._plan.batch_ends
-        self._box_used = self._decide_box(int(used[0]))
+        self._box_used = self._decide_box()
         self.results = Results()
         executor = make_backend(backend, n_workers)
         serial = isinstance(executor, InProcessBackend)
@@ -291,7 +287,9 @@ class GeomGNNFeaturizer(AnalysisBase):
         elif isinstance(executor, PartsBackend):
             executor.advance = parallel_bar.update
             executor.collect = None if sink is None else sink.collect
-            n_parts = n_parts or self._default_parts(executor.n_workers)
+            n_parts = n_parts or self._plan.default_parts(
+                executor.n_workers, few_batches=sink is not None
+            )
         try:
             super().run(
                 frames=used.tolist(),
@@ -305,9 +303,9 @@ class GeomGNNFeaturizer(AnalysisBase):
         finally:
             parallel_bar.close()
             # A finished object holds results, not the means by which they came.
-            for name in ("_sink", "_part", "_buffer", "_ts", "_rows"):
-                vars(self).pop(name, None)
             self._sink = None
+            for name in ("_part", "_buffer", "_ts", "_rows"):
+                self.__dict__.pop(name, None)
         self._finish(writer)
         return self
 
@@ -318,12 +316,7 @@ class GeomGNNFeaturizer(AnalysisBase):
     ) -> BackendBase:
         if not isinstance(backend, PartsBackend):
             return super()._configure_backend(backend, n_workers, unsupported_backend)
-        fixed = [t for t in self._trajectory.transformations if not t.parallelizable]
-        if fixed and not isinstance(backend, InProcessBackend):
-            raise InputError(
-                f"the trajectory's transformation {type(fixed[0]).__name__} needs the "
-                "frames in one process; use backend='serial'."
-            )
+        backend.check_transformations(self._trajectory.transformations)
         return backend
 
     def _setup_computation_groups(  # type: ignore[override]
@@ -361,7 +354,7 @@ class GeomGNNFeaturizer(AnalysisBase):
         else:
             positions = ts.positions[self.structure.indices]
             self._buffer.add(row, frame_time(ts), positions, ts.dimensions)
-        if self._ends[row]:
+        if self._ends[row] or self._frame_index == self.n_frames - 1:
             self._flush()
 
     def _flush(self) -> None:
@@ -422,21 +415,16 @@ class GeomGNNFeaturizer(AnalysisBase):
             "repair the file or pass skip_bad_frames=True."
         )
 
-    def _decide_box(self, frame: int) -> bool:
-        ts = self._read(frame)
-        if ts is None:
-            return False
-        positions = ts.positions[self.structure.indices]
-        return use_box(self._periodic, ts.dimensions, positions, self.structure)
+    def _decide_box(self) -> bool:
+        """Let the first frame that can be read decide for all."""
+        for frame in self._plan.frames.tolist():
+            ts = self._read(frame)
+            if ts is not None:
+                x = ts.positions[self.structure.indices]
+                return use_box(self._periodic, ts.dimensions, x, self.structure)
+        return False
 
     # ---- before and after --------------------------------------------------------
-
-    def _default_parts(self, n_workers: int) -> int:
-        parts = _PARTS_PER_WORKER * n_workers
-        if self._store is not None:
-            n_batches = int(self._ends.sum())
-            parts = max(parts, math.ceil(n_batches / _BATCHES_PER_PART))
-        return parts
 
     def _make_provenance(self) -> dict[str, Any]:
         return {

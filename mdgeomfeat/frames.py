@@ -28,6 +28,10 @@ __all__ = [
 ]
 
 
+_PARTS_PER_WORKER = 16
+_BATCHES_PER_PART = 8
+
+
 @dataclass(frozen=True, eq=False)
 class FramePlan:
     """The rows of a run and the fixed grid of batches that they are computed in.
@@ -109,6 +113,18 @@ class FramePlan:
         ends = np.flatnonzero(self.batch_ends) + 1
         groups = np.array_split(ends, min(n_parts, len(ends)))
         return np.split(table, [group[-1] for group in groups[:-1]])
+
+    def default_parts(self, n_workers: int, *, few_batches: bool) -> int:
+        """Return how many parts suit some workers.
+
+        Enough for an even load and a progress bar that moves; with `few_batches` also
+        enough for a part to be small, whatever the length of the run.
+        """
+        parts = _PARTS_PER_WORKER * n_workers
+        if few_batches:
+            n_batches = int(self.batch_ends.sum())
+            parts = max(parts, math.ceil(n_batches / _BATCHES_PER_PART))
+        return parts
 
     def steps(self, frames: NDArray, times: NDArray) -> dict[str, float]:
         """Return time steps, ps, that differ, each with a source that has it."""

@@ -17,7 +17,7 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -84,6 +84,21 @@ class PartsBackend(BackendBase):
         self.advance = advance
         super().__init__(n_workers)
 
+    def check_transformations(self, transformations: Iterable[Any]) -> None:
+        """Refuse transformations of a trajectory that need all frames in one process.
+
+        Raises
+        ------
+        InputError
+            If there is one.
+        """
+        for transformation in transformations:
+            if not getattr(transformation, "parallelizable", True):
+                raise InputError(
+                    f"the trajectory's transformation {type(transformation).__name__} "
+                    "needs the frames in one process; use backend='serial'."
+                )
+
     def _finished(self, computation: Sequence, part: Any) -> Any:
         if self.collect is not None:
             part = self.collect(part)
@@ -94,6 +109,10 @@ class PartsBackend(BackendBase):
 
 class InProcessBackend(PartsBackend, BackendSerial):
     """One part after the other in this process, which may use all its threads."""
+
+    def check_transformations(self, transformations: Iterable[Any]) -> None:
+        """Accept all: frames are read in order."""
+        del transformations
 
     def apply(self, func: Callable, computations: list) -> list:
         """Return ``func`` of every part."""
@@ -139,7 +158,7 @@ class DaskBackend(SpawnBackend):
 
     def _drive(self, pool: ProcessPoolExecutor, computations: list) -> list:
         dask = _import_dask("dask")
-        results = []
+        results: list[Any] = []
         step = _IN_FLIGHT * self.n_workers
         for first in range(0, len(computations), step):
             wave = computations[first : first + step]
@@ -219,7 +238,7 @@ def make_backend(
     InputError
         If the name is not known or dask is not installed.
     """
-    hooks = {"collect": collect, "advance": advance}
+    hooks: dict[str, Any] = {"collect": collect, "advance": advance}
     if isinstance(backend, PartsBackend):
         backend.collect, backend.advance = collect, advance
         return backend

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from zarr.codecs import BloscCodec
 
 from mdgeomfeat.errors import InputError
 
@@ -107,7 +108,9 @@ class LazyArray:
     def __iter__(self) -> Iterator[NDArray]:
         return (self[i] for i in range(len(self)))
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray:
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray:
         if copy is False:
             raise ValueError("an array on disk cannot be had without a copy")
         return self[:].astype(dtype or self.dtype, copy=False)
@@ -139,7 +142,7 @@ class LazyArray:
 class StoreWriter:
     """The only writer of a store while it is made; see :meth:`FeatureStore.create`."""
 
-    def __init__(self, root: zarr.Group, path: Path, layout: list[TrajectoryLayout]):
+    def __init__(self, root: Any, path: Path, layout: list[TrajectoryLayout]):
         self.path = path
         self._root = root
         self._groups = [root[group_name(i)] for i in range(len(layout))]
@@ -327,9 +330,7 @@ class FeatureStore:
                     shape=(trajectory.n_frames, *shape),
                     chunks=(chunk, *shape),
                     dtype=np.dtype(dtype),
-                    compressors=zarr.codecs.BloscCodec(
-                        cname="lz4", shuffle="bitshuffle"
-                    ),
+                    compressors=BloscCodec(cname="lz4", shuffle="bitshuffle"),
                     fill_value=-1 if np.dtype(dtype).kind == "i" else np.nan,
                 )
         return StoreWriter(root, path, list(layout))
@@ -372,7 +373,7 @@ def tokens_from_json(columns: Mapping[str, list]) -> NDArray:
     return table
 
 
-def _open_root(path: Path) -> zarr.Group:
+def _open_root(path: Path) -> Any:
     try:
         root = zarr.open_group(path, mode="r", zarr_format=3)
     except (FileNotFoundError, zarr.errors.GroupNotFoundError) as error:

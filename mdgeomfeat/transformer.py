@@ -152,8 +152,8 @@ engine, batch_size, dtype
         """
         tokens = self.transform_tokens(X, boxes)
         if isinstance(tokens, list):
-            return [x.reshape(len(x), -1) for x in tokens]
-        return tokens.reshape(len(tokens), -1)
+            return [_flat(x) for x in tokens]
+        return _flat(tokens)
 
     def transform_tokens(self, X: Any, boxes: Any = None) -> NDArray | list[NDArray]:
         """Compute the features as (F, N, K) arrays; see :meth:`transform`."""
@@ -266,6 +266,11 @@ engine, batch_size, dtype
             f"positions{where} have the shape {shape}; give (frames, atoms, 3) with "
             f"{' or '.join(map(str, sorted(known)))} atoms."
         )
+
+
+def _flat(tokens: NDArray) -> NDArray:
+    n_frames, n_tokens, n_numbers = tokens.shape
+    return tokens.reshape(n_frames, n_tokens * n_numbers)
 
 
 def _structure(

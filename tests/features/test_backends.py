@@ -1,0 +1,190 @@
+"""Work that is shared out among real processes: the same bits, and never a hang."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from feature_systems import peptide
+
+from mdgeomfeat import GeomGNNFeaturizer, InputError
+from mdgeomfeat.parallel import (
+    DaskBackend,
+    InProcessBackend,
+    SpawnBackend,
+    make_backend,
+    usable_cores,
+)
+
+# Runs in an interpreter of its own: only there is it sure that nothing but this has
+# started threads, and a hang ends with the timeout.
+SCRIPT = """
+import sys, warnings
+sys.path.insert(0, {tests!r})
+warnings.simplefilter("ignore")
+import numba, numpy as np, torch
+from feature_systems import peptide
+from mdgeomfeat import GeomGNNFeaturizer
+
+def main():
+    torch.set_num_threads(2)
+    numba.set_num_threads(2)
+    x = torch.rand(600, 600)
+    (x @ x).sum()
+    options = dict(model={model!r}, engine="torch", device="cpu", batch_size=3)
+    u = peptide(n_frames=20)
+    mask = np.arange(20) % 7 != 3
+    serial = GeomGNNFeaturizer(u, **options).run(frames=mask).results
+    assert torch.get_num_threads() == 2
+    {work}
+    for name in ("positions", "frames", "times", "trajectory"):
+        np.testing.assert_array_equal(got[name], serial[name])
+    for name in ("scalars", "vectors"):
+        error = np.linalg.norm(np.asarray(got[name]) - serial[name])
+        assert error < 1e-6 * np.linalg.norm(serial[name]), error
+    print("the same", len(got.frames))
+
+{start}
+"""
+GUARDED = 'if __name__ == "__main__":\n    main()'
+
+
+def script(tmp_path, model, work, *, start=GUARDED, timeout=300):
+    from pathlib import Path
+
+    from mdgeomfeat.gnn import save_model
+
+    path = tmp_path / "tiny.safetensors"
+    save_model(model, path, {})
+    file = tmp_path / "script.py"
+    file.write_text(
+        SCRIPT.format(
+            tests=str(Path(__file__).parent),
+            model=str(path),
+            work=textwrap.indent(textwrap.dedent(work), " " * 4).strip(),
+            start=start,
+        )
+    )
+    return subprocess.run(
+        [sys.executable, str(file)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_multiprocessing_after_threads_does_not_hang(tmp_path, model):
+    work = """
+    feat = GeomGNNFeaturizer(u, **options)
+    got = feat.run(
+        frames=mask, backend="multiprocessing", n_workers=2, verbose=True
+    ).results
+    """
+    done = script(tmp_path, model, work)
+    assert done.stdout.strip() == "the same 17", done.stderr
+    assert "17/17" in done.stderr
+
+
+def test_dask_writes_the_same_to_a_store(tmp_path, model):
+    pytest.importorskip("dask")
+    work = f"""
+    feat = GeomGNNFeaturizer(u, **options, store={str(tmp_path / "f.zarr")!r})
+    got = feat.run(frames=mask, backend="dask", n_workers=2).results
+    """
+    done = script(tmp_path, model, work)
+    assert done.stdout.strip() == "the same 17", done.stderr
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path, model):
+    work = """
+    got = GeomGNNFeaturizer(u, **options).run(
+        frames=mask, backend="multiprocessing", n_workers=1
+    ).results
+    """
+    done = script(tmp_path, model, work, start="main()")
+    assert done.returncode != 0
+    assert "InputError: a worker process ended before its part" in done.stderr
+    assert "if __name__ == '__main__':" in done.stderr.splitlines()[-1]
+
+
+@pytest.fixture
+def client():
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(
+        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None
+    ) as client:
+        yield client
+
+
+def test_a_client_whose_workers_are_threads(client, options, capfd):
+    u = peptide(n_frames=11)
+    feat = GeomGNNFeaturizer(u, **options, batch_size=2)
+    serial = feat.run().results
+    got = feat.run(backend=client, verbose=True).results
+    for name in ("scalars", "vectors", "positions", "times", "frames"):
+        np.testing.assert_array_equal(got[name], serial[name])
+    assert "11/11" in capfd.readouterr().err
+    u.trajectory.coordinate_array[5] = np.nan
+    with pytest.raises(InputError, match="frame 5 of the trajectory in memory"):
+        feat.run(backend=client)
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_processes_writes_one_store(options, data, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    import MDAnalysis as mda
+
+    files = [str(data / "gly2" / f"gly2-{k}.xtc") for k in (0, 1)]
+    u = mda.Universe(data / "gly2" / "gly2.pdb", files)
+    options |= {"batch_size": 64}
+    serial = GeomGNNFeaturizer(u, **options).run(step=20).results
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        feat = GeomGNNFeaturizer(u, **options, store=tmp_path / "f.zarr")
+        got = feat.run(step=20, backend=client).results
+    np.testing.assert_array_equal(got.features, serial.features)
+    np.testing.assert_array_equal(got.trajectory, serial.trajectory)
+
+
+def test_backends_are_replaced_by_ours():
+    from MDAnalysis.analysis import backends
+
+    assert isinstance(make_backend(None, None), InProcessBackend)
+    assert isinstance(make_backend("serial", 4), InProcessBackend)
+    assert isinstance(make_backend("multiprocessing", 2), SpawnBackend)
+    assert make_backend("multiprocessing", None).n_workers == usable_cores()
+    theirs = backends.BackendMultiprocessing(n_workers=3)
+    ours = make_backend(theirs, None)
+    assert isinstance(ours, SpawnBackend)
+    assert ours.n_workers == 3
+    theirs = backends.BackendDask(n_workers=3)
+    assert isinstance(make_backend(theirs, None), DaskBackend)
+    assert make_backend(object(), None) is None
+
+
+def test_what_cannot_be_shared_out_is_said(chain, options):
+    feat = GeomGNNFeaturizer(chain, **options)
+    with pytest.raises(InputError, match="backend='mpi' is not known; use 'serial'"):
+        feat.run(backend="mpi")
+    with pytest.raises(InputError, match="n_workers=0 must be a positive integer"):
+        feat.run(backend="multiprocessing", n_workers=0)
+    chain.trajectory.add_transformations(lambda ts: ts)
+    with pytest.raises(
+        InputError, match=r"cannot be sent to other processes .*'serial'"
+    ):
+        feat.run(backend="multiprocessing", n_workers=1)
+
+
+def test_transformations_that_need_one_process(chain, options):
+    from MDAnalysis.transformations import PositionAverager
+
+    chain.trajectory.add_transformations(PositionAverager(2))
+    feat = GeomGNNFeaturizer(chain, **options)
+    with pytest.raises(InputError, match="PositionAverager needs the frames in one"):
+        feat.run(backend="multiprocessing", n_workers=1)

@@ -1,0 +1,139 @@
+from types import SimpleNamespace
+
+import MDAnalysis as mda
+import numpy as np
+import pytest
+from feature_systems import peptide
+
+from mdgeomfeat import InputError
+from mdgeomfeat.frames import (
+    FramePlan,
+    frame_time,
+    reader_of,
+    segments,
+    time_step,
+    used_frames,
+)
+
+
+def plan(frames, lengths=(10, 6), batch_size=4):
+    readers = [
+        SimpleNamespace(n_frames=n, filename=f"run{k}.xtc")
+        for k, n in enumerate(lengths)
+    ]
+    chain = SimpleNamespace(readers=readers)
+    return FramePlan.of(chain, np.asarray(frames), batch_size)
+
+
+def test_batches_start_anew_with_every_trajectory():
+    ends = np.flatnonzero(plan(np.arange(16)).batch_ends)
+    assert ends.tolist() == [3, 7, 9, 13, 15]
+    ends = np.flatnonzero(plan(np.arange(0, 16, 3)).batch_ends)
+    assert ends.tolist() == [3, 5]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16, 17])
+@pytest.mark.parametrize("n_parts", [1, 2, 3, 50])
+@pytest.mark.parametrize("frames", [range(16), [0, 1, 5, 9, 10, 15], [7]])
+def test_parts_are_whole_batches_and_lose_no_frame(batch_size, n_parts, frames):
+    made = plan(list(frames), batch_size=batch_size)
+    parts = made.parts(n_parts)
+    assert len(parts) <= n_parts
+    assert all(len(part) for part in parts)
+    table = np.concatenate(parts)
+    np.testing.assert_array_equal(table[:, 0], np.arange(len(frames)))
+    np.testing.assert_array_equal(table[:, 1], list(frames))
+    assert all(made.batch_ends[part[-1, 0]] for part in parts)
+
+
+def test_frames_know_their_file():
+    made = plan([9, 10])
+    assert made.trajectory.tolist() == [0, 1]
+    assert made.describe(9) == "frame 9 of run0.xtc"
+    assert made.describe(10) == "frame 0 of run1.xtc"
+    assert made.counts() == [1, 1]
+    assert plan([0, 3]).counts() == [2, 0]
+
+
+def test_a_continuous_chain_is_one_trajectory(data):
+    files = [data / "gly2" / f"gly2-{k}.xtc" for k in (0, 1)]
+    for continuous in (False, True):
+        u = mda.Universe(data / "gly2" / "gly2.pdb", files, continuous=continuous)
+        made = FramePlan.of(u.trajectory, np.arange(u.trajectory.n_frames), 64)
+        assert len(made.sources) == (1 if continuous else 2)
+
+
+@pytest.mark.parametrize(
+    ("frames", "runs"),
+    [
+        ([0, 1, 2, 3], [(0, 4)]),
+        ([0, 1, 2, 7, 8], [(0, 3), (3, 5)]),
+        ([0, 5, 10, 15, 16, 17], [(0, 4), (4, 5), (5, 6)]),
+        ([4], [(0, 1)]),
+        ([4, 2], [(0, 1), (1, 2)]),
+        ([3, 3], [(0, 1), (1, 2)]),
+        ([], []),
+    ],
+)
+def test_runs_end_at_gaps(frames, runs):
+    got = segments(np.zeros(len(frames), int), np.array(frames))
+    assert [(s.start, s.stop) for s in got] == runs
+
+
+def test_runs_end_with_their_trajectory():
+    got = segments(np.array([0, 0, 1, 1]), np.arange(4))
+    assert [(s.start, s.stop) for s in got] == [(0, 2), (2, 4)]
+
+
+def test_time_steps():
+    one = [slice(0, 4)]
+    assert time_step(np.array([3.0, 5, 7, 9]), one) == 2.0
+    assert time_step(np.array([0, 0.02, 0.04, 0.06], np.float32), one) == 0.02
+    late = (40_000 + 0.2 * np.arange(4)).astype(np.float32)
+    assert time_step(late, one) == pytest.approx(0.2, abs=2e-3)
+    assert time_step(np.zeros(4), one) is None
+    assert time_step(np.array([0.0, 1, 2, 4]), one) is None
+    assert time_step(np.full(4, np.nan), one) is None
+    assert time_step(np.array([5.0]), [slice(0, 1)]) is None
+    two = [slice(0, 2), slice(2, 4)]
+    assert time_step(np.array([0.0, 2, 0, 2]), two) == 2.0
+    assert time_step(np.array([0.0, 2, 0, 3]), two) is None
+
+
+def test_a_format_without_times_gets_none_made_up(tmp_path):
+    u = peptide(2, 3)
+    u.atoms.write(tmp_path / "a.pdb", frames="all")
+    without = mda.Universe(tmp_path / "a.pdb").trajectory
+    assert np.isnan(frame_time(without[1]))
+    assert frame_time(u.trajectory[1]) == 2.0
+
+
+def test_frames_of_run():
+    reader = peptide(2, 8).trajectory
+    assert used_frames(reader, 1, None, 3).tolist() == [1, 4, 7]
+    assert used_frames(reader, frames=[0, -1]).tolist() == [0, 7]
+    assert used_frames(reader, frames=[True] + [False] * 6 + [True]).tolist() == [0, 7]
+    assert used_frames(reader, frames=np.arange(8) > 5).tolist() == [6, 7]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"frames": [8]}, "names frame 8 where the trajectory has 8 frames"),
+        ({"frames": [True]}, "is a mask of 1 where the trajectory has 8 frames"),
+        ({"frames": []}, "frames= picks none of the 8 frames"),
+        ({"start": 8}, "start=8, stop=None, step=None picks none"),
+        ({"frames": [0.5]}, "must be a list of frame numbers or a mask"),
+        ({"frames": [1], "step": 2}, "cannot be combined with start, stop or step"),
+    ],
+)
+def test_frames_that_cannot_be_used(arguments, message):
+    with pytest.raises(InputError, match=message):
+        used_frames(peptide(2, 8).trajectory, **arguments)
+
+
+def test_what_is_no_universe_is_said(tmp_path):
+    with pytest.raises(InputError, match="got a list where a Universe or an AtomGroup"):
+        reader_of([])
+    with pytest.raises(InputError, match="came without coordinates"):
+        reader_of(mda.Universe.empty(3))
