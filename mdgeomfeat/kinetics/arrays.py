@@ -9,7 +9,7 @@ a list of unbroken arrays, and no lagged pair can leave it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ def as_arrays(arrays: Arrays | NDArray[np.floating], name: str = "input") -> lis
     InputError
         If there is none, or the arrays do not have the same shape per frame.
     """
-    listed = [arrays] if hasattr(arrays, "ndim") else list(arrays)
+    listed: list[Any] = [arrays] if hasattr(arrays, "ndim") else list(arrays)
     if not listed:
         raise InputError(f"{name!r} has no trajectory; give one array per trajectory.")
     shape = listed[0].shape[1:]

@@ -153,13 +153,16 @@ class Comparison:
         self, fit: VampnetFit | LinearMap, train: Arrays, held_out: Arrays
     ) -> _Row:
         outputs = fit.transform(held_out)
-        linear = isinstance(fit, LinearMap)
+        if isinstance(fit, LinearMap):
+            pca, n_parameters = fit.pca, fit.width * self.dim
+        else:
+            pca, n_parameters = None, count_parameters(fit.lobe)
         return _Row(
             score=vamp2_score(outputs, self.lag),
             train=vamp2_score(fit.transform(train), self.lag),
             null=null_score(outputs, self.lag, self.slowest),
-            pca=fit.pca if linear else None,
-            n_parameters=fit.width * self.dim if linear else count_parameters(fit.lobe),
+            pca=pca,
+            n_parameters=n_parameters,
         )
 
     def _spec(self, name: str) -> MixerSpec:

@@ -117,10 +117,11 @@ def choose_lag(
             raise InputError(f"A lag of {lag} frames is below 1; choose 1 or more.")
         lags = sorted({*lags, lag})
     fold = make_folds(lengths, lag or 1, groups=groups)[0]
-    halves = [cut(arrays, fold.train), cut(arrays, fold.stop)]
+    halves = cut(arrays, fold.train), cut(arrays, fold.stop)
     timescales = np.stack([_timescales(*halves, tau) for tau in lags])
-    if not np.isfinite(timescales).any() and not _fits(halves, lag or 1):
-        raise ScoreError("TICA found nothing at any lag")
+    if not np.isfinite(timescales).any():
+        # raises the reason, if there is one beyond fast motions
+        fit_tica(halves[0], lag or 1, 1)
     chosen, converged, reason = _choose(np.asarray(lags), timescales, candidates, lag)
     slow = timescales[lags.index(chosen)]
     above = slow > chosen
@@ -222,9 +223,3 @@ def _validated(fit: Arrays, test: Arrays, lag: int) -> NDArray[np.float64]:
     values = np.sort(np.real(values))[::-1]
     out[: len(values)] = np.clip(values, 0, 1 - 1e-9)
     return out
-
-
-def _fits(halves: Sequence[Arrays], lag: int) -> bool:
-    """Return whether TICA can be fitted at all; raise its reason if not."""
-    fit_tica(halves[0], lag, 1)
-    return True

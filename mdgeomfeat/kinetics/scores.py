@@ -8,10 +8,8 @@ constant function, as in deeptime: d outputs score between 1 and d + 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mdgeomfeat.kinetics.arrays import Arrays
 
@@ -84,7 +82,7 @@ def null_score(
     return float(np.mean([pair_score(x, np.roll(y, s, axis=0)) for s in shifts]))
 
 
-def ceiling(timescales: Sequence[float], lag: float, dim: int) -> float:
+def ceiling(timescales: ArrayLike, lag: float, dim: int) -> float:
     r"""Return :math:`1 + \sum_{i \le d} \exp(-2\tau/t_i)`.
 
     Parameters

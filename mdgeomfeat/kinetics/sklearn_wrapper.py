@@ -61,7 +61,7 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
         InputError
             If a trajectory is not (frames, features).
         """
-        listed = [X] if hasattr(X, "ndim") else list(X)
+        listed: list[Any] = [X] if hasattr(X, "ndim") else list(X)
         for i, array in enumerate(listed):
             if getattr(array, "ndim", 0) != 2:
                 raise InputError(
@@ -88,7 +88,7 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
     ) -> NDArray[Any]:
         """Return ``tica0``, ``tica1``, … after the wrapped estimator's name."""
         check_is_fitted(self, "model_")
-        n = self.transform(np.zeros((1, self.n_features_in_))).shape[1]
+        n = self.model_.transform(np.zeros((1, self.n_features_in_))).shape[1]
         name = type(self.estimator).__name__.lower()
         return np.array([f"{name}{i}" for i in range(n)], dtype=object)
 

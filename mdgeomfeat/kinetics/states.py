@@ -263,7 +263,7 @@ def build_states(
         dtrajs=dtrajs,
         microstates=micro,
         counts=_occupancy(dtrajs, found),
-        populations=np.bincount(assignment, model.stationary, minlength=found),
+        populations=_mass(assignment, model.stationary, found),
         populations_lower=spread[0][:found],
         populations_upper=spread[1][:found],
         timescales=timescales,
@@ -414,6 +414,13 @@ def _frame_index(micro: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
             for i, m in enumerate(micro)
         ]
     ).astype(np.int64)
+
+
+def _mass(
+    assignment: NDArray[np.int64], weights: NDArray[np.float64], n: int
+) -> NDArray[np.float64]:
+    """Return the weight of every state."""
+    return np.bincount(assignment, weights=weights, minlength=n).astype(np.float64)
 
 
 def _occupancy(dtrajs: Sequence[NDArray[np.int64]], n: int) -> NDArray[np.int64]:

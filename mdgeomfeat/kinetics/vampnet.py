@@ -106,6 +106,9 @@ class Lobe(nn.Module):
         Seed of the initial weights.
     """
 
+    shift: Tensor
+    factor: Tensor
+
     def __init__(self, spec: MixerSpec, standardizer: Standardizer, seed: int) -> None:
         super().__init__()
         self.spec = spec
