@@ -117,12 +117,17 @@ def data_command(
     only: Annotated[
         list[str] | None, typer.Option(help="Build these sources alone.")
     ] = None,
+    evaluation: Annotated[
+        bool, typer.Option(help="Keep evaluation molecules; not for training.")
+    ] = False,
 ) -> None:
     """Build a packed data set and its manifest."""
     from .datasets import build_dataset
     from .run import find_config
 
-    manifest = build_dataset(find_config(config), out, root=root, only=only)
+    manifest = build_dataset(
+        find_config(config), out, root=root, only=only, evaluation=evaluation
+    )
     for source in manifest["sources"]:
         dropped = ", ".join(f"{n} {why}" for why, n in source["dropped"].items())
         typer.echo(

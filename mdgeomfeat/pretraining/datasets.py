@@ -88,6 +88,7 @@ def build_dataset(
     *,
     root: str | Path | None = None,
     only: list[str] | None = None,
+    evaluation: bool = False,
 ) -> dict[str, Any]:
     """Build the packed file that a TOML file describes.
 
@@ -101,6 +102,9 @@ def build_dataset(
         Where relative paths of the configuration start; its folder by default.
     only : list of str, optional
         Names of the sources to build, all by default.
+    evaluation : bool
+        Keep the molecules on the exclusion list: for data that models are judged
+        on, never for training.
 
     Returns
     -------
@@ -119,4 +123,6 @@ def build_dataset(
     if not tables:
         raise InputError(f"{config} names no [[source]] to build")
     base = config.parent if root is None else Path(root)
-    return pack([open_source(table, base) for table in tables], out)
+    exclude = frozenset[str]() if evaluation else None
+    sources = [open_source(table, base) for table in tables]
+    return pack(sources, out, exclude=exclude)

@@ -249,13 +249,19 @@ def load_packed(path: str | Path) -> Packed:
     return Packed(**arrays, manifest=manifest)
 
 
-def merge(parts: Iterable[str | Path], path: str | Path) -> dict[str, Any]:
-    """Join packed files into one (the exclusion list is applied again).
+def merge(
+    parts: Iterable[str | Path],
+    path: str | Path,
+    *,
+    exclude: frozenset[str] | None = None,
+) -> dict[str, Any]:
+    """Join packed files into one; the exclusion list is applied again.
 
     Parameters
     ----------
     parts : iterable of path
-    path : str or Path
+    path, exclude
+        See `pack`.
 
     Returns
     -------
@@ -280,7 +286,7 @@ def merge(parts: Iterable[str | Path], path: str | Path) -> dict[str, Any]:
                     about,
                 )
             )
-    return pack(sources, path)
+    return pack(sources, path, exclude=exclude)
 
 
 def _molecules(
