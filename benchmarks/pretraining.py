@@ -1,7 +1,7 @@
-"""Measure how well networks predict the noise that was put on molecules.
+r"""Measure how well networks predict the noise that was put on molecules.
 
     python benchmarks/pretraining.py --molecules spice-des-monomers.npz et-64
-    python benchmarks/pretraining.py --molecules ... --peptides peptides.npz \\
+    python benchmarks/pretraining.py --molecules ... --peptides peptides.npz \
         et-64 path/to/et_l6_h64_rbf64_r75.pth runs/et-64
 
 Models are names, run folders of ``mdgeomfeat pretrain``, or published ``.pth`` files,
