@@ -26,8 +26,6 @@ def xyz_text(molecule, *, extended=False):
     text = ""
     for frame in molecule.positions:
         comment = stated if extended else ""
-            "Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5" if extended else ""
-        )
         text += f"{len(symbols)}\n{comment}\n"
         for symbol, (x, y, z) in zip(symbols, frame, strict=True):
             more = " 0.1 0.2 0.3" if extended else ""
