@@ -14,6 +14,9 @@ from mdgeomfeat.pretraining.files import READERS, molecules_of
 from mdgeomfeat.pretraining.molecules import key_of_smiles
 
 
+STATED = "Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5"
+
+
 def read(kind, **options):
     source = READERS[kind]("name", options, {})
     return list(source.molecules), source.tally
@@ -25,7 +28,7 @@ def xyz_text(molecule, *, extended=False):
     ]
     text = ""
     for frame in molecule.positions:
-        comment = stated if extended else ""
+        comment = STATED if extended else ""
         text += f"{len(symbols)}\n{comment}\n"
         for symbol, (x, y, z) in zip(symbols, frame, strict=True):
             more = " 0.1 0.2 0.3" if extended else ""
