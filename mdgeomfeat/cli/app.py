@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -129,4 +130,6 @@ def pretrain(ctx: typer.Context) -> None:
 
 def main() -> None:
     """Run the program."""
+    # A polite end from outside cleans up like Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     app()

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Clock", "count", "enumerate_words", "format_time", "number", "percent"]
+__all__ = [
+    "Clock",
+    "count",
+    "enumerate_words",
+    "format_time",
+    "number",
+    "percent",
+    "pretty_angle",
+]
 
 MISSING = "\N{EN DASH}"
 
@@ -96,3 +104,16 @@ def enumerate_words(words: Sequence[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def pretty_angle(name: str) -> str:
+    """Write the names of main-chain angles with their Greek letters.
+
+    >>> pretty_angle("A:LEU42:phi")
+    'φ A:LEU42'
+    """
+    owner, _, angle = name.rpartition(":")
+    for word, letter in (("phi", "φ"), ("psi", "ψ"), ("omega", "ω"), ("chi", "χ")):
+        if angle.startswith(word):
+            return f"{letter}{angle[len(word) :]} {owner}"
+    return f"{angle} {owner}"

@@ -10,9 +10,10 @@ import numpy as np
 from mdgeomfeat.projection import agreement, fit_map, knn_r2
 from mdgeomfeat.report.data import Comparison, ComparisonRow
 from mdgeomfeat.report.figures import ColorBy, NamedMap
+from mdgeomfeat.report.text import pretty_angle
 from mdgeomfeat.workflow.progress import Reporter, SilentReporter
 
-__all__ = ["Torsion", "choose_torsions", "compare_inputs", "pretty_angle"]
+__all__ = ["Torsion", "choose_torsions", "compare_inputs"]
 
 MAX_MAPS = 4
 MAX_DISTANCES = 200
@@ -208,16 +209,3 @@ def _columns(cvs: np.ndarray | None, shown: Sequence[Torsion]) -> list[ColorBy]:
         for t in shown
     ]
     return columns
-
-
-def pretty_angle(name: str) -> str:
-    """Write the names of main-chain angles with their Greek letters.
-
-    >>> pretty_angle("A:LEU42:phi")
-    'φ A:LEU42'
-    """
-    owner, _, angle = name.rpartition(":")
-    for word, letter in (("phi", "φ"), ("psi", "ψ"), ("omega", "ω"), ("chi", "χ")):
-        if angle.startswith(word):
-            return f"{letter}{angle[len(word) :]} {owner}"
-    return f"{angle} {owner}"

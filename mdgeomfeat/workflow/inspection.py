@@ -93,11 +93,8 @@ def _frames(infos: list[TrajectoryInfo]) -> Facts:
             line += f", {format_time(info.dt)} apart"
         elif info.n_frames > 1:
             line += ", time step unknown (give lags in frames)"
-        if info.first_time is not None and info.last_time is not None:
-            line += (
-                f", from {format_time(info.first_time)} to "
-                f"{format_time(info.last_time)}"
-            )
+        if info.dt is not None and info.first_time is not None:
+            line += f", {info.first_time:,.10g} to {info.last_time:,.10g} ps"
         lines.append(line)
     box = infos[0].box
     return {

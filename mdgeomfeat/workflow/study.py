@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.report.text import pretty_angle
 from mdgeomfeat.workflow.baselines import (
     PRIMARY,
     RANDOM,
@@ -16,11 +17,7 @@ from mdgeomfeat.workflow.baselines import (
     gnn_input,
     untrained_twin,
 )
-from mdgeomfeat.workflow.comparison import (
-    choose_torsions,
-    compare_inputs,
-    pretty_angle,
-)
+from mdgeomfeat.workflow.comparison import choose_torsions, compare_inputs
 from mdgeomfeat.workflow.features import Featurized, default_folder, featurize
 from mdgeomfeat.workflow.lag import parse_lag
 from mdgeomfeat.workflow.models import feature_recipe, write_model

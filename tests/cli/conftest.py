@@ -59,7 +59,8 @@ def study(run_cli, gly2, common, tmp_path_factory):
     out = tmp_path_factory.mktemp("study") / "result"
     result = run_cli(
         "vamp", *gly2, *common, "--out", out, "--stop", 3000, "--step", 10,
-        "--seeds", 1, "--lag", "10ps", "--dim", 2, "--states", 3, "--temperature", 300, "--no-maps",
+        "--seeds", 1, "--lag", "10ps", "--dim", 2, "--states", 3, "--temperature", 300,
+        "--no-maps",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     return SimpleNamespace(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from mdgeomfeat.report import html
-from mdgeomfeat.report.data import Comparison, ComparisonRow
+from mdgeomfeat.report.data import Comparison
 from mdgeomfeat.report.figures import draw_agreement, draw_maps
 from mdgeomfeat.report.gallery import Gallery
-from mdgeomfeat.report.text import number
+from mdgeomfeat.report.text import number, pretty_angle
 
 __all__ = ["agreement_section", "maps_section"]
 
@@ -50,7 +50,7 @@ def agreement_section(comparison: Comparison, gallery: Gallery) -> html.Html:
         for row in comparison.rows
     ]
     elsewhere = (
-        ", taken from other trajectories" if comparison.neighbours_elsewhere else ""
+        ", taken from other trajectories," if comparison.neighbours_elsewhere else ""
     )
     parts: list[html.Child] = [
         html.paragraph(
@@ -79,11 +79,11 @@ def agreement_section(comparison: Comparison, gallery: Gallery) -> html.Html:
 
 def _per_angle(comparison: Comparison, gallery: Gallery) -> html.Html:
     """Show the numbers of each angle as a shaded grid."""
-    columns = list(comparison.torsion_names)
-    values = [_values(row, len(columns)) for row in comparison.rows]
+    columns = [pretty_angle(name) for name in comparison.torsion_names]
+    rows = [row for row in comparison.rows if row.torsion_r2 is not None]
     figure = draw_agreement(
-        np.array(values),
-        [row.name for row in comparison.rows],
+        np.array([row.torsion_r2 for row in rows]),
+        [row.name for row in rows],
         columns,
         label="held-out R²",
     )
@@ -94,10 +94,6 @@ def _per_angle(comparison: Comparison, gallery: Gallery) -> html.Html:
         caption="Held-out R² of every main-chain angle (mean over its sine and "
         "cosine) from every input, by ridge regression.",
     )
-
-
-def _values(row: ComparisonRow, n: int) -> np.ndarray:
-    return np.full(n, np.nan) if row.torsion_r2 is None else row.torsion_r2
 
 
 def _mean(values: np.ndarray | None) -> str:

@@ -25,7 +25,11 @@ def choices_section(choices: Sequence[str]) -> html.Html:
 
 def run_section(record: Record) -> html.Html:
     """Show the command, versions and what else lies in the folder."""
-    parts = [_pairs(record.run)]
+    rows = [
+        (name, html.tag("code", value) if name == "Command" else value)
+        for name, value in record.run
+    ]
+    parts = [_pairs(rows)]
     if record.files:
         rows = [
             (html.tag("a", name, href=name), meaning) for name, meaning in record.files
@@ -50,5 +54,5 @@ def warnings_block(warnings: Sequence[str]) -> html.Html:
     )
 
 
-def _pairs(rows: Sequence[tuple[str, str]]) -> html.Html:
+def _pairs(rows: Sequence[tuple[str, html.Child]]) -> html.Html:
     return html.table((), [(html.tag("b", name), value) for name, value in rows])
