@@ -13,7 +13,6 @@ from mdgeomfeat.pretraining.datasets import build_dataset, open_source
 from mdgeomfeat.pretraining.files import READERS, molecules_of
 from mdgeomfeat.pretraining.molecules import key_of_smiles
 
-
 STATED = "Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5"
 
 

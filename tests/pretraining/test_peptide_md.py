@@ -42,7 +42,7 @@ def test_protonation_states_are_built_as_their_smiles_say(names):
 def test_every_amino_acid_is_what_its_smiles_says():
     assert set(RESIDUES) - {"PRO"} <= set(SIDE_CHAINS)
     for letter, name in zip(LETTERS, RESIDUES, strict=True):
-        numbers, positions = quick(letter)
+        numbers, positions = quick(letter, [name])
         key = key_from_coordinates(numbers, positions[0])
         assert key == key_of_smiles(peptide_smiles([name])), name
 
