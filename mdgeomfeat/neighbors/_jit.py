@@ -38,12 +38,13 @@ def cached_njit(**options: Any) -> Callable[[Callable], Any]:
         try:
             jitted.enable_caching()
         except RuntimeError:  # numba: no locator available
-            before = numba.config.CACHE_DIR
-            numba.config.CACHE_DIR = str(_temporary_cache())
+            config: Any = numba.config
+            before = config.CACHE_DIR
+            config.CACHE_DIR = str(_temporary_cache())
             try:
                 jitted.enable_caching()
             finally:
-                numba.config.CACHE_DIR = before
+                config.CACHE_DIR = before
         return jitted
 
     return decorate

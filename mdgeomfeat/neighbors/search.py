@@ -178,8 +178,10 @@ def _search(
     lattice = np.zeros((n_graphs, 3, 3))
     lattice[periodic] = lattice_vectors(given[periodic])
 
-    tensor = torch.is_tensor(positions)
-    array = positions.detach().cpu().numpy() if tensor else positions
+    if isinstance(positions, torch.Tensor):
+        tensor, array = positions, positions.detach().cpu().numpy()
+    else:
+        tensor, array = None, positions
     array = np.ascontiguousarray(array, dtype=np.float64)
     check_positions(array, ptr)
     if backend == "numba":
@@ -190,7 +192,7 @@ def _search(
     elif backend == "torch":
         from mdgeomfeat.neighbors._torch import search_torch
 
-        source = positions if tensor else torch.from_numpy(array)
+        source = torch.from_numpy(array) if tensor is None else tensor
         edges = search_torch(source, ptr, lattice, periodic, cutoff, device)
     else:
         from mdgeomfeat.neighbors._torch_cluster import search_torch_cluster

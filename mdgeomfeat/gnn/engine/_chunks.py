@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +113,7 @@ class Workspace:
         groups: list[tuple[int, int]],
         begin: int,
         end: int,
-    ):  # type: ignore[no-untyped-def]
+    ) -> Iterator[Graph]:
         """Yield a graph per group of windows of frames ``begin`` to ``end``."""
         n_frames, n_atoms = end - begin, len(frames.numbers)
         half_ptr = self._search(frames, begin, end)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from mdgeomfeat.gnn.engine._et_kernels import Weights
 from mdgeomfeat.gnn.engine._pairs import filter_table
@@ -97,14 +99,14 @@ def et_weights(model: ET, layout: Layout) -> tuple[Weights, int]:
         cut = matrix.reshape(padded, -1, layout.columns)
         return cut.transpose(1, 0, 2)
 
-    def flat(values: np.ndarray | list[np.ndarray]) -> np.ndarray:
-        values = np.asarray(values)
-        out = aligned(values.size)
-        out[:] = values.reshape(-1)
+    def flat(values: ArrayLike) -> np.ndarray:
+        array = np.asarray(values)
+        out = aligned(array.size)
+        out[:] = array.reshape(-1)
         return out
 
-    layers = list(exact.layers)
-    norms = [*(layer.norm for layer in layers), exact.output_norm]
+    layers: list[Any] = list(exact.layers)
+    norms: list[Any] = [*(layer.norm for layer in layers), exact.output_norm]
     table = filter_table(exact)
     weights = Weights(
         embedding=flat(pad(exact.embedding.weight, 1)),

@@ -11,14 +11,14 @@ import math
 import numpy as np
 import torch
 
-from mdgeomfeat.gnn.base import Backbone
+from mdgeomfeat.gnn.et import ET
 from mdgeomfeat.neighbors._jit import cached_njit
 
 __all__ = ["filter_table", "pair_records", "window_pairs"]
 
 # Largest error of a table entry against the network's own filter, relative to the
 # largest value of its layer; features then agree to about the rounding of float32.
-TOLERANCE = 5e-7
+TOLERANCE = 1e-6
 FEWEST_ROWS = 128
 MOST_ROWS = 4096
 
@@ -51,7 +51,7 @@ def _distances(rows: int, cutoff: float) -> np.ndarray:
     return r
 
 
-def filter_table(model: Backbone) -> np.ndarray:
+def filter_table(model: ET) -> np.ndarray:
     """Tabulate the filters of every layer, with as many rows as they need.
 
     Parameters
@@ -69,7 +69,7 @@ def filter_table(model: Backbone) -> np.ndarray:
     def exact(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = torch.from_numpy(r)
         with torch.no_grad():
-            value, slope = torch.func.jvp(
+            value, slope, *_ = torch.func.jvp(
                 model.radial_filters, (at,), (torch.ones_like(at),)
             )
         return value.numpy(), slope.numpy()

@@ -18,10 +18,11 @@ import operator
 from typing import Any
 
 import numba
+import numba.extending
 from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import lower_builtin, models, register_model
 
 __all__ = [
     "broadcast",
@@ -40,6 +41,9 @@ __all__ = [
     "sum_lanes",
     "upper_half",
 ]
+
+# What numba makes of an intrinsic has another signature than the function it decorates.
+intrinsic: Any = numba.extending.intrinsic
 
 FLOAT = ir.FloatType()
 I32 = ir.IntType(32)
@@ -65,7 +69,8 @@ def register_floats() -> int:
     numba compiles for this processor unless NUMBA_CPU_NAME and NUMBA_CPU_FEATURES
     name another one.
     """
-    given = numba.config.CPU_FEATURES
+    config: Any = numba.config
+    given = config.CPU_FEATURES
     if given is None:
         found = binding.get_host_cpu_features()
         features = {name for name, there in found.items() if there}
@@ -237,7 +242,7 @@ def join(typingctx, a, b):  # type: ignore[no-untyped-def]
     """Return the lanes of `a` followed by those of `b`."""
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        return _shuffle(builder, *args, list(range(2 * a.n)))
+        return _shuffle(builder, args[0], args[1], list(range(2 * a.n)))
 
     return signature(Lanes(2 * a.n), a, a), codegen
 

@@ -141,7 +141,7 @@ class CpuEngine(Engine):
             nodes = len(windows.atoms)
         step = max(1, NODES_AT_ONCE // max(nodes, 1))
         chunks = iter([(at, min(at + step, F)) for at in range(0, F, step)])
-        groups = None if windows is None else _window_groups(windows)
+        groups = [] if windows is None else _window_groups(windows)
         jobs = range(min(n_threads(), -(-F // step)))
 
         def work(_: int) -> None:
