@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,10 +159,50 @@ def export_command(
     head: Annotated[
         Path | None, typer.Option(help="Write the noise head here.")
     ] = None,
+    facts: Annotated[
+        Path | None, typer.Option(help="JSON object with more entries of the card.")
+    ] = None,
 ) -> None:
     """Write a run's averaged weights and their card."""
     from .export import export
     from .packed import load_packed
 
-    card = export(folder, weights, data=load_packed(data), head=head)
+    extra = json.loads(facts.read_text()) if facts else None
+    card = export(folder, weights, data=load_packed(data), head=head, extra=extra)
     typer.echo(f"{weights}: step {card['steps']}, {card['hours']} h")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    model: Annotated[str, typer.Argument(help="A model's name, or a run's folder.")],
+    data: Annotated[Path, typer.Option(help="Packed data.")],
+    sigma: Annotated[list[float] | None, typer.Option(help="Å; 0.2.")] = None,
+    split: Annotated[str, typer.Option(help="validation, or train.")] = "validation",
+    validation: Annotated[
+        float, typer.Option(help="Share of validation molecules; 1 takes all.")
+    ] = 0.02,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Measure the denoising error on each source of a data set."""
+    from .evaluate import errors_by_source, predictor
+    from .export import load_denoiser
+    from .packed import load_packed
+
+    rows = errors_by_source(
+        predictor(load_denoiser(model).eval()),
+        load_packed(data),
+        split=split,
+        validation=validation,
+        sigmas=tuple(sigma or (0.2,)),
+    )
+    typer.echo(
+        f"{'source':20s} {'seen':6s} sigma  error   floor  explained  by element"
+    )
+    for row in rows:
+        elements = "  ".join(f"{z}:{e:.2f}" for z, e in row["by_element"].items())
+        typer.echo(
+            f"{row['source']:20s} {row['seen']:6s} {row['sigma']:.2f}   "
+            f"{row['mse']:.4f}  {row['floor']:.4f} {row['explained']:.4f}     {elements}"
+        )
+    if out is not None:
+        out.write_text(json.dumps(rows, indent=1) + "\n")

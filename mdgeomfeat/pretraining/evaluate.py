@@ -23,7 +23,13 @@ from .denoiser import Denoiser
 from .packed import Packed
 from .task import Batch, make_batch
 
-__all__ = ["DenoisingError", "denoising_error", "predictor", "rigid_freedom"]
+__all__ = [
+    "DenoisingError",
+    "denoising_error",
+    "errors_by_source",
+    "predictor",
+    "rigid_freedom",
+]
 
 #: (numbers, positions, graph_ptr) -> noise in units of its standard deviation, (M, 3).
 Predict = Callable[
@@ -156,3 +162,53 @@ def _lost(batch: Batch, sigma: float) -> int:
         rigid_freedom(clean[a:b])
         for a, b in zip(batch.graph_ptr[:-1], batch.graph_ptr[1:], strict=True)
     )
+
+
+def errors_by_source(
+    predict: Predict,
+    data: Packed,
+    *,
+    split: str = "validation",
+    validation: float = 0.02,
+    sigmas: tuple[float, ...] = (0.2,),
+    seed: int = 0,
+    limit: int = 400,
+) -> list[dict[str, Any]]:
+    """Measure every source of a packed file apart.
+
+    Parameters
+    ----------
+    predict : callable
+        See `predictor`.
+    data : Packed
+    split : {"validation", "train"}
+    validation : float
+        Share of validation molecules, the one that the run was made with.
+    sigmas : tuple of float, Å
+    seed : int
+    limit : int
+        Conformations per source, evenly spread.
+
+    Returns
+    -------
+    list of dict
+        ``source``, ``seen``, ``sigma`` and the entries of `DenoisingError.to_dict`.
+    """
+    rows = []
+    inside = data.indices(split, validation)
+    source = data.source_of[data.mol_of[inside]]
+    for number, name in enumerate(data.sources):
+        members = inside[source == number]
+        if not len(members):
+            continue
+        members = members[
+            np.linspace(0, len(members) - 1, min(limit, len(members))).astype(int)
+        ]
+        for atoms in ("all", "heavy"):
+            for sigma in sigmas:
+                error = denoising_error(
+                    predict, data, members, atoms=atoms, sigma=sigma, seed=seed
+                )
+                row = {"source": name, "seen": atoms, "sigma": sigma}
+                rows.append({**row, **error.to_dict()})
+    return rows
