@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ruff: noqa: ARG001  (numba hands arguments to intrinsics that they do not need)
 """Compiled messages of ET and their gradients, a pair of atoms at a time.
 
@@ -25,13 +26,13 @@ __all__ = ["pair_kernels"]
 
 
 @intrinsic
-def _group_sums(typingctx, vector, group):  # type: ignore[no-untyped-def]
+def _group_sums(typingctx, vector, group):
     """Put the sum over each group of adjacent lanes into all lanes of the group.
 
     The size of a group is the number of lanes of `group`, a power of two.
     """
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         value, n, step = args[0], vector.n, 1
         while step < group.n:
             mask = ir.Constant(
@@ -48,10 +49,10 @@ def _group_sums(typingctx, vector, group):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _inverse(typingctx, vector):  # type: ignore[no-untyped-def]
+def _inverse(typingctx, vector):
     """Return 1 / x."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         kind = ir.VectorType(ir.FloatType(), vector.n)
         return builder.fdiv(ir.Constant(kind, [1.0] * vector.n), args[0])
 

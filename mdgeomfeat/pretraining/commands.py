@@ -202,7 +202,8 @@ def evaluate_command(
         elements = "  ".join(f"{z}:{e:.2f}" for z, e in row["by_element"].items())
         typer.echo(
             f"{row['source']:20s} {row['seen']:6s} {row['sigma']:.2f}   "
-            f"{row['mse']:.4f}  {row['floor']:.4f} {row['explained']:.4f}     {elements}"
+            f"{row['mse']:.4f}  {row['floor']:.4f} {row['explained']:.4f}     "
+            f"{elements}"
         )
     if out is not None:
         out.write_text(json.dumps(rows, indent=1) + "\n")

@@ -238,7 +238,7 @@ def _build(
 
     Chem.SanitizeMol(mol)
     whole = Chem.AddHs(mol)
-    options = rdDistGeom.ETKDGv3()
+    options: Any = rdDistGeom.ETKDGv3()
     options.randomSeed = seed
     options.maxIterations = 20
     ids = list(rdDistGeom.EmbedMultipleConfs(whole, settings.n_conformers, options))

@@ -66,7 +66,9 @@ def open_source(table: dict[str, Any], root: Path) -> Source:
             f"{', '.join(sorted(KINDS))}"
         )
     name = options.pop("name", kind)
-    about = {k: options.pop(k) for k in ("licence", "origin") if k in options}
+    about: dict[str, Any] = {
+        key: options.pop(key) for key in ("licence", "origin") if key in options
+    }
     for key in ("file", "files"):
         given = options.get(key)
         if isinstance(given, str):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..gnn import Backbone
+from ..gnn.et import ET
 from ..gnn.heads import GatedEquivariantHead
 from ..neighbors import EdgeList
 from .fused import fused_forward, pair_list, supports
@@ -58,7 +61,7 @@ class Denoiser(nn.Module):
         pairs = pair_list(positions, graph_ptr, model.spec.cutoff)
         z = torch.from_numpy(np.ascontiguousarray(numbers)).to(model.device)
         if fast and supports(model):
-            scalars, vectors = fused_forward(model, z, pairs)
+            scalars, vectors = fused_forward(cast("ET", model), z, pairs)
         else:
             edges = _edges(positions, pairs.first, pairs.second, model)
             scalars, vectors = model(z, edges)

@@ -144,9 +144,8 @@ def held_out_peptides() -> list[tuple[str, str]]:
             name = "ACE-" + "-".join(residues) + "-NME"
             peptides.append((name, peptide_smiles(list(residues))))
     for sequence in ("WLALL", "RDQAHGKLFW"):
-        residues = [letters[a] for a in sequence]
+        names = [letters[a] for a in sequence]
         peptides += [
-            (sequence, peptide_smiles(residues, capped=capped))
-            for capped in (False, True)
+            (sequence, peptide_smiles(names, capped=capped)) for capped in (False, True)
         ]
     return peptides

@@ -229,7 +229,7 @@ def _spice_numbers(group: Any) -> np.ndarray:
         return group["atomic_numbers"][:].astype(np.uint8)
     from rdkit import Chem
 
-    options = Chem.SmilesParserParams()
+    options: Any = Chem.SmilesParserParams()
     options.removeHs = False
     mol = Chem.MolFromSmiles(_text(group["smiles"]), options)
     atoms = sorted(mol.GetAtoms(), key=lambda atom: atom.GetAtomMapNum())

@@ -229,6 +229,7 @@ def fused_forward(model: ET, numbers: Tensor, pairs: PairList) -> tuple[Tensor, 
     tables = model.radial_filters(grid)
     scalars = model.embedding(numbers)
     vectors: Tensor | None = None
+    layer: Any
     for layer, table in zip(model.layers, tables, strict=True):
         width = 3 * C if vectors is None else 4 * C
         normed = layer.norm(scalars)

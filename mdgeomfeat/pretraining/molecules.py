@@ -57,13 +57,13 @@ def require_rdkit() -> None:
         If RDKit is not installed.
     """
     try:
-        from rdkit import RDLogger
+        from rdkit import rdBase
     except ImportError as error:
         raise ImportError(
             "RDKit is not installed, and molecules are told apart with it; "
             "install it with: pip install 'mdgeomfeat[pretraining]'"
         ) from error
-    RDLogger.DisableLog("rdApp.*")
+    rdBase.DisableLog("rdApp.*")
 
 
 @contextmanager

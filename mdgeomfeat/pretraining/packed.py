@@ -214,7 +214,7 @@ def pack(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     path.with_suffix(".json").write_text(json.dumps(manifest, indent=1) + "\n")
     return manifest
 

@@ -71,12 +71,12 @@ def run_pretraining(
     -------
     Trainer, RunConfig
     """
-    import numba
-    import torch
-
     if threads is not None:
+        import numba
+        import torch
+
         torch.set_num_threads(threads)
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     config = read_config(find_config(config_path))
     if data is not None:
         config = replace(config, data=replace(config.data, file=str(data)))

@@ -107,8 +107,8 @@ def remove_rigid_motion(batch: Batch) -> NDArray[np.float32]:
     def per_graph(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.add.reduceat(values, starts, axis=0)
 
-    def centred(values: NDArray[np.floating]) -> NDArray[np.float64]:
-        values = values.astype(np.float64)
+    def centred(given: NDArray[np.floating]) -> NDArray[np.float64]:
+        values = given.astype(np.float64)
         return values - np.repeat(per_graph(values) / sizes[:, None], sizes, axis=0)
 
     x, noise = centred(batch.positions), centred(batch.noise)

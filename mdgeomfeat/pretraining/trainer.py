@@ -293,7 +293,7 @@ class Trainer:
             guess = self.model(batch.numbers, batch.positions, batch.graph_ptr)
         loss = (guess.float() - target).square().mean()
         loss.backward()
-        parameters = list(self.model.parameters())
+        parameters: list[Tensor] = list(self.model.parameters())
         shown = loss.detach().clone()
         self._share(parameters, shown)
         factor = learning_rate_factor(self.progress, train.warmup, train.final)
@@ -307,6 +307,7 @@ class Trainer:
             )
         self.optimizer.step()
         decay = min(train.ema, (1.0 + self.step) / (10.0 + self.step))
+        average: list[Tensor] = list(self.ema.parameters())
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.ema.parameters()), parameters, 1.0 - decay)
+            torch._foreach_lerp_(average, parameters, 1.0 - decay)
         return float(shown), float(norm)
