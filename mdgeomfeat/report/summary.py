@@ -44,7 +44,7 @@ def _timescales(study: StudyResult, clock: Clock) -> str:
 
 def _states(study: StudyResult) -> str:
     msm = study.msm
-    if not msm.connected:
+    if msm.populations is None:
         return (
             "The trajectories do not connect all regions that they visit, so there "
             "are no populations."

@@ -42,7 +42,7 @@ class ReadOptions:
     files: tuple[Path, ...]
     select: str | None = None
     model: str = "default"
-    tokens: str = "residue"
+    tokens: Literal["residue", "atom", "molecule"] = "residue"
     window: int | None = None
     start: int | None = None
     stop: int | None = None

@@ -45,7 +45,7 @@ def study(scores, connected=True, timescales=(136.0, 34.0), lag=10):
         msm=SimpleNamespace(
             connected=connected,
             n_states=3,
-            populations=np.array([0.6, 0.3, 0.1]),
+            populations=np.array([0.6, 0.3, 0.1]) if connected else None,
             timescales=slow,
             timescales_lower=slow * 0.9,
             timescales_upper=slow * 1.1,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdgeomfeat.report.figures.style import (
@@ -53,11 +56,12 @@ def draw_chapman_kolmogorov(
         fig = figure(0.75 + 1.3 * n_rows, width)
         axes = fig.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
         for row, column in np.ndindex(n_rows, n_columns):
-            ax = axes[row, column]
-            if pairs[row][column] is None:
+            ax = cast(Axes, axes[row, column])
+            pair = pairs[row][column]
+            if pair is None:
                 ax.set_axis_off()
                 continue
-            i, j = pairs[row][column]
+            i, j = pair
             if low is not None and high is not None:
                 ax.fill_between(
                     x, low[:, i, j], high[:, i, j], color=CATEGORY_COLORS[4], alpha=0.35

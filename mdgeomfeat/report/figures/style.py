@@ -13,10 +13,11 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
@@ -56,7 +57,7 @@ CYCLIC_MAP = ListedColormap(
 )
 PAGE_WIDTH = 7.2  # inches; the text column of the report
 
-_STYLE: dict[str, object] = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.0,
@@ -77,7 +78,7 @@ _STYLE: dict[str, object] = {
     "grid.color": "#e5e7eb",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
-    "axes.prop_cycle": mpl.cycler(color=CATEGORY_COLORS),
+    "axes.prop_cycle": cycler(color=CATEGORY_COLORS),
     "image.cmap": MAGNITUDE_MAP,
     "figure.facecolor": "white",
     "axes.formatter.useoffset": False,

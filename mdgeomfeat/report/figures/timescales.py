@@ -85,7 +85,10 @@ def draw_timescales(
             )
         if chosen_lag is not None:
             ax.axvline(
-                unit.from_frames(chosen_lag), color=GREY, ls="--", label="lag used"
+                float(unit.from_frames(chosen_lag)),
+                color=GREY,
+                ls="--",
+                label="lag used",
             )
         ax.set_xscale("log")
         ax.set_yscale("log")

@@ -85,14 +85,12 @@ def _table(
         header.append("structures")
     rows = []
     for i in range(states.n_states):
-        if states.populations is None:
+        low, high = states.populations_lower, states.populations_upper
+        if states.populations is None or low is None or high is None:
             stationary = interval = number(None)
         else:
             stationary = percent(states.populations[i])
-            interval = (
-                f"{percent(states.populations_lower[i])} to "
-                f"{percent(states.populations_upper[i])}"
-            )
+            interval = f"{percent(low[i])} to {percent(high[i])}"
         row: list[object] = [str(i + 1), stationary, interval, percent(raw[i])]
         row += [number(values[i], 0) for _, values in angles]
         if frames is not None:
