@@ -33,7 +33,7 @@ class ModelSpec:
     Parameters
     ----------
     architecture : {"et", "visnet", "tensornet"}
-        TorchMD-ET [1]_, ViSNet [2]_ or TensorNet [3]_.
+        TorchMD-ET [1], ViSNet [2] or TensorNet [3].
     n_channels, n_layers, n_heads, n_rbf : int
         Width, depth, attention heads (unused by TensorNet) and radial functions.
     rbf : {"expnorm"}
@@ -68,9 +68,11 @@ class ModelSpec:
 
     References
     ----------
-    .. [1] P. Thölke, G. De Fabritiis, ICLR 2022, arXiv:2202.02541
-    .. [2] Y. Wang et al., Nat. Commun. 15, 313 (2024), arXiv:2210.16518
-    .. [3] G. Simeon, G. De Fabritiis, NeurIPS 2023, arXiv:2306.06482
+    [1] P. Thölke, G. De Fabritiis, ICLR 2022, arXiv:2202.02541
+
+    [2] Y. Wang et al., Nat. Commun. 15, 313 (2024), arXiv:2210.16518
+
+    [3] G. Simeon, G. De Fabritiis, NeurIPS 2023, arXiv:2306.06482
     """
 
     architecture: str = "et"

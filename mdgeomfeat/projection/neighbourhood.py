@@ -41,7 +41,7 @@ def knn_r2(
     Returns
     -------
     (T,) float64 ndarray
-        R² = 1 - sum |y - y'|² / sum |y - mean|²; 1 is perfect, 0 is no better than
+        R² = 1 - Σ ‖y - y'‖² / Σ ‖y - mean‖²; 1 is perfect, 0 is no better than
         the mean, NaN where the target does not vary.
 
     Raises
