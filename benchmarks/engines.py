@@ -191,8 +191,8 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | MALLOC)
     numba.set_num_threads(1)
     torch.set_num_threads(1)
-    rows = measure(args)
     fast = make_engine(load_model(args.model)).describe()
+    rows = measure(args)
     about = {
         "model": str(args.model),
         "processor": platform.processor() or platform.machine(),
