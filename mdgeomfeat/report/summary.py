@@ -85,8 +85,8 @@ def _scores(study: StudyResult) -> list[str]:
     twin = next((s for s in others if s.input == RANDOM), None)
     if twin is not None and not _loses(twin):
         sentences.append(
-            "A network that was never trained does as well here, so pre-training "
-            "cannot be given the credit."
+            "Any lead over a network that was never trained is within its "
+            "uncertainty, so these scores give pre-training no credit."
         )
     if not best.primary and best.input != RANDOM and _clearly(best):
         sentences.append(

@@ -37,7 +37,7 @@ def scores_section(study: StudyResult, clock: Clock, gallery: Gallery) -> html.H
         )
     for method in dict.fromkeys(s.method for s in study.scores):
         rows = [s for s in study.scores if s.method == method]
-        parts.append(_table(method, rows, study.primary))
+        parts.append(_table(method, rows))
     parts.append(_reading(study))
     return html.join(parts)
 
@@ -83,13 +83,13 @@ def _convention(study: StudyResult, clock: Clock) -> html.Html:
     )
 
 
-def _table(method: str, scores: Sequence[Score], primary: str) -> html.Html:
+def _table(method: str, scores: Sequence[Score]) -> html.Html:
     header = [
         "input",
         "score",
         "± parts",
         "± seeds",
-        f"minus {primary}",
+        "difference",
         "training",
         "null",
         "width",
@@ -142,7 +142,7 @@ def _reading(study: StudyResult) -> html.Html:
             [
                 "± parts is the standard deviation over held-out parts. It is mostly "
                 "the parts' own difference: to compare inputs, use the paired "
-                f"differences (minus {study.primary}), which are taken part by part.",
+                f"differences from the {study.primary}, which are taken part by part.",
                 "± seeds is the standard deviation over independent trainings.",
                 "The null is the score of the same outputs when their lagged half is "
                 "shifted far beyond the slowest timescale: what chance gives.",
