@@ -115,16 +115,19 @@ class PlainReporter:
         self, label: str, total: int | None, unit: str = "frames"
     ) -> Iterator[Advance]:
         """Print how far the block has come, and a line with its time after it."""
-        start = last = time.perf_counter()
-        done = 0
+        start = start_of_rate = last = time.perf_counter()
+        done = first = 0
 
         def advance(n: int) -> None:
-            nonlocal done, last
+            nonlocal done, first, start_of_rate, last
             done += n
             now = time.perf_counter()
-            if total and done < total and now - last >= 5.0:
+            if not first:
+                # What comes before the first frames (compiling) is no part of a rate.
+                first, start_of_rate, last = done, now, now
+            elif total and done < total and now - last >= 5.0:
                 last = now
-                rate = done / (now - start)
+                rate = (done - first) / (now - start_of_rate)
                 speed = f"{rate:,.0f} {unit}/s, " if rate >= 1 else ""
                 left = _elapsed((total - done) / rate)
                 self.say(f"{label}: {done}/{total} {unit}, {speed}{left} left")
