@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-    from mdgeomfeat.featurizer import GeomGNNFeaturizer
+    from mdgeomfeat.featurizer import GeomGNNFeaturizer, GeomGNNTransformer
     from mdgeomfeat.gnn import list_models, load_model
     from mdgeomfeat.structure import Structure
-    from mdgeomfeat.transformer import GeomGNNTransformer
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "GeomGNNFeaturizer": "mdgeomfeat.featurizer",
-    "GeomGNNTransformer": "mdgeomfeat.transformer",
+    "GeomGNNTransformer": "mdgeomfeat.featurizer.transformer",
     "InputError": "mdgeomfeat.errors",
     "MDGeomFeatWarning": "mdgeomfeat.errors",
     "Structure": "mdgeomfeat.structure",

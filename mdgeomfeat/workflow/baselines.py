@@ -164,9 +164,8 @@ def untrained_twin(
     invariants, estimator_input : lists of arrays, run by run
         The same list twice unless ``vectors``.
     """
-    from mdgeomfeat.encoder import TokenEncoder
+    from mdgeomfeat.featurizer import TokenEncoder, invariants
     from mdgeomfeat.gnn import random_twin
-    from mdgeomfeat.invariants import invariants
 
     encoder = TokenEncoder(
         data.structure,

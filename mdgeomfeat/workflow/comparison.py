@@ -43,7 +43,7 @@ def compare_inputs(
     distances: tuple[Sequence[str], np.ndarray] | None,
     cvs: Sequence[np.ndarray] | None = None,
     same_as: Mapping[str, str] | None = None,
-    max_points: int = 4000,
+    max_points: int = 3000,
     seed: int = 0,
     progress: Reporter | None = None,
 ) -> Comparison:

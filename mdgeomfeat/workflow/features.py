@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
     from MDAnalysis.core.universe import Universe
 
+    from mdgeomfeat.featurizer import FeatureResults
     from mdgeomfeat.gnn import Backbone
-    from mdgeomfeat.results import FeatureResults
     from mdgeomfeat.structure import Structure
 
 __all__ = [

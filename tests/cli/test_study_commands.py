@@ -171,7 +171,7 @@ def test_tica_in_frames_where_the_selection_is_given(run_cli, gly2, common, tmp_
 
 
 def test_features_writes_a_store_that_opens(run_cli, gly2, common, tmp_path):
-    from mdgeomfeat.results import FeatureResults
+    from mdgeomfeat.featurizer import FeatureResults
 
     out = tmp_path / "features"
     result = run_cli("features", *gly2, *common, "--out", out, "--step", 500)

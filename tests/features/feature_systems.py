@@ -7,7 +7,7 @@ import pickle
 import MDAnalysis as mda
 import numpy as np
 
-from mdgeomfeat.parallel import PartsBackend
+from mdgeomfeat.featurizer.parallel import PartsBackend
 
 
 class PickledParts(PartsBackend):

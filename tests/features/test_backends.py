@@ -9,7 +9,7 @@ import pytest
 from feature_systems import peptide
 
 from mdgeomfeat import GeomGNNFeaturizer, InputError
-from mdgeomfeat.parallel import (
+from mdgeomfeat.featurizer.parallel import (
     DaskBackend,
     InProcessBackend,
     SpawnBackend,

@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mdgeomfeat import GeomGNNFeaturizer, InputError, MDGeomFeatWarning
+from mdgeomfeat.featurizer.results import FeatureResults
 from mdgeomfeat.gnn import save_model
-from mdgeomfeat.results import FeatureResults
 
 ARRAYS = ("scalars", "vectors", "positions", "times", "frames", "trajectory")
 
@@ -246,14 +246,18 @@ def test_elements_that_the_model_never_saw(chain, options, model):
 
 
 def test_memory_is_estimated_before_the_start(chain, options, monkeypatch):
-    monkeypatch.setattr("mdgeomfeat.results.available_memory", lambda: 10_000)
+    monkeypatch.setattr(
+        "mdgeomfeat.featurizer.results.available_memory", lambda: 10_000
+    )
     feat = GeomGNNFeaturizer(chain, **options)
     with pytest.raises(InputError, match=r"7 frames would take .* GB .*store=\"feat"):
         feat.run()
 
 
 def test_a_store_needs_no_memory_for_all_frames(chain, options, monkeypatch, tmp_path):
-    monkeypatch.setattr("mdgeomfeat.results.available_memory", lambda: 10_000)
+    monkeypatch.setattr(
+        "mdgeomfeat.featurizer.results.available_memory", lambda: 10_000
+    )
     feat = GeomGNNFeaturizer(chain, **options, store=tmp_path / "f.zarr").run()
     assert feat.results.scalars[3].shape == (6, 16)
     with pytest.raises(InputError, match=r"read blocks of results\.scalars"):

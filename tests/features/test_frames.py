@@ -1,3 +1,4 @@
+import warnings
 from types import SimpleNamespace
 
 import MDAnalysis as mda
@@ -6,7 +7,7 @@ import pytest
 from feature_systems import peptide
 
 from mdgeomfeat import InputError
-from mdgeomfeat.frames import (
+from mdgeomfeat.featurizer.frames import (
     FramePlan,
     frame_time,
     reader_of,
@@ -102,7 +103,9 @@ def test_time_steps():
 
 def test_a_format_without_times_gets_none_made_up(tmp_path):
     u = peptide(2, 3)
-    u.atoms.write(tmp_path / "a.pdb", frames="all")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        u.atoms.write(tmp_path / "a.pdb", frames="all")
     without = mda.Universe(tmp_path / "a.pdb").trajectory
     assert np.isnan(frame_time(without[1]))
     assert frame_time(u.trajectory[1]) == 2.0

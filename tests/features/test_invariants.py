@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mdgeomfeat import InputError
-from mdgeomfeat.invariants import (
+from mdgeomfeat.featurizer.invariants import (
     N_MIXES,
     channel_mixes,
     invariant_names,

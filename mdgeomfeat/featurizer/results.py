@@ -11,8 +11,8 @@ from MDAnalysis.analysis.results import Results
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.frames import segments, time_step
-from mdgeomfeat.invariants import InvariantKind, invariants, n_invariants
+from mdgeomfeat.featurizer.frames import segments, time_step
+from mdgeomfeat.featurizer.invariants import InvariantKind, invariants, n_invariants
 from mdgeomfeat.store import FeatureStore
 from mdgeomfeat.structure import Structure
 

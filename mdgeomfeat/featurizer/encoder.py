@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.invariants import DEFAULT_SEED, InvariantKind, n_invariants
+from mdgeomfeat.featurizer.invariants import DEFAULT_SEED, InvariantKind, n_invariants
 
 if TYPE_CHECKING:
     from mdgeomfeat.gnn import Backbone

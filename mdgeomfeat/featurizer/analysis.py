@@ -15,10 +15,10 @@ from MDAnalysis.analysis.results import Results
 from MDAnalysis.lib.log import ProgressBar
 from numpy.typing import NDArray
 
-from mdgeomfeat.batches import FrameBuffer, Merger, Part, Sink
-from mdgeomfeat.encoder import Pooling, TokenEncoder
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.frames import (
+from mdgeomfeat.featurizer.batches import FrameBuffer, Merger, Part, Sink
+from mdgeomfeat.featurizer.encoder import Pooling, TokenEncoder
+from mdgeomfeat.featurizer.frames import (
     FramePlan,
     frame_time,
     reader_of,
@@ -26,9 +26,9 @@ from mdgeomfeat.frames import (
     time_step,
     used_frames,
 )
-from mdgeomfeat.invariants import InvariantKind
-from mdgeomfeat.parallel import InProcessBackend, PartsBackend, make_backend
-from mdgeomfeat.results import FeatureResults, check_memory
+from mdgeomfeat.featurizer.invariants import InvariantKind
+from mdgeomfeat.featurizer.parallel import InProcessBackend, PartsBackend, make_backend
+from mdgeomfeat.featurizer.results import FeatureResults, check_memory
 from mdgeomfeat.store import FeatureStore, StoreWriter, TrajectoryLayout
 from mdgeomfeat.structure import Structure, Tokens, make_whole
 from mdgeomfeat.structure.periodic import has_box, use_box
@@ -71,7 +71,7 @@ class GeomGNNFeaturizer(AnalysisBase):
     pool : {"mean", "sum"}
         How atoms make a token.
     invariants : {"geometric", "norms", "scalars"}
-        What ``results.features`` holds; see :mod:`mdgeomfeat.invariants`.
+        What ``results.features`` holds; see :mod:`mdgeomfeat.featurizer.invariants`.
     max_neighbors : int, optional
         Keep only this many nearest neighbours of an atom. By default all within the
         network's cutoff.

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from mdgeomfeat.encoder import Pooling, TokenEncoder
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.invariants import InvariantKind, invariant_names, invariants
+from mdgeomfeat.featurizer.encoder import Pooling, TokenEncoder
+from mdgeomfeat.featurizer.invariants import InvariantKind, invariant_names, invariants
 from mdgeomfeat.structure import Structure, Tokens
 from mdgeomfeat.structure.periodic import use_box
 

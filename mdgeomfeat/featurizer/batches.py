@@ -8,7 +8,7 @@ import numpy as np
 from MDAnalysis.analysis.results import Results, ResultsGroup
 from numpy.typing import ArrayLike, NDArray
 
-from mdgeomfeat.frames import FramePlan
+from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.store import StoreWriter
 
 __all__ = ["FrameBuffer", "Merger", "Part", "Sink"]

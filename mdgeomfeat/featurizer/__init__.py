@@ -1,0 +1,27 @@
+"""From frames to token features: the analysis, its results, and the transformer.
+
+``analysis`` is the AnalysisBase subclass and ``transformer`` its twin for arrays; both
+work through ``encoder``. ``frames`` decides which frames make a batch, ``parallel``
+who computes it, ``batches`` carries rows between them, and ``results`` holds what
+comes out. ``invariants`` makes flat features of tokens.
+"""
+
+from mdgeomfeat.featurizer.analysis import GeomGNNFeaturizer
+from mdgeomfeat.featurizer.encoder import TokenEncoder
+from mdgeomfeat.featurizer.invariants import (
+    channel_mixes,
+    invariant_names,
+    invariants,
+    n_invariants,
+)
+from mdgeomfeat.featurizer.results import FeatureResults
+
+__all__ = [
+    "FeatureResults",
+    "GeomGNNFeaturizer",
+    "TokenEncoder",
+    "channel_mixes",
+    "invariant_names",
+    "invariants",
+    "n_invariants",
+]
