@@ -6,19 +6,21 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO ?= demo-report
+# Two processes of one thread each: tests of one file share their fixtures.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: demo test slow lint docs benchmarks clean
+.PHONY: demo test slow lint docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/mdgeomfeat vamp data/ala2/ala2.pdb data/ala2/ala2-*.xtc \
-	    --temperature 450 --out $(DEMO) --overwrite
+	    --step 2 --temperature 450 --out $(DEMO) --overwrite
 	@echo "Open $(DEMO)/report.html"
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -q
+	$(TESTS)
 
 slow: $(VENV)/installed-test
-	$(BIN)/python -m pytest -q -m slow
+	$(TESTS) -m slow
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
