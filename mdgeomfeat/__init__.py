@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-    from mdgeomfeat.featurizer import GeomGNNFeaturizer, GeomGNNTransformer
+    from mdgeomfeat.featurizer import GeomGNNFeaturizer
+    from mdgeomfeat.featurizer.transformer import GeomGNNTransformer
     from mdgeomfeat.gnn import list_models, load_model
     from mdgeomfeat.structure import Structure
 

@@ -1,15 +1,15 @@
 """From frames to token features: the analysis, its results, and the transformer.
 
-``analysis`` is the AnalysisBase subclass and ``transformer`` its twin for arrays; both
-work through ``encoder``. ``frames`` decides which frames make a batch, ``parallel``
-who computes it, ``batches`` carries rows between them, and ``results`` holds what
-comes out. ``invariants`` makes flat features of tokens.
+``analysis`` holds the AnalysisBase subclass and ``transformer`` its twin for arrays;
+both work through ``encoder``. ``frames`` decides which frames make a batch,
+``parallel`` who computes it, ``batches`` carries rows between them, and ``results``
+holds what comes out. ``invariants`` makes flat features of tokens. The transformer
+brings scikit-learn along and is imported from its own module.
 """
 
 from mdgeomfeat.featurizer.analysis import GeomGNNFeaturizer
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.invariants import (
-    channel_mixes,
     invariant_names,
     invariants,
     n_invariants,
@@ -20,7 +20,6 @@ __all__ = [
     "FeatureResults",
     "GeomGNNFeaturizer",
     "TokenEncoder",
-    "channel_mixes",
     "invariant_names",
     "invariants",
     "n_invariants",
