@@ -9,7 +9,7 @@ DEMO ?= demo-report
 # Two processes of one thread each: tests of one file share their fixtures.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: demo test slow lint docs clean
+.PHONY: demo test slow oracle lint docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/mdgeomfeat vamp data/ala2/ala2.pdb data/ala2/ala2-*.xtc \
@@ -21,6 +21,11 @@ test: $(VENV)/installed-test
 
 slow: $(VENV)/installed-test
 	$(TESTS) -m slow
+
+# Parity of the networks with torchmd-net, which brings half a gigabyte with it.
+oracle: $(VENV)/installed-test
+	$(PIP) --constraint constraints.txt --editable ".[oracle]"
+	$(TESTS) tests/gnn/test_oracle.py
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
