@@ -230,7 +230,7 @@ EngineName = Annotated[
     typer.Option(
         "--engine",
         metavar="ENGINE",
-        help="auto, torch, cpu or cuda.",
+        help="auto, torch or cpu.",
         rich_help_panel=_RUN,
     ),
 ]
