@@ -163,7 +163,7 @@ def _choose(
     for i in usable:
         if constant(i):
             text = (
-                f"lag {lags[i]} frames: the smallest at which the slowest TICA "
+                f"lag {lags[i]} (in frames): the smallest at which the slowest TICA "
                 "timescale is within 10 % of its value at the next two lags"
             )
             return int(lags[i]), True, text

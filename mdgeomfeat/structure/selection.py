@@ -147,7 +147,7 @@ def one_location(table: AtomTable, indices: np.ndarray) -> np.ndarray:
         several = [key for key, found in places.items() if len(found) > 1]
         shown = ", ".join(f"{k[1] or k[0]}:{k[2]}{k[3]}" for k in several[:5])
         warnings.warn(
-            f"{len(several)} residues have alternate locations ({shown}"
+            f"alternate locations in {len(several)} of the residues ({shown}"
             f"{', …' if len(several) > 5 else ''}): the one of highest occupancy is "
             f"kept, {len(drop)} atoms are left out",
             MDGeomFeatWarning,
