@@ -154,9 +154,7 @@ def test_solvent_alone_is_refused(shared):
 def test_alternate_locations_keep_the_fullest(shared):
     u = open_structure(shared, "altlocs2.pdb")
     first = u.select_atoms("altLoc A or altLoc B").altLocs[0]
-    with pytest.warns(
-        MDGeomFeatWarning, match="alternate locations in 1 of"
-    ):
+    with pytest.warns(MDGeomFeatWarning, match="alternate locations in 1 of"):
         ag = select_atoms(u)
     assert len(ag) == len(set(ag.names))
     assert set(ag.altLocs) <= {"", first}
