@@ -25,5 +25,5 @@ study = run_study(inputs, primary="features", settings=settings)
 for choice in study.choices:
     print(choice)
 for score in study.scores:
-    print(f"held-out VAMP-2 of {score.input}: {score.mean:.3f} ± {score.sd:.3f}")
+    print(f"{score.method}: held-out VAMP-2 {score.score:.3f} ± {score.sd_folds:.3f}")
 study.model.save("wlall-cvs")
