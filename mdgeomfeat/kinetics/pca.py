@@ -42,7 +42,7 @@ def fit_pca(
     """
     width = standardizer.shift.size
     n_frames = sum(map(len, arrays))
-    if width <= _MAX_MATRIX:
+    if width <= min(_MAX_MATRIX, n_frames):
         covariance = np.zeros((width, width))
         for chunk in chunks(arrays):
             x = standardizer(flat_features(chunk))

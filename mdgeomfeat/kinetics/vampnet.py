@@ -20,6 +20,7 @@ from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import Arrays, gather, lagged_index
 from mdgeomfeat.kinetics.scores import ScoreError, pair_score
 from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
+from mdgeomfeat.kinetics.threads import threads_for
 from mdgeomfeat.mixing import MixerSpec, build_mixer
 
 __all__ = [
@@ -204,7 +205,8 @@ def fit_vampnet(
     thinned = _thin(stop, lag, options.max_stop_pairs)
     max_steps = options.steps(len(index))
     every = max(5, max_steps // 15)
-    with torch.random.fork_rng(devices=devices):
+    work = step_operations(spec, len(index), options)
+    with torch.random.fork_rng(devices=devices), threads_for(work):
         torch.manual_seed(seed)
         lobe = _start(arrays, index, lag, spec, standardizer, seed, options)
         estimator = VAMPNet(
@@ -271,13 +273,18 @@ def operations(spec: MixerSpec) -> float:
     return 2 * inputs * width + spec.hidden_depth * block
 
 
+def step_operations(spec: MixerSpec, n_pairs: int, options: TrainingOptions) -> float:
+    """Return about how many operations one training step takes."""
+    frames = 2 * min(options.pairs(spec), n_pairs)
+    # the backward pass costs twice the forward pass
+    return 3 * operations(spec) * frames
+
+
 def training_operations(
     spec: MixerSpec, n_pairs: int, options: TrainingOptions
 ) -> float:
     """Return about how many operations a training of full length takes."""
-    frames = 2 * min(options.pairs(spec), n_pairs)
-    # the backward pass costs twice the forward pass
-    return 3 * operations(spec) * frames * options.steps(n_pairs)
+    return step_operations(spec, n_pairs, options) * options.steps(n_pairs)
 
 
 def _batch_rows(spec: MixerSpec) -> int:
