@@ -265,7 +265,7 @@ def test_the_table_of_filters_is_exact_enough():
     from mdgeomfeat.gnn.engine._pairs import filter_table, pair_records
 
     model = lively(smooth=False).double()
-    table = filter_table(model)
+    table = filter_table(model.radial_filters, model.spec.cutoff)
     r = np.random.default_rng(0).uniform(0, model.spec.cutoff, 500)
     r[:2] = 0.0, np.nextafter(model.spec.cutoff, 0)
     vector = np.zeros((500, 3))

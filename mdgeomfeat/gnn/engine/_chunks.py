@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from mdgeomfeat.gnn.engine._et_kernels import BLOCK, ROWS, Graph, Work
-from mdgeomfeat.gnn.engine._et_weights import aligned
+from mdgeomfeat.gnn.engine._kernels import Graph
 from mdgeomfeat.gnn.engine._pairs import pair_records, window_pairs
+from mdgeomfeat.gnn.engine._program import Program
 from mdgeomfeat.neighbors import EdgeList
 from mdgeomfeat.neighbors._numba import BRUTE_FORCE_ATOMS, search_half
 from mdgeomfeat.neighbors.windows import WindowsLike
@@ -60,36 +61,28 @@ class Workspace:
 
     Parameters
     ----------
-    n_channels : int
-        Padded.
+    program : Program
     cutoff : float, Å
-    intervals : int
-        Of the filter table.
     """
 
-    def __init__(self, n_channels: int, cutoff: float, intervals: int) -> None:
-        self._C = n_channels
+    def __init__(self, program: Program, cutoff: float) -> None:
+        self._program = program
         self._cutoff = cutoff
-        self._intervals = intervals
+        self._intervals = program.intervals
         self._pairs, self._copied = _Pairs(), _Pairs()
-        self._work: Work | None = None
-        self._nodes = -1
+        self._memory: Any = None
+        self._size = (-1, -1)
 
-    def work(self, n_nodes: int) -> Work:
-        """Return memory for so many nodes."""
-        if self._work is None or n_nodes > self._nodes:
-            C, rows = self._C, n_nodes + ROWS
-            self._nodes = n_nodes
-            self._work = Work(
-                scalars=aligned(rows * C),
-                vectors=aligned(rows * 3 * C),
-                gathered=aligned(rows * C),
-                pulled=aligned(rows * 3 * C),
-                projected=aligned(rows * 5 * C),
-                block=aligned(BLOCK * 3 * C),
-                mixed=aligned(BLOCK * 3 * C),
+    def run(self, graph: Graph, scalars: np.ndarray, vectors: np.ndarray) -> None:
+        """Write the features of a graph to their rows of the results."""
+        size = (len(graph.numbers), int(graph.row_ptr[-1]))
+        if size[0] > self._size[0] or size[1] > self._size[1]:
+            n_nodes, n_pairs = (
+                max(pair) for pair in zip(size, self._size, strict=True)
             )
-        return self._work
+            self._size = (n_nodes, n_pairs + n_pairs // 8)
+            self._memory = self._program.memory(*self._size)
+        self._program.run(graph, self._memory, scalars, vectors)
 
     def whole_graph(self, frames: Frames, begin: int, end: int) -> Graph:
         """Return the graph of whole frames ``begin`` to ``end``."""

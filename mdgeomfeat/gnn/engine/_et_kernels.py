@@ -19,8 +19,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mdgeomfeat.gnn.engine._kernels import (
+    BLOCK,
+    add,
+    add_product,
+    deliver,
+    interpolate,
+    normalise,
+    product,
+)
 from mdgeomfeat.gnn.engine._simd import (
-    broadcast,
     fold,
     join,
     lanes,
@@ -32,17 +40,11 @@ from mdgeomfeat.gnn.engine._simd import (
     size,
     spread,
     store,
-    sum_lanes,
     upper_half,
 )
 from mdgeomfeat.neighbors._jit import cached_njit
 
-__all__ = ["ROWS", "Graph", "Weights", "Work", "network"]
-
-# Rows of a product that are kept in registers, and rows of a block: a panel of a
-# weight matrix is read once per block.
-ROWS = 6
-BLOCK = 54
+__all__ = ["Weights", "Work", "network"]
 
 
 class Weights(NamedTuple):
@@ -63,18 +65,6 @@ class Weights(NamedTuple):
     channel: np.ndarray  # (n_channels,) int64: where channel c stands
 
 
-class Graph(NamedTuple):
-    """Nodes and pairs of one chunk."""
-
-    numbers: np.ndarray  # (n,) int64
-    row_ptr: np.ndarray  # (n + 1,) int64
-    sender: np.ndarray  # (P,) int64
-    interval: np.ndarray  # (P,) int64: row of the table
-    hermite: np.ndarray  # (4 P,) float32
-    direction: np.ndarray  # (3 P,) float32
-    target: np.ndarray  # (n,) int64: row of the result, -1 for none
-
-
 class Work(NamedTuple):
     """Memory of one thread, aligned to cache lines."""
 
@@ -85,76 +75,6 @@ class Work(NamedTuple):
     projected: np.ndarray
     block: np.ndarray
     mixed: np.ndarray
-
-
-@cached_njit()
-def _product(
-    a, a_at, rows, depth, panels, at, bias, bias_at, out, out_at, stride, n_panels, tile
-):
-    """Write ``bias + a @ panels``; `rows` is rounded up to a multiple of six."""
-    width = size(tile)
-    for panel in range(n_panels):
-        start = load(bias, bias_at + panel * width, tile)
-        base = at + panel * depth * width
-        for r in range(0, rows, ROWS):
-            c0 = c1 = c2 = c3 = c4 = c5 = start
-            x = a_at + r * depth
-            for k in range(depth):
-                b = load(panels, base + k * width, tile)
-                c0 = muladd(spread(a, x + k, tile), b, c0)
-                c1 = muladd(spread(a, x + depth + k, tile), b, c1)
-                c2 = muladd(spread(a, x + 2 * depth + k, tile), b, c2)
-                c3 = muladd(spread(a, x + 3 * depth + k, tile), b, c3)
-                c4 = muladd(spread(a, x + 4 * depth + k, tile), b, c4)
-                c5 = muladd(spread(a, x + 5 * depth + k, tile), b, c5)
-            to = out_at + r * stride + panel * width
-            store(out, to, c0)
-            store(out, to + stride, c1)
-            store(out, to + 2 * stride, c2)
-            store(out, to + 3 * stride, c3)
-            store(out, to + 4 * stride, c4)
-            store(out, to + 5 * stride, c5)
-
-
-@cached_njit()
-def _normalise(x, at, norm, norm_at, out, to, C, n_channels, epsilon, wide):
-    """Write the layer norm of one row; padded channels are zero and stay so."""
-    width = size(wide)
-    total = np.float32(0.0)
-    for b in range(0, C, width):
-        total += sum_lanes(load(x, at + b, wide))
-    mean = total / np.float32(n_channels)
-    centre = broadcast(mean, wide)
-    square = np.float32(0.0)
-    for b in range(0, C, width):
-        shifted = load(x, at + b, wide) - centre
-        square += sum_lanes(shifted * shifted)
-    square -= np.float32(C - n_channels) * mean * mean
-    variance = square / np.float32(n_channels)
-    scale = broadcast(np.float32(1.0) / np.sqrt(variance + epsilon), wide)
-    for b in range(0, C, width):
-        shifted = (load(x, at + b, wide) - centre) * scale
-        gain = load(norm, norm_at + b, wide)
-        store(out, to + b, muladd(shifted, gain, load(norm, norm_at + C + b, wide)))
-
-
-@cached_njit()
-def _filter(table, at, row, h0, h1, h2, h3, wide):
-    """Interpolate filters between two rows of the table."""
-    f = h0 * load(table, at, wide)
-    f = muladd(h1, load(table, at + row, wide), f)
-    f = muladd(h2, load(table, at + 2 * row, wide), f)
-    return muladd(h3, load(table, at + 3 * row, wide), f)
-
-
-@cached_njit()
-def _add(out, at, value):
-    store(out, at, load(out, at, value) + value)
-
-
-@cached_njit()
-def _add_product(out, at, a, b):
-    store(out, at, muladd(a, b, load(out, at, a)))
 
 
 @cached_njit()
@@ -207,7 +127,7 @@ def _pair_messages(n, graph, table, work, table_at, layer, C, wide, head):
             h3 = spread(graph.hermite, 4 * e + 3, wide)
             to_i = to_j = head
             for b in range(0, C, width):
-                f = _filter(table, at + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + b, row, h0, h1, h2, h3, wide)
                 qi = load(projected, pi + b, wide)
                 qj = load(projected, pj + b, wide)
                 to_i = to_i + fold(qi * f * load(projected, pj + C + b, wide), head)
@@ -219,23 +139,23 @@ def _pair_messages(n, graph, table, work, table_at, layer, C, wide, head):
             y = spread(graph.direction, 3 * e + 1, wide)
             z = spread(graph.direction, 3 * e + 2, wide)
             for b in range(0, C, width):
-                f = _filter(table, at + C + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + C + b, row, h0, h1, h2, h3, wide)
                 s = f * load(projected, pj + 2 * C + b, wide)
-                _add_product(gathered, gi + b, s, weight_i)
+                add_product(gathered, gi + b, s, weight_i)
                 s = f * load(projected, pi + 2 * C + b, wide)
-                _add_product(gathered, gj + b, s, weight_j)
-                f = _filter(table, at + 2 * C + b, row, h0, h1, h2, h3, wide)
+                add_product(gathered, gj + b, s, weight_j)
+                f = interpolate(table, at + 2 * C + b, row, h0, h1, h2, h3, wide)
                 d = f * load(projected, pj + 3 * C + b, wide)
                 m = wide - f * load(projected, pi + 3 * C + b, wide)
                 if layer == 0:
-                    _add_product(pulled, vi + b, d, x)
-                    _add_product(pulled, vi + C + b, d, y)
-                    _add_product(pulled, vi + 2 * C + b, d, z)
-                    _add_product(pulled, vj + b, m, x)
-                    _add_product(pulled, vj + C + b, m, y)
-                    _add_product(pulled, vj + 2 * C + b, m, z)
+                    add_product(pulled, vi + b, d, x)
+                    add_product(pulled, vi + C + b, d, y)
+                    add_product(pulled, vi + 2 * C + b, d, z)
+                    add_product(pulled, vj + b, m, x)
+                    add_product(pulled, vj + C + b, m, y)
+                    add_product(pulled, vj + 2 * C + b, m, z)
                     continue
-                f = _filter(table, at + 3 * C + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + 3 * C + b, row, h0, h1, h2, h3, wide)
                 g = f * load(projected, pj + 4 * C + b, wide)
                 _add_pull(pulled, vi + b, vectors, vj + b, d, g, x)
                 _add_pull(pulled, vi + C + b, vectors, vj + C + b, d, g, y)
@@ -272,20 +192,20 @@ def _edge_messages(n, graph, table, work, table_at, layer, C, wide, head):
             h3 = spread(graph.hermite, 4 * e + 3, wide)
             attention = head
             for b in range(0, C, width):
-                f = _filter(table, at + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + b, row, h0, h1, h2, h3, wide)
                 q = load(projected, pi + b, wide)
                 k = load(projected, pj + C + b, wide)
                 attention = attention + fold(q * f * k, head)
             weight = repeat(silu(attention), wide)
             for b in range(0, C, width):
-                f = _filter(table, at + C + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + C + b, row, h0, h1, h2, h3, wide)
                 s = f * load(projected, pj + 2 * C + b, wide)
-                _add_product(gathered, gi + b, s, weight)
-                f = _filter(table, at + 2 * C + b, row, h0, h1, h2, h3, wide)
+                add_product(gathered, gi + b, s, weight)
+                f = interpolate(table, at + 2 * C + b, row, h0, h1, h2, h3, wide)
                 d = f * load(projected, pj + 3 * C + b, wide)
                 g = wide
                 if layer > 0:
-                    f = _filter(table, at + 3 * C + b, row, h0, h1, h2, h3, wide)
+                    f = interpolate(table, at + 3 * C + b, row, h0, h1, h2, h3, wide)
                     g = f * load(projected, pj + 4 * C + b, wide)
                 for k in range(3):
                     x = spread(graph.direction, 3 * e + k, wide)
@@ -293,7 +213,7 @@ def _edge_messages(n, graph, table, work, table_at, layer, C, wide, head):
                     if layer > 0:
                         _add_pull(pulled, to, vectors, vj + k * C + b, d, g, x)
                     else:
-                        _add_product(pulled, to, d, x)
+                        add_product(pulled, to, d, x)
 
 
 @cached_njit()
@@ -304,7 +224,7 @@ def _project(n, weights, work, layer, C, n_channels, epsilon, wide, tile):
     for first in range(0, n, BLOCK):
         rows = min(BLOCK, n - first)
         for r in range(rows):
-            _normalise(
+            normalise(
                 work.scalars,
                 (first + r) * C,
                 weights.norm,
@@ -316,9 +236,10 @@ def _project(n, weights, work, layer, C, n_channels, epsilon, wide, tile):
                 epsilon,
                 wide,
             )
-        _product(
+        product(
             work.block,
             0,
+            C,
             rows,
             C,
             weights.node,
@@ -341,9 +262,10 @@ def _update(n, weights, work, layer, C, wide, tile, zeros):
     skip = 2 * C if layer == 0 else 0
     for first in range(0, n, step):
         rows = min(step, n - first)
-        _product(
+        product(
             work.gathered,
             first * C,
+            C,
             rows,
             C,
             weights.output,
@@ -357,9 +279,10 @@ def _update(n, weights, work, layer, C, wide, tile, zeros):
             tile,
         )
         if layer > 0:
-            _product(
+            product(
                 work.vectors,
                 first * 3 * C,
+                C,
                 3 * rows,
                 C,
                 weights.vector,
@@ -377,7 +300,7 @@ def _update(n, weights, work, layer, C, wide, tile, zeros):
                 change = load(work.block, r * 3 * C + 2 * C + b, wide)
                 at = (first + r) * 3 * C + b
                 if layer == 0:
-                    _add(work.scalars, (first + r) * C + b, change)
+                    add(work.scalars, (first + r) * C + b, change)
                     for k in range(3):
                         pull = load(work.pulled, at + k * C, wide)
                         store(work.vectors, at + k * C, pull)
@@ -390,9 +313,9 @@ def _update(n, weights, work, layer, C, wide, tile, zeros):
                     dot = muladd(left, load(work.mixed, m + C, wide), dot)
                     mixed = load(work.mixed, m + 2 * C, wide)
                     pull = load(work.pulled, at + k * C, wide)
-                    _add(work.vectors, at + k * C, muladd(mixed, gate, pull))
+                    add(work.vectors, at + k * C, muladd(mixed, gate, pull))
                 share = load(work.block, r * 3 * C + C + b, wide)
-                _add(work.scalars, (first + r) * C + b, muladd(dot, share, change))
+                add(work.scalars, (first + r) * C + b, muladd(dot, share, change))
 
 
 @cached_njit()
@@ -403,7 +326,7 @@ def _finish(n, graph, weights, work, layer, C, epsilon, wide, scalars, vectors):
         to = graph.target[i]
         if to < 0:
             continue
-        _normalise(
+        normalise(
             work.scalars,
             i * C,
             weights.norm,
@@ -415,11 +338,17 @@ def _finish(n, graph, weights, work, layer, C, epsilon, wide, scalars, vectors):
             epsilon,
             wide,
         )
-        for c in range(n_channels):
-            at = weights.channel[c]
-            scalars[to, c] = work.block[at]
-            for k in range(3):
-                vectors[to, k, c] = work.vectors[(3 * i + k) * C + at]
+        deliver(
+            work.block,
+            0,
+            work.vectors,
+            3 * i * C,
+            C,
+            weights.channel,
+            scalars,
+            vectors,
+            to,
+        )
 
 
 @lru_cache

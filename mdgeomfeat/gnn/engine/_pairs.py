@@ -7,11 +7,11 @@ to 1 - exp(-a r), the variable of the radial basis, but needs no exponential.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from mdgeomfeat.gnn.et import ET
 from mdgeomfeat.neighbors._jit import cached_njit
 
 __all__ = ["filter_table", "pair_records", "window_pairs"]
@@ -51,27 +51,27 @@ def _distances(rows: int, cutoff: float) -> np.ndarray:
     return r
 
 
-def filter_table(model: ET) -> np.ndarray:
-    """Tabulate the filters of every layer, with as many rows as they need.
+def filter_table(
+    filters: Callable[[torch.Tensor], torch.Tensor], cutoff: float
+) -> np.ndarray:
+    """Tabulate what depends on the distance alone, with as many rows as that needs.
 
     Parameters
     ----------
-    model : ET
-        In float64.
+    filters : callable
+        From distances (R,) in float64 to the filters of every layer, (L, R, K).
+    cutoff : float, Å
 
     Returns
     -------
-    (n_layers, rows + 1, 2, 4 C) float64 array
+    (L, rows + 1, 2, K) float64 array
         Values, and slopes per step of the table.
     """
-    cutoff = model.spec.cutoff
 
     def exact(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = torch.from_numpy(r)
         with torch.no_grad():
-            value, slope, *_ = torch.func.jvp(
-                model.radial_filters, (at,), (torch.ones_like(at),)
-            )
+            value, slope, *_ = torch.func.jvp(filters, (at,), (torch.ones_like(at),))
         return value.numpy(), slope.numpy()
 
     rows = FEWEST_ROWS

@@ -123,6 +123,7 @@ def _binary(name: str, op: Any) -> None:
 _binary("fadd", operator.add)
 _binary("fsub", operator.sub)
 _binary("fmul", operator.mul)
+_binary("fdiv", operator.truediv)
 
 
 @intrinsic(prefer_literal=True)

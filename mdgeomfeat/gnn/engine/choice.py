@@ -33,7 +33,7 @@ def make_engine(
     model : Backbone
     engine : {"auto", "torch", "cpu"}, optional
         ``"torch"`` runs the network itself and is the definition of the answer;
-        ``"cpu"`` is a fast path (ET in float32). ``"auto"`` takes the fastest that
+        ``"cpu"`` is a fast path in float32. ``"auto"`` takes the fastest that
         can do it; :meth:`Engine.describe` tells which and why.
     device : str or torch.device, optional
         ``"auto"`` is the first CUDA device if there is one, else the CPU.
@@ -75,7 +75,8 @@ def make_engine(
 
     obstacle = can_run(model, place, real)
     if obstacle is None:
-        reason = "asked for" if engine == "cpu" else "the fastest for et on a CPU"
+        fastest = f"the fastest for {model.spec.architecture} on a CPU"
+        reason = "asked for" if engine == "cpu" else fastest
         return CpuEngine(model, max_neighbors, reason, notify)
     if engine == "cpu":
         raise InputError(f"{obstacle}; use engine='torch' or 'auto'")

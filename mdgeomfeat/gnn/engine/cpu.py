@@ -1,4 +1,4 @@
-"""The fast engine for processors: fused kernels for the Equivariant Transformer.
+"""The fast engine for processors: fused kernels for every architecture.
 
 Filters are read from tables instead of computed per pair, each pair is handled once
 for both directions, and a few frames at a time pass through all layers in the cache.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +19,15 @@ from numpy.typing import ArrayLike
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine._chunks import Frames, Workspace
-from mdgeomfeat.gnn.engine._et_kernels import Graph, network
-from mdgeomfeat.gnn.engine._et_weights import aligned, et_weights, plan_layout
+from mdgeomfeat.gnn.engine._et_program import ETProgram
+from mdgeomfeat.gnn.engine._kernels import Graph
+from mdgeomfeat.gnn.engine._program import Program
 from mdgeomfeat.gnn.engine._simd import register_floats
+from mdgeomfeat.gnn.engine._tensornet_program import TensorNetProgram
 from mdgeomfeat.gnn.engine.base import Engine
 from mdgeomfeat.gnn.engine.edges import frame_edges
 from mdgeomfeat.gnn.et import ET
+from mdgeomfeat.gnn.tensornet import TensorNet
 from mdgeomfeat.neighbors import check_cutoff, lattice_vectors
 from mdgeomfeat.neighbors._jit import n_threads, run_threads
 from mdgeomfeat.neighbors._numba import inverse_lattices
@@ -36,14 +40,18 @@ LOG = logging.getLogger("mdgeomfeat")
 # Nodes that pass through the layers together: their rows should stay in the cache.
 NODES_AT_ONCE = 256
 REGISTERS = {16: "AVX-512", 8: "AVX", 4: "SSE"}
+PROGRAMS: dict[type[Backbone], Callable[[Any, int, bool], Program]] = {
+    ET: ETProgram,
+    TensorNet: TensorNetProgram,
+}
 # Seconds after which the first run must be compiling rather than loading.
 PATIENCE = 1.5
 
 
 def can_run(model: Backbone, device: torch.device, dtype: torch.dtype) -> str | None:
     """Return why the fast engine cannot run a network, or None if it can."""
-    if not isinstance(model, ET):
-        return f"the fast CPU engine knows only et, not {model.spec.architecture}"
+    if type(model) not in PROGRAMS:
+        return f"the fast CPU engine does not know {type(model).__name__}"
     if device.type != "cpu":
         return f"the fast CPU engine does not run on {device}"
     if dtype != torch.float32:
@@ -52,11 +60,12 @@ def can_run(model: Backbone, device: torch.device, dtype: torch.dtype) -> str | 
 
 
 class CpuEngine(Engine):
-    """Runs an Equivariant Transformer on the processor, in float32.
+    """Runs a network on the processor, in float32.
 
     Parameters
     ----------
-    model : ET
+    model : Backbone
+        Of an architecture in `PROGRAMS`.
     max_neighbors : int or None
     reason : str
         Why this engine was picked.
@@ -67,7 +76,7 @@ class CpuEngine(Engine):
     Raises
     ------
     InputError
-        If the network is not an ET.
+        If the network's architecture is not known.
     """
 
     name = "cpu"
@@ -83,22 +92,11 @@ class CpuEngine(Engine):
             model, torch.device("cpu"), torch.float32, max_neighbors, reason
         )
         obstacle = can_run(model, self.device, self.dtype)
-        if obstacle is not None or not isinstance(model, ET):
+        if obstacle is not None:
             raise InputError(f"{obstacle}; use engine='torch'")
-        spec = model.spec
-        register = register_floats()
-        self._register = register
-        self._layout = plan_layout(spec.n_channels, spec.n_heads, register)
-        self._weights, self._intervals = et_weights(model, self._layout)
-        self._zeros = aligned(3 * self._layout.n_channels)
-        self._n_layers = spec.n_layers
-        self._with_self = spec.self_edges
-        self._epsilon = np.float32(model.output_norm.eps)
-        self._run = network(
-            self._layout.width,
-            self._layout.n_heads,
-            self._layout.columns,
-            max_neighbors is not None,
+        self._register = register_floats()
+        self._program = PROGRAMS[type(model)](
+            model, self._register, max_neighbors is not None
         )
         self._compile(notify or LOG.info)
 
@@ -145,45 +143,25 @@ class CpuEngine(Engine):
         jobs = range(min(n_threads(), -(-F // step)))
 
         def work(_: int) -> None:
-            space = Workspace(self._layout.n_channels, self.cutoff, self._intervals)
+            space = Workspace(self._program, self.cutoff)
             # Threads draw from one iterator, so none waits while there is work.
             for begin, end in chunks:
                 if self.max_neighbors is not None:
                     graph = self._directed(
                         space, frames, boxes, windows, own, begin, end
                     )
-                    self._network(space, graph, scalars, vectors)
+                    space.run(graph, scalars, vectors)
                 elif windows is None:
                     graph = space.whole_graph(frames, begin, end)
-                    self._network(space, graph, scalars, vectors)
+                    space.run(graph, scalars, vectors)
                 else:
                     for graph in space.window_graphs(
                         frames, windows, groups, begin, end
                     ):
-                        self._network(space, graph, scalars, vectors)
+                        space.run(graph, scalars, vectors)
 
         run_threads(work, [(job,) for job in jobs], len(jobs))
         return scalars.reshape(F, A, C), vectors.reshape(F, A, 3, C)
-
-    def _network(
-        self,
-        space: Workspace,
-        graph: Graph,
-        scalars: np.ndarray,
-        vectors: np.ndarray,
-    ) -> None:
-        self._run(
-            graph,
-            self._weights,
-            space.work(len(graph.numbers)),
-            self._zeros,
-            self._n_layers,
-            self._layout.n_channels,
-            self._with_self,
-            self._epsilon,
-            scalars,
-            vectors,
-        )
 
     def _frames(
         self, numbers: np.ndarray, positions: np.ndarray, boxes: ArrayLike | None

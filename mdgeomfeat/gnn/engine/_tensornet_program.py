@@ -1,0 +1,108 @@
+"""TensorNet for the CPU engine."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+
+from mdgeomfeat.gnn.engine._kernels import ROWS, Graph
+from mdgeomfeat.gnn.engine._layout import Layout, aligned, flat, plan_layout
+from mdgeomfeat.gnn.engine._pairs import filter_table
+from mdgeomfeat.gnn.engine._program import Program
+from mdgeomfeat.gnn.engine._tensornet_kernels import NODES, Weights, Work, network
+from mdgeomfeat.gnn.tensornet import PartwiseLinear, TensorNet
+
+__all__ = ["TensorNetProgram"]
+
+
+class TensorNetProgram(Program):
+    """A TensorNet, ready to run on graphs.
+
+    Parameters
+    ----------
+    model : TensorNet
+    register : int
+        Floats in a vector register.
+    directed : bool
+        Whether the pairs of the graphs stand for one direction each.
+    """
+
+    def __init__(self, model: TensorNet, register: int, directed: bool) -> None:
+        layout = plan_layout(model.spec.n_channels, 1, register)
+        self._weights = _weights(model, layout)
+        self._C = C = layout.n_channels
+        self._n_layers = model.spec.n_layers
+        self._both = not directed
+        norms = model.embedding.norm, model.output_norm
+        self._epsilon = np.array([norm.eps for norm in norms], np.float32)
+        self.intervals = len(self._weights.table) // ((1 + self._n_layers) * 6 * C) - 1
+        self._run = network(register, layout.columns)
+
+    def memory(self, n_nodes: int, n_pairs: int) -> Work:  # noqa: ARG002
+        """Return working memory for graphs of up to that size."""
+        C, rows = self._C, n_nodes + ROWS
+        return Work(
+            parts=aligned(rows * 9 * C),
+            sent=aligned(rows * 9 * C),
+            received=aligned(rows * 9 * C),
+            block=aligned(NODES * 3 * C),
+            wider=aligned(NODES * 3 * C),
+        )
+
+    def run(
+        self, graph: Graph, memory: Work, scalars: np.ndarray, vectors: np.ndarray
+    ) -> None:
+        """Write the features of the nodes to their rows of the results."""
+        self._run(
+            graph,
+            self._weights,
+            memory,
+            self._n_layers,
+            self._C,
+            self._both,
+            self._epsilon,
+            scalars,
+            vectors,
+        )
+
+
+def _weights(model: TensorNet, layout: Layout) -> Weights:
+    """Return the weights in the order of the kernels."""
+    exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
+    pad, panels = layout.pad, layout.panels
+    first, layers = exact.embedding, list(exact.layers)
+    pair, element = first.pair_proj, first.element.weight.detach()
+    # A pair's features are a sum of what either element contributes.
+    as_receiver, as_sender = pair.weight.detach().chunk(2, dim=1)
+    hidden: Any = first.gate[0]
+    gate: Any = first.gate[2]
+    table = filter_table(exact.radial_filters, exact.spec.cutoff)
+    own = table[:, 0, 0] if exact.spec.self_edges else np.zeros_like(table[:, 0, 0])
+
+    def parts(mix: PartwiseLinear) -> list[np.ndarray]:
+        return [panels(p.weight) for p in (mix.scalar, mix.vector, mix.symmetric)]
+
+    def norm(layer: torch.nn.LayerNorm) -> np.ndarray:
+        return flat([pad(layer.weight, 0), pad(layer.bias, 0)])
+
+    return Weights(
+        receiver=flat(pad(element @ as_receiver.T + pair.bias.detach(), 1)),
+        sender=flat(pad(element @ as_sender.T, 1)),
+        norm=norm(first.norm),
+        hidden=flat(panels(hidden.weight)),
+        hidden_bias=flat(pad(hidden.bias, 0)),
+        gate=flat(panels(gate.weight)),
+        gate_bias=flat(pad(gate.bias, 0)),
+        before=flat([parts(x) for x in (first.mix, *(y.mix_before for y in layers))]),
+        after=flat([parts(x) for x in (first.mix, *(y.mix_after for y in layers))]),
+        output_norm=norm(exact.output_norm),
+        output=flat(panels(exact.output_proj.weight)),
+        output_bias=flat(pad(exact.output_proj.bias, 0)),
+        own=flat(pad(own, 1)),
+        table=flat(pad(table, 3)),
+        zeros=aligned(layout.n_channels),
+        channel=layout.channel,
+    )
