@@ -85,18 +85,20 @@ class Comparison:
         return [self._paired(s, scores) for s in scores]
 
     def notes(self, scores: list[Score]) -> list[str]:
-        """Return what a reader of the scores must know, in sentences."""
-        notes = [
-            f"{s.method} of {s.input!r}: {s.failure}." for s in scores if s.failure
+        """Return what makes the scores less than complete, in sentences."""
+        return [f"{s.method} of {s.input!r}: {s.failure}." for s in scores if s.failure]
+
+    def choices(self, scores: list[Score]) -> list[str]:
+        """Return where an estimator saw principal components, in sentences."""
+        found = [f"{s.pca:,} for {s.input!r}" for s in scores if s.pca is not None]
+        if not found:
+            return []
+        return [
+            "TICA saw principal components of the training part where an input has "
+            "over 1,000 columns, or more columns than a tenth of the training pairs "
+            "(then as many as score best on the stopping part): "
+            f"{', '.join(found)}."
         ]
-        for s in scores:
-            if s.pca is not None:
-                limit = "too wide" if s.width > 1000 else "wide for so few frames"
-                notes.append(
-                    f"{s.method} of {s.input!r}: {s.width} columns are {limit}, it saw "
-                    f"{s.pca} principal components of the training part."
-                )
-        return notes
 
     def _score_input(
         self, name: str, method: str, announce: Callable[[str], None]
@@ -202,7 +204,7 @@ class Comparison:
             n_folds=shape[0],
             n_seeds=n_seeds,
             width=int(np.prod(self.arrays[name][0].shape[1:])),
-            pca=min((r.pca for r in rows if r.pca is not None), default=None),
+            pca=max((r.pca for r in rows if r.pca is not None), default=None),
             n_parameters=max((r.n_parameters for r in rows), default=0),
             mixer=self.mixers[name].kind if method == "VAMPNet" else None,
             failure=failure,

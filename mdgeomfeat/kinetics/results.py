@@ -144,7 +144,7 @@ class Score:
     width : int
         Numbers of one frame.
     pca : int or None
-        Principal components that the estimator saw instead; the smallest over folds.
+        Principal components that the estimator saw instead; the largest over folds.
     n_parameters : int
         Trainable numbers of the network, or of the linear map.
     mixer : str or None

@@ -164,6 +164,7 @@ def run_study(
     steps.extend(comparison.n_fits)
     scores = comparison.run(steps.next)
     steps.finish()
+    choices += comparison.choices(scores)
     notes += comparison.notes(scores)
     notes += _cautions(scan, msm, folds, n_frames, slowest, settings)
     for note in notes:
