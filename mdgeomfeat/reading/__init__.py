@@ -1,12 +1,8 @@
 """Opening files: which is the topology, what is damaged, what the times are."""
 
-from mdgeomfeat.reading.files import (
-    TrajectoryInfo,
-    common_dt,
-    open_universe,
-    trajectory_info,
-)
+from mdgeomfeat.reading.files import open_universe
 from mdgeomfeat.reading.mdtraj_files import H5Reader, universe_from_mdtraj
+from mdgeomfeat.reading.times import TrajectoryInfo, common_dt, trajectory_info
 
 __all__ = [
     "H5Reader",

@@ -11,50 +11,23 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.reading.formats import FileKind, recognise, tail_problem
+from mdgeomfeat.reading.formats import FileKind, dcd_problem, recognise
+from mdgeomfeat.reading.times import TrajectoryInfo, common_dt, trajectory_info
 
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
 
-__all__ = ["TrajectoryInfo", "common_dt", "open_universe", "trajectory_info"]
+__all__ = ["open_universe"]
 
 
 # They hold frames first of all, and name the atoms on the way.
 _CARRIERS = frozenset({"MDTRAJ-H5", "XYZ", "LAMMPSDUMP", "GSD", "ARC", "HISTORY"})
-
-
-@dataclass(frozen=True)
-class TrajectoryInfo:
-    """One source trajectory of a Universe.
-
-    Attributes
-    ----------
-    path : str
-        File name, or words for a trajectory in memory.
-    n_frames : int
-    first_time, last_time : float or None
-        ps; None if the file knows no times.
-    dt : float or None
-        Time between frames, ps; None if it is unknown, zero or not constant.
-    box : tuple of 6 floats or None
-        Lengths (Å) and angles (degrees) of the first frame.
-    """
-
-    path: str
-    n_frames: int
-    first_time: float | None
-    last_time: float | None
-    dt: float | None
-    box: tuple[float, ...] | None
 
 
 def open_universe(
@@ -97,57 +70,10 @@ def open_universe(
                 f"{topology.path} holds no coordinates: name a trajectory with it"
             )
         _check_tails(universe, trajectories or [topology], skip_bad_frames)
-        common_dt(trajectory_info(universe))
+        infos = trajectory_info(universe)
+        common_dt(infos)
+        _say_doubtful(infos)
     return universe
-
-
-def trajectory_info(universe: Universe) -> list[TrajectoryInfo]:
-    """Tell frames, times, time step and box of every trajectory of a Universe.
-
-    At most six frames of each are read, and the current frame is kept.
-
-    Parameters
-    ----------
-    universe : MDAnalysis Universe
-
-    Returns
-    -------
-    list of TrajectoryInfo
-    """
-    trajectory = universe.trajectory
-    readers = getattr(trajectory, "readers", [trajectory])
-    current = trajectory.ts.frame
-    infos, start = [], 0
-    for reader in readers:
-        infos.append(_describe(trajectory, reader, start))
-        start += reader.n_frames
-    if trajectory.ts.frame != current:
-        trajectory[current]
-    return infos
-
-
-def common_dt(infos: Sequence[TrajectoryInfo]) -> float | None:
-    """Return the time step that all trajectories share, ps, None if one has none.
-
-    Raises
-    ------
-    InputError
-        If two known time steps differ by more than a thousandth.
-    """
-    long = [i for i in infos if i.n_frames > 1]
-    known = [(i.path, i.dt) for i in long if i.dt is not None]
-    if not known:
-        return None
-    path, dt = known[0]
-    others = [(p, d) for p, d in known[1:] if abs(d - dt) > 1e-3 * dt]
-    if others:
-        more = f" ({len(others)} files differ from the first)" if others[1:] else ""
-        raise InputError(
-            f"the time steps differ: {dt:g} ps in {path} and {others[0][1]:g} ps in "
-            f"{others[0][0]}{more}; analyse them apart, or write them anew with one "
-            "time step"
-        )
-    return dt if len(known) == len(long) else None
 
 
 def _roles(kinds: list[FileKind]) -> tuple[FileKind, list[FileKind]]:
@@ -244,6 +170,11 @@ def _source(kind: FileKind) -> tuple[str, Any]:
         from mdgeomfeat.reading.mdtraj_files import H5Reader
 
         return (str(kind.path), H5Reader)
+    if kind.format in ("XTC", "TRR"):
+        from mdgeomfeat.reading.xdr import CheckedTRRReader, CheckedXTCReader
+
+        xtc = kind.format == "XTC"
+        return (str(kind.path), CheckedXTCReader if xtc else CheckedTRRReader)
     return (str(kind.path), _unusual_format(kind))
 
 
@@ -273,71 +204,62 @@ def _check_tails(
     """Find trajectories that end inside a frame (killed runs, full disks)."""
     readers = getattr(universe.trajectory, "readers", [universe.trajectory])
     for kind, reader in zip(kinds, readers, strict=True):
-        offsets = getattr(getattr(reader, "_xdr", None), "offsets", None)
-        listed = None if offsets is None else [int(o) for o in offsets]
-        problem = tail_problem(kind.path, kind.format, listed)
-        if problem is None:
-            continue
-        if not skip_bad_frames:
-            raise InputError(
-                f"{kind.path} is incomplete: {problem}; repair it, end before it with "
-                "--stop, or pass --skip-bad-frames"
+        problem = getattr(reader, "problem", None)
+        if problem is None and kind.format == "DCD":
+            problem = dcd_problem(kind.path)
+        if problem is not None:
+            last = reader.n_frames - 1
+            found = (
+                f"{kind.path} is incomplete: {problem}; the last good frame is {last}"
             )
-        warnings.warn(
-            f"{kind.path} is incomplete: {problem}", MDGeomFeatWarning, stacklevel=3
+            if not skip_bad_frames:
+                raise InputError(
+                    f"{found}; repair it, or pass --skip-bad-frames (skip_bad_frames="
+                    "True) to use the frames up to there"
+                )
+            _warn(found)
+        passed_over = getattr(reader, "n_passed_over", 0)
+        if passed_over:
+            _warn(
+                f"{kind.path} has {passed_over} frames without positions (of "
+                f"velocities or forces only) beside {reader.n_frames} with positions: "
+                "they are passed over"
+            )
+
+
+def _say_doubtful(infos: list[TrajectoryInfo]) -> None:
+    """Point out what may be right and is likelier to be an oversight."""
+    paths = [Path(i.path).resolve() for i in infos]
+    twice = [i.path for k, i in enumerate(infos) if paths[k] in paths[:k]]
+    if twice:
+        _warn(
+            f"{twice[0]} is named more than once: its frames count as often, and "
+            "scores on them are not independent"
+        )
+    short = min(infos, key=lambda i: i.n_frames)
+    long = max(infos, key=lambda i: i.n_frames)
+    if short.n_frames < long.n_frames:
+        _warn(
+            f"the trajectories differ in length, from {_length(short)} to "
+            f"{_length(long)}: if they should not, a file may have been cut"
+        )
+    uneven = [i for i in infos if i.no_dt is not None and i.first_time != i.last_time]
+    if uneven:
+        more = f" and {len(uneven) - 1} more" if uneven[1:] else ""
+        _warn(
+            f"{uneven[0].path}{more} has {uneven[0].no_dt}, so that lags are counted "
+            "in frames"
         )
 
 
-def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
-    n = reader.n_frames
-    # The step at the beginning, in the middle and at the end stands for all.
-    pairs = sorted({0, max(0, n // 2 - 1), max(0, n - 2)}) if n > 1 else []
-    times: dict[int, float | None] = {}
-    box = None
-    for frame in sorted({0, n - 1, *pairs, *(p + 1 for p in pairs)}):
-        try:
-            ts = trajectory[start + frame]
-        except (OSError, ValueError, EOFError, StopIteration):
-            # A frame that cannot be read is named by whoever needs it.
-            continue
-        times[frame] = _time(ts, frame)
-        if frame == 0 and ts.dimensions is not None:
-            box = tuple(float(v) for v in ts.dimensions)
-    known = {f: t for f, t in times.items() if t is not None}
-    steps = [known[p + 1] - known[p] for p in pairs if p in known and p + 1 in known]
-    return TrajectoryInfo(
-        path=str(getattr(reader, "filename", None) or "the trajectory in memory"),
-        n_frames=n,
-        first_time=known.get(0),
-        last_time=known[max(known)] if known else None,
-        dt=_constant(steps, known),
-        box=None if box is None or not all(v > 0 for v in box) else box,
-    )
+def _length(info: TrajectoryInfo) -> str:
+    frames = "1 frame" if info.n_frames == 1 else f"{info.n_frames:,} frames"
+    end = "" if info.last_time is None else f" (to {info.last_time:,.6g} ps)"
+    return f"{frames}{end} in {info.path}"
 
 
-def _time(ts: Any, frame: int) -> float | None:
-    """Time of a frame in its own file, ps, if the file knows one."""
-    if "time" in ts.data:
-        return float(ts.data["time"])
-    if "dt" in ts.data:
-        return frame * float(ts.data["dt"]) + float(ts.data.get("time_offset", 0.0))
-    return None
-
-
-def _constant(steps: list[float], times: dict[int, float]) -> float | None:
-    if not steps or min(steps) <= 0 or not np.isfinite(steps).all():
-        return None
-    first, last = min(times), max(times)
-    mean = (times[last] - times[first]) / (last - first)
-    rounding = float(np.spacing(np.float32(max(abs(t) for t in times.values()))))
-    if max(abs(s - mean) for s in steps) > 1e-3 * mean + 2 * rounding:
-        return None
-    # Times are rounded: of all steps within their rounding, the roundest is meant.
-    for digits in range(1, 7):
-        step = float(f"{mean:.{digits}g}")
-        if abs(step - mean) <= 2 * rounding / (last - first):
-            return step
-    return float(f"{mean:.6g}")
+def _warn(message: str) -> None:
+    warnings.warn(message, MDGeomFeatWarning, stacklevel=4)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a file is: by its name, and by how its bytes begin and end."""
+"""What a file is: by its name and its first bytes; whether a DCD ends well."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 
 from mdgeomfeat.errors import InputError
 
-__all__ = ["FileKind", "recognise", "tail_problem"]
+__all__ = ["FileKind", "dcd_problem", "recognise"]
 
 _COMPRESSED = {"GZ", "BZ2"}
-_XTC_MAGIC = (1995, 2023)
 # Formats whose bytes are checked, with the beginning that they must have.
 _BINARY = {
     "XTC": "XTC",
@@ -112,6 +111,10 @@ def _head(path: Path) -> bytes:
         raise InputError(f"{path} does not exist: check the name and the folder")
     if path.is_dir():
         raise InputError(f"{path} is a folder: name the files in it")
+    if not path.is_file():
+        raise InputError(
+            f"{path} is no regular file (a pipe or a device): save it to a file first"
+        )
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -129,7 +132,7 @@ def _sniff(head: bytes) -> str | None:
     """Name the format that a file's first bytes show, if they show one."""
     if len(head) >= 8:
         first = struct.unpack(">i", head[:4])[0]
-        if first in _XTC_MAGIC:
+        if first == 1995:
             return "XTC"
         if first == 1993:
             return "TRR"
@@ -148,71 +151,8 @@ def _sniff(head: bytes) -> str | None:
     return None
 
 
-def tail_problem(path: Path, format_: str, offsets: list[int] | None) -> str | None:
-    """Say how a trajectory file ends badly, or None if it ends with a whole frame.
-
-    Parameters
-    ----------
-    path : Path
-    format_ : str
-    offsets : list of int or None
-        Where the frames begin (XTC, TRR).
-    """
-    size = path.stat().st_size
-    if format_ == "XTC" and offsets:
-        end = _xtc_frame_end(path, offsets[-1])
-    elif format_ == "TRR" and offsets:
-        end = _trr_frame_end(path, offsets[-1])
-    elif format_ == "DCD":
-        return _dcd_problem(path, size)
-    else:
-        return None
-    if end is None or end > size:
-        last = len(offsets) - 2
-        return f"it is cut inside its last frame; the last good frame is {last}"
-    if end < size:
-        last = len(offsets) - 1
-        return (
-            f"it has {size - end} bytes of an incomplete frame at its end; the last "
-            f"good frame is {last}"
-        )
-    return None
-
-
-def _xtc_frame_end(path: Path, start: int) -> int | None:
-    with path.open("rb") as file:
-        file.seek(start)
-        head = file.read(104)
-    if len(head) < 56:
-        return None
-    magic, n_atoms = struct.unpack(">ii", head[:8])
-    if n_atoms <= 9:  # stored as plain floats
-        return start + 56 + 12 * n_atoms
-    wide = magic == _XTC_MAGIC[1]
-    if len(head) < (96 if wide else 92):
-        return None
-    n_bytes = (
-        struct.unpack(">q", head[88:96]) if wide else struct.unpack(">i", head[88:92])
-    )
-    return start + (96 if wide else 92) + (n_bytes[0] + 3) // 4 * 4
-
-
-def _trr_frame_end(path: Path, start: int) -> int | None:
-    with path.open("rb") as file:
-        file.seek(start)
-        head = file.read(96)
-    if len(head) < 84:
-        return None
-    text = struct.unpack(">i", head[8:12])[0]
-    at = 12 + (text + 3) // 4 * 4
-    sizes = struct.unpack(">10i", head[at : at + 40])
-    box, n_atoms = sizes[2], struct.unpack(">i", head[at + 40 : at + 44])[0]
-    # Single or double precision, for time and lambda, shows in the other sizes.
-    real = box // 9 if box else max(sizes[7:10]) // max(1, 3 * n_atoms)
-    return start + at + 52 + 2 * real + sum(sizes)
-
-
-def _dcd_problem(path: Path, size: int) -> str | None:
+def dcd_problem(path: Path) -> str | None:
+    """Say how a DCD file ends badly, or None if it ends with a whole frame."""
     with path.open("rb") as file:
         head = file.read(92)
         order = "<" if struct.unpack("<i", head[:4])[0] == 84 else ">"
@@ -225,10 +165,5 @@ def _dcd_problem(path: Path, size: int) -> str | None:
     if n_fixed or four_d or n_atoms < 1:
         return None
     frame = 3 * (4 * n_atoms + 8) + (56 if has_cell else 0)
-    whole, rest = divmod(size - start, frame)
-    if rest:
-        return (
-            f"it has {rest} bytes of an incomplete frame at its end; the last good "
-            f"frame is {whole - 1}"
-        )
-    return None
+    rest = (path.stat().st_size - start) % frame
+    return f"it has {rest} bytes of a frame that is cut at its end" if rest else None

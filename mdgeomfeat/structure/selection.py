@@ -180,8 +180,6 @@ def mdtraj_atoms(
 
 
 def _matching(group: Universe | AtomGroup, select: str, table: AtomTable) -> AtomGroup:
-    from MDAnalysis.exceptions import NoDataError, SelectionError
-
     atoms = group.universe.atoms
     named = {}
     words = select.replace("(", " ").replace(")", " ").split()
@@ -192,7 +190,7 @@ def _matching(group: Universe | AtomGroup, select: str, table: AtomTable) -> Ato
         named["heavy"] = atoms[(numbers > 1) | (numbers == UNKNOWN)]
     try:
         found = group.select_atoms(select, **named)
-    except (SelectionError, NoDataError, AttributeError, ValueError) as error:
+    except Exception as error:  # the parser raises whatever it stumbles over
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"select={select!r} is not a selection that MDAnalysis understands "

@@ -73,7 +73,7 @@ def _contents(universe: Universe) -> Facts:
     order = np.argsort(-counts, kind="stable")
     listed = [f"{names[i]} {counts[i]}" for i in order[:_MAX_NAMES]]
     if len(names) > _MAX_NAMES:
-        listed.append(f"and {len(names) - _MAX_NAMES} other kinds")
+        listed.append(f"and {count(len(names) - _MAX_NAMES, 'other kind')}")
     chains = getattr(atoms, "chainIDs", None)
     ids = sorted({str(c) for c in chains if str(c)}) if chains is not None else []
     return {
@@ -91,10 +91,10 @@ def _frames(infos: list[TrajectoryInfo]) -> Facts:
         line = f"{info.path}: {count(info.n_frames, 'frame')}"
         if info.dt is not None:
             line += f", {format_time(info.dt)} apart"
-        elif info.n_frames > 1:
-            line += ", time step unknown (give lags in frames)"
-        if info.dt is not None and info.first_time is not None:
-            line += f", {info.first_time:,.10g} to {info.last_time:,.10g} ps"
+        if info.no_dt is not None:
+            line += f", {info.no_dt} (give lags in frames)"
+        if info.first_time != info.last_time:
+            line += f", {_clock(info.first_time)} to {_clock(info.last_time)} ps"
         lines.append(line)
     box = infos[0].box
     return {
@@ -102,6 +102,11 @@ def _frames(infos: list[TrajectoryInfo]) -> Facts:
         "frames": f"{sum(i.n_frames for i in infos):,}",
         "box": "none" if box is None else _box(box),
     }
+
+
+def _clock(time: float | None) -> str:
+    """Write a time in ps without the digits that rounding to float32 adds."""
+    return "unknown" if time is None else f"{float(f'{time:.7g}'):,.10g}"
 
 
 def _box(box: tuple[float, ...]) -> str:

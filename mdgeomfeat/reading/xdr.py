@@ -1,0 +1,193 @@
+"""XTC and TRR files, with every frame's header checked before it is decoded.
+
+The decoder below MDAnalysis trusts the sizes that a frame declares, so a damaged one
+can end the whole process. The readers here walk along the headers first and offer the
+frames before the first bad one. They write no index files beside the trajectory and
+wait for no locks, and so work in folders that cannot be written to.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from pathlib import Path
+from struct import Struct
+from typing import Any, NamedTuple
+
+import numpy as np
+from MDAnalysis.coordinates.TRR import TRRReader
+from MDAnalysis.coordinates.XTC import XTCReader
+
+__all__ = ["CheckedTRRReader", "CheckedXTCReader", "XDRFrames", "scan_trr", "scan_xtc"]
+
+_XTC_MAGIC = 1995
+_TRR_MAGIC = 1993
+# Up to this number of atoms, XTC stores plain floats.
+_XTC_PLAIN = 9
+_XTC_PLAIN_HEAD = Struct(">ii44xi")
+# magic, atoms, (step, time, box), atoms, precision, (range), table index, bytes
+_XTC_HEAD = Struct(">ii44xif24xii")
+# The table of the coding's bases; its first entries are never used.
+_XTC_TABLE = range(9, 73)
+_TRR_VERSION = b"GMX_trn_file"
+# magic, length of the name, the name, ten sizes, atoms, (step, nre)
+_TRR_HEAD = Struct(">iii12s10ii8x")
+
+
+class XDRFrames(NamedTuple):
+    """Where the frames of a file begin.
+
+    Attributes
+    ----------
+    offsets : (F,) int64 array
+        Of the frames with positions that are whole and sound.
+    problem : str or None
+        What is wrong after them.
+    n_passed_over : int
+        Frames without positions (of velocities or forces only) among them.
+    """
+
+    offsets: np.ndarray
+    problem: str | None
+    n_passed_over: int
+
+
+class _BadFrameError(Exception):
+    """A frame's header contradicts itself or the first frame's."""
+
+
+#: (memory, place, file size, atoms of the first frame or None) to the frame's number
+#: of atoms, its end, and whether it holds positions.
+_Measure = Callable[[mmap.mmap, int, int, int | None], tuple[int, int, bool]]
+
+
+def scan_xtc(path: str | Path) -> XDRFrames:
+    """Find the frames of an XTC file and what is wrong with it."""
+    return _scan(path, _measure_xtc)
+
+
+def scan_trr(path: str | Path) -> XDRFrames:
+    """Find the frames of a TRR file and what is wrong with it."""
+    return _scan(path, _measure_trr)
+
+
+def _scan(path: str | Path, measure: _Measure) -> XDRFrames:
+    offsets: list[int] = []
+    problem, n_atoms, passed_over, start = None, None, 0, 0
+    with (
+        Path(path).open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory,
+    ):
+        size = len(memory)
+        while start < size:
+            try:
+                n_atoms, end, holds = measure(memory, start, size, n_atoms)
+            except _BadFrameError as error:
+                problem = str(error)
+                break
+            if end > size:
+                problem = "it is cut inside a frame"
+                break
+            if holds:
+                offsets.append(start)
+            else:
+                passed_over += 1
+            start = end
+    return XDRFrames(np.array(offsets, dtype=np.int64), problem, passed_over)
+
+
+def _measure_xtc(
+    memory: mmap.mmap, start: int, size: int, n_first: int | None
+) -> tuple[int, int, bool]:
+    if size - start < _XTC_PLAIN_HEAD.size:
+        raise _BadFrameError("it is cut inside a frame")
+    magic, n_atoms, again = _XTC_PLAIN_HEAD.unpack_from(memory, start)
+    if magic != _XTC_MAGIC or n_atoms < 1 or again != n_atoms:
+        raise _BadFrameError("a frame is damaged")
+    if n_first is not None and n_atoms != n_first:
+        raise _BadFrameError(f"a frame has {n_atoms} atoms and the first {n_first}")
+    if n_atoms <= _XTC_PLAIN:
+        return n_atoms, start + _XTC_PLAIN_HEAD.size + 12 * n_atoms, True
+    if size - start < _XTC_HEAD.size:
+        raise _BadFrameError("it is cut inside a frame")
+    *_, precision, index, n_bytes = _XTC_HEAD.unpack_from(memory, start)
+    # The decoder's buffer has room for 3.6 integers an atom, three of them its own; a
+    # coded atom takes some eight bits at the least.
+    room = 4 * (int(3.6 * n_atoms) - 3)
+    if not (0 < precision < 1e9 and index in _XTC_TABLE):
+        raise _BadFrameError("a frame is damaged")
+    if not n_atoms // 2 <= n_bytes <= room:
+        raise _BadFrameError("a frame is damaged")
+    return n_atoms, start + _XTC_HEAD.size + (n_bytes + 3) // 4 * 4, True
+
+
+def _measure_trr(
+    memory: mmap.mmap, start: int, size: int, n_first: int | None
+) -> tuple[int, int, bool]:
+    if size - start < _TRR_HEAD.size:
+        raise _BadFrameError("it is cut inside a frame")
+    magic, n_name, n_text, version, *sizes, n_atoms = _TRR_HEAD.unpack_from(
+        memory, start
+    )
+    unused = sizes[0], sizes[1], sizes[5], sizes[6]
+    box, virial, pressure, x, v, f = sizes[2], *sizes[3:5], *sizes[7:]
+    if (
+        (magic, n_name, n_text, version) != (_TRR_MAGIC, 13, 12, _TRR_VERSION)
+        or n_atoms < 1
+        or any(unused)
+    ):
+        raise _BadFrameError("a frame is damaged")
+    if n_first is not None and n_atoms != n_first:
+        raise _BadFrameError(f"a frame has {n_atoms} atoms and the first {n_first}")
+    for real in (4, 8):
+        tensors = {box, virial, pressure} <= {0, 9 * real}
+        if tensors and {x, v, f} <= {0, 3 * n_atoms * real}:
+            head = _TRR_HEAD.size + 2 * real
+            return n_atoms, start + head + sum(sizes), x > 0
+    raise _BadFrameError("a frame is damaged")
+
+
+class _Checked:
+    """What the two readers have in common, in front of MDAnalysis's."""
+
+    _scan_file: Callable[[str], XDRFrames]
+    problem: str | None
+    n_passed_over: int
+    filename: str
+    n_frames: int
+    _frame: int
+    _xdr: Any
+
+    def _load_offsets(self) -> None:
+        offsets, self.problem, self.n_passed_over = type(self)._scan_file(self.filename)
+        if not len(offsets):
+            raise OSError(self.problem or "no frame holds positions")
+        self._xdr.set_offsets(offsets)
+        self._seek(0)
+
+    def _seek(self, frame: int) -> None:
+        self._xdr.seek(frame)
+        if frame == 0:  # which MDAnalysis takes for the beginning of the file
+            self._xdr._bytes_seek(int(self._xdr.offsets[0]))
+
+    def _read_frame(self, i: int) -> Any:
+        self._frame = i - 1
+        return self._read_next_timestep()
+
+    def _read_next_timestep(self, ts: Any = None) -> Any:
+        # Frames that are passed over lie between those that are offered.
+        if self._frame + 1 < self.n_frames:
+            self._seek(self._frame + 1)
+        return super()._read_next_timestep(ts)  # type: ignore[misc]
+
+
+class CheckedXTCReader(_Checked, XTCReader):
+    """MDAnalysis's XTC reader, on frames whose headers are sound."""
+
+    _scan_file = staticmethod(scan_xtc)
+
+
+class CheckedTRRReader(_Checked, TRRReader):
+    """MDAnalysis's TRR reader, on frames that are sound and hold positions."""
+
+    _scan_file = staticmethod(scan_trr)
