@@ -18,7 +18,7 @@ __all__ = ["filter_table", "pair_records", "window_pairs"]
 
 # Largest error of a table entry against the network's own filter, relative to the
 # largest value of its layer; features then agree to about the rounding of float32.
-TOLERANCE = 1e-6
+TOLERANCE = 3e-6
 FEWEST_ROWS = 128
 MOST_ROWS = 4096
 

@@ -3,7 +3,8 @@
 A node's tensors are nine rows of C channels: the scalar part, the three entries of the
 vector (antisymmetric) part, and xx, yy, xy, xz, yz of the symmetric traceless part.
 Filters are three rows, one for each part. Everything that sums over pairs keeps the
-receiver's nine rows in registers, `unit` lanes at a time.
+receiver's nine rows at hand, `wide` lanes at a time; what happens at a node, `unit`
+lanes at a time, one register.
 """
 
 from __future__ import annotations
@@ -335,150 +336,143 @@ def _activate(x, count, unit):
 
 
 @cached_njit()
-def _embed(n, weights, work, C, n_channels, epsilon, unit, tile):
+def _embed(first, rows, weights, work, C, epsilon, unit, tile):
     """Make the first tensors of the sums of the first messages."""
+    n_channels = weights.channel.shape[0]
     width, columns = size(unit), size(tile)
     block, wider = work.block, work.wider
-    for first in range(0, n, NODES):
-        rows = min(NODES, n - first)
-        for r in range(rows):
+    for r in range(rows):
+        for b in range(0, C, width):
+            parts = _nine(work.received, 9 * C * (first + r) + b, C, unit)
+            store(block, r * C + b, _square(parts))
+        normalise(
+            block,
+            r * C,
+            weights.norm,
+            0,
+            block,
+            r * C,
+            C,
+            n_channels,
+            epsilon,
+            unit,
+        )
+    product(
+        block,
+        0,
+        C,
+        rows,
+        C,
+        weights.hidden,
+        0,
+        weights.hidden_bias,
+        0,
+        wider,
+        0,
+        2 * C,
+        2 * C // columns,
+        tile,
+    )
+    _activate(wider, rows * 2 * C, unit)
+    product(
+        wider,
+        0,
+        2 * C,
+        rows,
+        2 * C,
+        weights.gate,
+        0,
+        weights.gate_bias,
+        0,
+        block,
+        0,
+        3 * C,
+        3 * C // columns,
+        tile,
+    )
+    _activate(block, rows * 3 * C, unit)
+    _project(
+        work.received,
+        work.parts,
+        first,
+        rows,
+        weights.before,
+        0,
+        weights.zeros,
+        C,
+        tile,
+    )
+    for r in range(rows):
+        for k in range(9):
+            gate = (3 * r + (0 if k == 0 else 1 if k < 4 else 2)) * C
+            at = (9 * (first + r) + k) * C
             for b in range(0, C, width):
-                parts = _nine(work.received, 9 * C * (first + r) + b, C, unit)
-                store(block, r * C + b, _square(parts))
-            normalise(
-                block,
-                r * C,
-                weights.norm,
-                0,
-                block,
-                r * C,
-                C,
-                n_channels,
-                epsilon,
-                unit,
-            )
-        product(
-            block,
-            0,
-            C,
-            rows,
-            C,
-            weights.hidden,
-            0,
-            weights.hidden_bias,
-            0,
-            wider,
-            0,
-            2 * C,
-            2 * C // columns,
-            tile,
-        )
-        _activate(wider, rows * 2 * C, unit)
-        product(
-            wider,
-            0,
-            2 * C,
-            rows,
-            2 * C,
-            weights.gate,
-            0,
-            weights.gate_bias,
-            0,
-            block,
-            0,
-            3 * C,
-            3 * C // columns,
-            tile,
-        )
-        _activate(block, rows * 3 * C, unit)
-        _project(
-            work.received,
-            work.parts,
-            first,
-            rows,
-            weights.before,
-            0,
-            weights.zeros,
-            C,
-            tile,
-        )
-        for r in range(rows):
-            for k in range(9):
-                gate = (3 * r + (0 if k == 0 else 1 if k < 4 else 2)) * C
-                at = (9 * (first + r) + k) * C
-                for b in range(0, C, width):
-                    scaled = load(work.parts, at + b, unit) * load(
-                        block, gate + b, unit
-                    )
-                    store(work.parts, at + b, scaled)
+                scaled = load(work.parts, at + b, unit) * load(block, gate + b, unit)
+                store(work.parts, at + b, scaled)
 
 
 @cached_njit()
-def _prepare(n, weights, work, layer, C, unit, tile):
+def _prepare(first, rows, weights, work, layer, C, unit, tile):
     """Damp the tensors, project what is sent, set the sums to what nodes send back."""
     width = size(unit)
     one = broadcast(np.float32(1.0), unit)
-    for first in range(0, n, NODES):
-        rows = min(NODES, n - first)
-        for r in range(rows):
+    for r in range(rows):
+        for b in range(0, C, width):
+            at = 9 * C * (first + r) + b
+            parts = _nine(work.parts, at, C, unit)
+            _store_scaled(work.parts, at, C, parts, _damping(parts, one))
+    _project(
+        work.parts,
+        work.sent,
+        first,
+        rows,
+        weights.before,
+        layer,
+        weights.zeros,
+        C,
+        tile,
+    )
+    for r in range(rows):
+        for k in range(9):
+            own = (3 * layer + (0 if k == 0 else 1 if k < 4 else 2)) * C
+            at = (9 * (first + r) + k) * C
             for b in range(0, C, width):
-                at = 9 * C * (first + r) + b
-                parts = _nine(work.parts, at, C, unit)
-                _store_scaled(work.parts, at, C, parts, _damping(parts, one))
-        _project(
-            work.parts,
-            work.sent,
-            first,
-            rows,
-            weights.before,
-            layer,
-            weights.zeros,
-            C,
-            tile,
-        )
-        for r in range(rows):
-            for k in range(9):
-                own = (3 * layer + (0 if k == 0 else 1 if k < 4 else 2)) * C
-                at = (9 * (first + r) + k) * C
-                for b in range(0, C, width):
-                    f = load(weights.own, own + b, unit)
-                    store(work.received, at + b, f * load(work.sent, at + b, unit))
+                f = load(weights.own, own + b, unit)
+                store(work.received, at + b, f * load(work.sent, at + b, unit))
 
 
 @cached_njit()
-def _update(n, weights, work, layer, C, unit, tile):
+def _update(first, rows, weights, work, layer, C, unit, tile):
     """Change the tensors by products of what they were and what they received."""
     width = size(unit)
     one, half = broadcast(np.float32(1.0), unit), broadcast(np.float32(0.5), unit)
-    for first in range(0, n, NODES):
-        rows = min(NODES, n - first)
-        for r in range(rows):
-            for b in range(0, C, width):
-                at = 9 * C * (first + r) + b
-                parts = _anticommutator(
-                    _nine(work.sent, at, C, unit), _nine(work.received, at, C, unit)
-                )
-                _store_scaled(work.received, at, C, parts, _damping(parts, one))
-        # What was sent is not needed any more.
-        _project(
-            work.received,
-            work.sent,
-            first,
-            rows,
-            weights.after,
-            layer,
-            weights.zeros,
-            C,
-            tile,
-        )
-        for r in range(rows):
-            for b in range(0, C, width):
-                at = 9 * C * (first + r) + b
-                change = _nine(work.sent, at, C, unit)
-                twice = _anticommutator(change, change)
-                for k in range(9):
-                    add(work.parts, at + k * C, load(work.sent, at + k * C, unit))
-                _add_scaled(work.parts, at, C, twice, half)
+    for r in range(rows):
+        for b in range(0, C, width):
+            at = 9 * C * (first + r) + b
+            parts = _anticommutator(
+                _nine(work.sent, at, C, unit), _nine(work.received, at, C, unit)
+            )
+            _store_scaled(work.received, at, C, parts, _damping(parts, one))
+    # What was sent is not needed any more.
+    _project(
+        work.received,
+        work.sent,
+        first,
+        rows,
+        weights.after,
+        layer,
+        weights.zeros,
+        C,
+        tile,
+    )
+    for r in range(rows):
+        for b in range(0, C, width):
+            at = 9 * C * (first + r) + b
+            change = _nine(work.sent, at, C, unit)
+            twice = _anticommutator(change, change)
+            for k in range(9):
+                add(work.parts, at + k * C, load(work.sent, at + k * C, unit))
+            _add_scaled(work.parts, at, C, twice, half)
 
 
 @cached_njit()
@@ -497,96 +491,120 @@ def _add_scaled(out, at, C, parts, factor):
 
 
 @cached_njit()
-def _finish(n, graph, weights, work, C, epsilon, unit, tile, scalars, vectors):
+def _finish(
+    first, rows, graph, weights, work, C, epsilon, unit, tile, scalars, vectors
+):
     """Write the results in the network's own order of channels."""
     n_channels = weights.channel.shape[0]
     width, block = size(unit), work.block
-    for first in range(0, n, NODES):
-        rows = min(NODES, n - first)
-        for r in range(rows):
-            for b in range(0, C, width):
-                at = 3 * C * r + b
-                parts = _nine(work.parts, 9 * C * (first + r) + b, C, unit)
-                scalar, vector, symmetric = _squares(parts)
-                store(block, at, scalar)
-                store(block, at + C, vector)
-                store(block, at + 2 * C, symmetric)
-            normalise(
-                block,
-                3 * C * r,
-                weights.output_norm,
-                0,
-                block,
-                3 * C * r,
-                3 * C,
-                3 * n_channels,
-                epsilon,
-                unit,
-            )
-        product(
+    for r in range(rows):
+        for b in range(0, C, width):
+            at = 3 * C * r + b
+            parts = _nine(work.parts, 9 * C * (first + r) + b, C, unit)
+            scalar, vector, symmetric = _squares(parts)
+            store(block, at, scalar)
+            store(block, at + C, vector)
+            store(block, at + 2 * C, symmetric)
+        normalise(
             block,
+            3 * C * r,
+            weights.output_norm,
             0,
+            block,
+            3 * C * r,
             3 * C,
-            rows,
-            3 * C,
-            weights.output,
-            0,
-            weights.output_bias,
-            0,
-            work.wider,
-            0,
-            C,
-            C // size(tile),
-            tile,
+            3 * n_channels,
+            epsilon,
+            unit,
         )
-        _activate(work.wider, rows * C, unit)
-        for r in range(rows):
-            to = graph.target[first + r]
-            if to >= 0:
-                deliver(
-                    work.wider,
-                    r * C,
-                    work.parts,
-                    (9 * (first + r) + 1) * C,
-                    C,
-                    weights.channel,
-                    scalars,
-                    vectors,
-                    to,
-                )
+    product(
+        block,
+        0,
+        3 * C,
+        rows,
+        3 * C,
+        weights.output,
+        0,
+        weights.output_bias,
+        0,
+        work.wider,
+        0,
+        C,
+        C // size(tile),
+        tile,
+    )
+    _activate(work.wider, rows * C, unit)
+    for r in range(rows):
+        to = graph.target[first + r]
+        if to >= 0:
+            deliver(
+                work.wider,
+                r * C,
+                work.parts,
+                (9 * (first + r) + 1) * C,
+                C,
+                weights.channel,
+                scalars,
+                vectors,
+                to,
+            )
 
 
 @lru_cache
-def network(width: int, columns: int) -> Callable[..., Any]:
+def network(register: int, width: int, columns: int, both: bool) -> Callable[..., Any]:
     """Return the compiled network for vectors of given sizes.
 
     Parameters
     ----------
+    register : int
+        Channels of a node that are handled at once: one vector register.
     width : int
-        Channels that are handled at once; divides the padded number of channels.
+        Channels of a pair that are handled at once. Both divide the padded number of
+        channels.
     columns : int
         Columns of a panel of the weight matrices.
+    both : bool
+        Whether pairs stand for both directions. A constant of the compiled code: as
+        an argument it makes the kernels seven times slower.
 
     Returns
     -------
     callable
-        ``(graph, weights, work, n_layers, C, both, epsilon, scalars, vectors)``;
-        `both` says whether pairs stand for both directions, `epsilon` has those of
-        the two layer norms, results are (rows, C) and (rows, 3, C).
+        ``(graph, weights, work, n_layers, C, epsilon, scalars, vectors)``; `epsilon`
+        has those of the two layer norms, results are (rows, C) and (rows, 3, C).
     """
 
     @cached_njit()
-    def run(graph, weights, work, n_layers, C, both, epsilon, scalars, vectors):
-        unit, tile = lanes(width), lanes(columns)
+    def run(graph, weights, work, n_layers, C, epsilon, scalars, vectors):
+        unit, wide, tile = lanes(register), lanes(width), lanes(columns)
         n = graph.numbers.shape[0]
-        n_channels = weights.channel.shape[0]
         entries = weights.table.shape[0] // (n_layers + 1)
-        _first_messages(n, graph, weights, work, both, C, unit)
-        _embed(n, weights, work, C, n_channels, epsilon[0], unit, tile)
+        _first_messages(n, graph, weights, work, both, C, wide)
+        for first in range(0, n, NODES):
+            rows = min(NODES, n - first)
+            _embed(first, rows, weights, work, C, epsilon[0], unit, tile)
+            _prepare(first, rows, weights, work, 1, C, unit, tile)
         for layer in range(1, n_layers + 1):
-            _prepare(n, weights, work, layer, C, unit, tile)
-            _messages(n, graph, weights.table, work, layer * entries, both, C, unit)
-            _update(n, weights, work, layer, C, unit, tile)
-        _finish(n, graph, weights, work, C, epsilon[1], unit, tile, scalars, vectors)
+            _messages(n, graph, weights.table, work, layer * entries, both, C, wide)
+            for first in range(0, n, NODES):
+                rows = min(NODES, n - first)
+                _update(first, rows, weights, work, layer, C, unit, tile)
+                if layer < n_layers:
+                    _prepare(first, rows, weights, work, layer + 1, C, unit, tile)
+        for first in range(0, n, NODES):
+            rows = min(NODES, n - first)
+            _finish(
+                first,
+                rows,
+                graph,
+                weights,
+                work,
+                C,
+                epsilon[1],
+                unit,
+                tile,
+                scalars,
+                vectors,
+            )
 
     return run

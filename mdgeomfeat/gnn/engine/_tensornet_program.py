@@ -35,11 +35,10 @@ class TensorNetProgram(Program):
         self._weights = _weights(model, layout)
         self._C = C = layout.n_channels
         self._n_layers = model.spec.n_layers
-        self._both = not directed
         norms = model.embedding.norm, model.output_norm
         self._epsilon = np.array([norm.eps for norm in norms], np.float32)
         self.intervals = len(self._weights.table) // ((1 + self._n_layers) * 6 * C) - 1
-        self._run = network(register, layout.columns)
+        self._run = network(register, layout.width, layout.columns, not directed)
 
     def memory(self, n_nodes: int, n_pairs: int) -> Work:  # noqa: ARG002
         """Return working memory for graphs of up to that size."""
@@ -62,7 +61,6 @@ class TensorNetProgram(Program):
             memory,
             self._n_layers,
             self._C,
-            self._both,
             self._epsilon,
             scalars,
             vectors,
