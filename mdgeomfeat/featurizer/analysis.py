@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,23 +15,37 @@ from MDAnalysis.analysis.results import Results
 from MDAnalysis.lib.log import ProgressBar
 from numpy.typing import NDArray
 
-from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.featurizer.batches import FrameBuffer, Merger, Part, Sink
-from mdgeomfeat.featurizer.encoder import Pooling, TokenEncoder
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.featurizer.batches import (
+    Collector,
+    FrameBuffer,
+    Keeper,
+    Merger,
+    Part,
+    Recorder,
+)
+from mdgeomfeat.featurizer.encoder import (
+    STORE_DTYPES,
+    Pooling,
+    TokenEncoder,
+    check_choice,
+)
 from mdgeomfeat.featurizer.frames import (
     FramePlan,
     frame_time,
     reader_of,
-    segments,
-    time_step,
     used_frames,
 )
 from mdgeomfeat.featurizer.invariants import InvariantKind
+from mdgeomfeat.featurizer.memory import check_memory
 from mdgeomfeat.featurizer.parallel import InProcessBackend, PartsBackend, make_backend
-from mdgeomfeat.featurizer.results import FeatureResults, check_memory
-from mdgeomfeat.store import FeatureStore, StoreWriter, TrajectoryLayout
+from mdgeomfeat.featurizer.provenance import run_provenance
+from mdgeomfeat.featurizer.results import FeatureResults
+from mdgeomfeat.featurizer.storing import open_store
+from mdgeomfeat.featurizer.unusable import read_frame, say_dropped, usable_rows
+from mdgeomfeat.store import FeatureStore, StoreLock, StoreWriter
 from mdgeomfeat.structure import Structure, Tokens, make_whole
-from mdgeomfeat.structure.periodic import has_box, use_box
+from mdgeomfeat.structure.periodic import use_box
 from mdgeomfeat.structure.selection import select_atoms
 
 if TYPE_CHECKING:
@@ -87,9 +101,13 @@ class GeomGNNFeaturizer(AnalysisBase):
     dtype : {"float32", "float64"}
     store : str or Path, optional
         Write the features to this zarr folder as they come; ``results`` then read
-        from there. See :mod:`mdgeomfeat.store`.
+        from there. A run that was interrupted goes on where it stopped when it is
+        started again; a finished one is opened. See :mod:`mdgeomfeat.store`.
+    store_dtype : {"float16", "float32"}, optional
+        Type of scalars and vectors in `store`, by default `dtype`. float16 takes half
+        the space and rounds by at most a part in 2048.
     overwrite : bool
-        Replace finished features in `store`.
+        Replace what is in `store` instead of going on with it.
     skip_bad_frames : bool
         Leave out frames that cannot be read or hold NaN, instead of stopping there.
     verbose : bool
@@ -99,35 +117,10 @@ class GeomGNNFeaturizer(AnalysisBase):
     ----------
     structure : Structure
         The selected atoms and their tokens.
-    results.scalars : (F, N, C) ndarray
-        Invariant features of N tokens in F frames.
-    results.vectors : (F, N, 3, C) ndarray
-        Equivariant features: they turn with the molecule.
-    results.tokens : (N,) structured ndarray
-        segid, chainID, resid, icode, resname, n_atoms.
-    results.trajectory : (F,) ndarray of int
-        Which of the source trajectories a frame came from.
-    results.features : (F, N*K) ndarray
-        Rotation-invariant numbers for flat estimators, computed at every access.
-    results.token_features : (F, N, K) ndarray
-        The same, token by token.
-    results.features_list(), results.token_features_list() : list of ndarray
-        One array per unbroken trajectory, cut at gaps in the frames.
-    results.positions : (F, A, 3) float32 ndarray, Å
-        Of the selected atoms, molecules made whole.
-    results.boxes : (F, 6) float32 ndarray or None, Å and degrees
-        None where no box is used.
-    results.times : (F,) ndarray, ps
-        NaN where the trajectory has none.
-    results.frames : (F,) ndarray of int
-        Frame number in the Universe's trajectory.
-    results.dt : float or None, ps
-        Between analysed frames; None if it is missing, zero or not the same.
-    results.structure : Structure
-    results.engine : str
-        The engine that was used.
-    results.provenance : dict
-        Options, model, versions and files, for JSON.
+    results : FeatureResults
+        ``scalars`` (F, N, C), ``vectors`` (F, N, 3, C), ``features`` (F, N*K),
+        ``features_list()``, ``positions``, ``times`` and more; see
+        :class:`mdgeomfeat.featurizer.FeatureResults`.
 
     Raises
     ------
@@ -181,6 +174,7 @@ class GeomGNNFeaturizer(AnalysisBase):
         batch_size: int | Literal["auto"] = "auto",
         dtype: str = "float32",
         store: str | Path | None = None,
+        store_dtype: str | None = None,
         overwrite: bool = False,
         skip_bad_frames: bool = False,
         verbose: bool = False,
@@ -201,16 +195,23 @@ class GeomGNNFeaturizer(AnalysisBase):
             batch_size=batch_size,
             dtype=dtype,
         )
+        if store_dtype is not None:
+            check_choice("store_dtype", store_dtype, STORE_DTYPES)
+            if store is None:
+                raise InputError("store_dtype= needs store=, which says where.")
         self._periodic = periodic
         self._store = None if store is None else Path(store)
+        self._store_dtype = store_dtype
         self._overwrite = overwrite
         self._skip_bad_frames = skip_bad_frames
-        self._sink: Sink | None = None
+        self._writer: StoreWriter | None = None
+        self._advance: Callable[[int], object] | None = None
         self.times: NDArray[np.float64]
         self._asked = {
             "select": select,
             "tokens": tokens if isinstance(tokens, str) else "custom",
-            "topology": str(atoms.universe.filename),
+            "topology": atoms.universe.filename,
+            "store_dtype": store_dtype,
         }
 
     def run(  # type: ignore[override]
@@ -226,6 +227,7 @@ class GeomGNNFeaturizer(AnalysisBase):
         *,
         unsupported_backend: bool = False,
         progressbar_kwargs: Mapping[str, Any] | None = None,
+        advance: Callable[[int], object] | None = None,
     ) -> Self:
         """Compute the features.
 
@@ -234,18 +236,21 @@ class GeomGNNFeaturizer(AnalysisBase):
         start, stop, step : int, optional
             Range of frames.
         frames : iterable of int or bool, optional
-            Frame numbers or a mask, in place of a range.
+            Frame numbers or a mask, in place of a range. Those of several trajectories
+            come out trajectory by trajectory.
         verbose : bool, optional
             Show a progress bar, with every backend.
         n_workers : int, optional
             Processes; by default one for each core this process may use.
         n_parts : int, optional
-            Parts that the frames are shared out in, each of whole batches.
+            Parts that the frames are shared out in, each of whole chunks.
         backend : {"serial", "multiprocessing", "dask"} or Client, optional
         unsupported_backend : bool
             Accept a backend object of another kind.
         progressbar_kwargs : mapping, optional
             For MDAnalysis's progress bar.
+        advance : callable, optional
+            Is told, again and again, how many more frames are done.
 
         Returns
         -------
@@ -254,19 +259,15 @@ class GeomGNNFeaturizer(AnalysisBase):
         Raises
         ------
         InputError
-            If frames cannot be used, or memory will not do.
+            If frames cannot be used, memory or disk will not do, or the store holds
+            something else or is being written by another run.
         """
-        verbose = self._verbose if verbose is None else verbose
         used = used_frames(self._trajectory, start, stop, step, frames)
-        self._plan = FramePlan.of(self._trajectory, used, self._encoder.batch_size)
-        self._ends = self._plan.batch_ends
-        self._box_used = self._decide_box()
-        self.results = Results()
         executor = make_backend(backend, n_workers)
-        serial = isinstance(executor, InProcessBackend)
         if self._store is None:
+            copies = 1 if isinstance(executor, InProcessBackend) else 2
             check_memory(
-                self._encoder.row_bytes * len(used) * (1 if serial else 2),
+                self._encoder.row_bytes * len(used) * copies,
                 f"the features of {len(used)} frames",
                 'write them to disk with store="features.zarr", or take fewer frames',
             )
@@ -275,38 +276,54 @@ class GeomGNNFeaturizer(AnalysisBase):
                 "store= needs backend='serial', 'multiprocessing', 'dask' or a "
                 "dask.distributed.Client."
             )
-        self._provenance = self._make_provenance()
-        writer = None if self._store is None else self._create_store(self._store)
-        sink = None if writer is None else Sink(writer, self._plan)
-        bar_options = dict(progressbar_kwargs or {})
-        parallel_bar = ProgressBar(
-            total=len(used), verbose=verbose and not serial, **bar_options
-        )
-        if serial:
-            self._sink, n_parts = sink, 1
-        elif isinstance(executor, PartsBackend):
-            executor.advance = parallel_bar.update
-            executor.collect = None if sink is None else sink.collect
-            n_parts = n_parts or self._plan.default_parts(
-                executor.n_workers, few_batches=sink is not None
-            )
-        try:
-            super().run(
-                frames=used.tolist(),
-                verbose=verbose and serial,
-                n_parts=n_parts,
-                n_workers=n_workers if executor is None else None,
-                backend=backend if executor is None else executor,
-                unsupported_backend=unsupported_backend,
-                progressbar_kwargs=bar_options if serial else None,
-            )
-        finally:
-            parallel_bar.close()
+        verbose = self._verbose if verbose is None else verbose
+        with ExitStack() as held:
             # A finished object holds results, not the means by which they came.
-            self._sink = None
-            for name in ("_part", "_buffer", "_ts", "_rows"):
-                self.__dict__.pop(name, None)
-        self._finish(writer)
+            held.callback(self._forget)
+            if self._store is not None:
+                held.enter_context(StoreLock(self._store))
+            todo = self._plan_chunks(used)
+            done = len(used) - int(np.diff(self._plan.bounds)[todo].sum())
+            bar = held.enter_context(
+                ProgressBar(
+                    total=len(used),
+                    initial=done,
+                    verbose=verbose,
+                    **(progressbar_kwargs or {}),
+                )
+            )
+
+            def tell(n: int) -> None:
+                bar.update(n)
+                if advance is not None:
+                    advance(n)
+
+            if done and advance is not None:
+                advance(done)
+            self.results = Results()
+            if len(todo):
+                self._chunks = todo
+                serial = isinstance(executor, InProcessBackend)
+                if serial:
+                    self._advance = tell
+                if isinstance(executor, PartsBackend):
+                    executor.advance = None if serial else tell
+                    executor.collect = self._note_batch
+                    backend, n_workers = executor, None
+                    n_parts = n_parts or self._plan.default_parts(
+                        len(todo), executor.n_workers
+                    )
+                    if serial and self._writer is None:
+                        n_parts = 1
+                super().run(
+                    frames=self._plan.frames.tolist(),
+                    verbose=False,
+                    n_parts=n_parts,
+                    n_workers=n_workers,
+                    backend=backend,
+                    unsupported_backend=unsupported_backend,
+                )
+            self._finish()
         return self
 
     # ---- the life cycle of AnalysisBase ------------------------------------------
@@ -322,30 +339,29 @@ class GeomGNNFeaturizer(AnalysisBase):
     def _setup_computation_groups(  # type: ignore[override]
         self, n_parts: int, **_: Any
     ) -> list[NDArray[np.int64]]:
-        return self._plan.parts(n_parts)
+        return self._plan.parts(self._chunks, n_parts)
 
     def _compute(  # type: ignore[override]
-        self,
-        indexed_frames: NDArray[np.int64],
-        verbose: bool | None = None,
-        *,
-        progressbar_kwargs: Mapping[str, Any] | None = None,
+        self, indexed_frames: NDArray[np.int64], **_: Any
     ) -> Part:
         self._rows, self.frames = indexed_frames.T
         self.n_frames = len(self.frames)
         self._prepare()
-        bar = ProgressBar(
-            self.frames.tolist(), verbose=bool(verbose), **(progressbar_kwargs or {})
-        )
-        for self._frame_index, frame in enumerate(bar):
-            self._ts = self._read(frame)
+        for index, frame in enumerate(self.frames.tolist()):
+            self._frame_index, self._ts = index, self._read(frame)
             self._single_frame()
-        return self._part.finish()
+        part = self._collector.finish()
+        part.results.batch = np.array([self._encoder.batch_limit])
+        return part
 
     def _prepare(self) -> None:
-        size = min(self._encoder.batch_size, self.n_frames)
+        size = min(self._plan.chunk_size, self.n_frames)
         self._buffer = FrameBuffer(size, self.structure.n_atoms)
-        self._part = Part(self._rows, self.frames, keep=self._sink is None)
+        self._collector: Collector = (
+            Keeper(self.frames)
+            if self._writer is None
+            else Recorder(self._writer, self._plan)
+        )
 
     def _single_frame(self) -> None:
         row, ts = int(self._rows[self._frame_index]), self._ts
@@ -354,17 +370,32 @@ class GeomGNNFeaturizer(AnalysisBase):
         else:
             positions = ts.positions[self.structure.indices]
             self._buffer.add(row, frame_time(ts), positions, ts.dimensions)
-        if self._ends[row] or self._frame_index == self.n_frames - 1:
+        if self._plan.chunk_ends[row]:
             self._flush()
 
     def _flush(self) -> None:
-        """Compute the batch that has been read."""
+        """Compute the chunk that has been read, batch by batch."""
         rows, times, positions, boxes = self._buffer.take()
-        good = self._usable(rows, positions, boxes)
-        arrays = self._encode(positions[good], boxes[good])
-        self._part.add(times, good, arrays)
-        if self._sink is not None:
-            self._sink.write(rows, times, good, arrays)
+        good = usable_rows(
+            self._plan,
+            self.structure,
+            rows,
+            positions,
+            boxes if self._box_used else None,
+            skip_bad=self._skip_bad_frames,
+        )
+        batches = []
+        for start in range(0, len(rows), self._encoder.batch_size):
+            batch = slice(start, start + self._encoder.batch_size)
+            use = good[batch]
+            batches.append(self._encode(positions[batch][use], boxes[batch][use]))
+            if self._advance is not None:
+                self._advance(len(use))
+        arrays = {
+            name: np.concatenate([batch[name] for batch in batches])
+            for name in batches[0]
+        }
+        self._collector.add(rows, times, good, arrays)
 
     def _encode(self, positions: NDArray, boxes: NDArray) -> dict[str, NDArray]:
         used = boxes if self._box_used else None
@@ -379,41 +410,37 @@ class GeomGNNFeaturizer(AnalysisBase):
     def _conclude(self) -> None:
         self._trajectory.rewind()
 
-    # ---- reading -----------------------------------------------------------------
+    # ---- before and after --------------------------------------------------------
 
-    def _read(self, frame: int) -> Timestep | None:
-        try:
-            return self._trajectory[frame]
-        except (OSError, EOFError, ValueError, RuntimeError, StopIteration) as error:
-            if self._skip_bad_frames:
-                return None
-            raise InputError(
-                f"{self._plan.describe(frame)} cannot be read ({error}); end the run "
-                f"before it with stop={frame}, or pass skip_bad_frames=True."
-            ) from error
-
-    def _usable(
-        self, rows: NDArray[np.int64], positions: NDArray, boxes: NDArray
-    ) -> NDArray[np.bool_]:
-        finite = np.isfinite(positions).all(axis=2)
-        good = finite.all(axis=1)
-        if self._box_used:
-            good &= has_box(boxes)
-        if good.all() or self._skip_bad_frames:
-            return good
-        bad = int(np.flatnonzero(~good)[0])
-        where = self._plan.describe(int(self._plan.frames[rows[bad]]))
-        if finite[bad].all():
-            raise InputError(
-                f"{where} has no usable box where the first frame has one; pass "
-                "periodic=False or skip_bad_frames=True."
-            )
-        atom = int(np.flatnonzero(~finite[bad])[0])
-        raise InputError(
-            f"{where} holds positions that are no numbers (first at atom "
-            f"{self.structure.names[atom]}, index {self.structure.indices[atom]}); "
-            "repair the file or pass skip_bad_frames=True."
+    def _plan_chunks(self, used: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Lay the grid, open or create the store, and return the chunks to compute."""
+        encoder, grid = self._encoder, None
+        if self._store is not None and not self._overwrite:
+            grid = StoreWriter.grid(self._store)
+        if grid is not None:
+            encoder.adopt_batch(grid[0])
+        chunk = encoder.batch_size if self._store is None else encoder.chunk_size
+        if grid is not None and grid[0] == encoder.batch_size:
+            chunk = grid[1]
+        self._plan = FramePlan.of(self._trajectory, used, chunk)
+        self._box_used = self._decide_box()
+        self._provenance = run_provenance(
+            encoder,
+            self._trajectory,
+            self._plan,
+            self._asked | {"periodic": self._box_used},
         )
+        if self._store is None:
+            return np.arange(self._plan.n_chunks)
+        self._writer, missing = open_store(
+            self._store,
+            encoder,
+            self._plan,
+            self._provenance,
+            overwrite=self._overwrite,
+            resume=grid is not None,
+        )
+        return missing
 
     def _decide_box(self) -> bool:
         """Let the first frame that can be read decide for all."""
@@ -424,77 +451,42 @@ class GeomGNNFeaturizer(AnalysisBase):
                 return use_box(self._periodic, ts.dimensions, x, self.structure)
         return False
 
-    # ---- before and after --------------------------------------------------------
-
-    def _make_provenance(self) -> dict[str, Any]:
-        return {
-            "MDAnalysis": mda.__version__,
-            **self._encoder.provenance(),
-            **self._asked,
-            "n_atoms": self.structure.n_atoms,
-            "periodic": self._box_used,
-            "trajectories": self._plan.sources,
-            "n_frames": self._plan.counts(),
-        }
-
-    def _create_store(self, path: Path) -> StoreWriter:
-        return FeatureStore.create(
-            path,
-            layout=[
-                TrajectoryLayout(source, n_frames)
-                for source, n_frames in zip(
-                    self._plan.sources, self._plan.counts(), strict=True
-                )
-            ],
-            arrays=self._encoder.row_shapes(boxes=self._box_used),
-            batch_size=self._plan.batch_size,
-            tokens=self.structure.tokens,
-            structure=self.structure.to_dict(),
-            provenance=self._provenance,
-            overwrite=self._overwrite,
+    def _read(self, frame: int) -> Timestep | None:
+        return read_frame(
+            self._trajectory, self._plan, frame, skip_bad=self._skip_bad_frames
         )
 
-    def _finish(self, writer: StoreWriter | None) -> None:
+    def _note_batch(self, part: Part) -> Part:
+        """Put down that memory has forced smaller batches, if it has."""
+        if self._writer is not None:
+            self._writer.note_batch(int(part.results.batch.min()))
+        return part
+
+    def _finish(self) -> None:
         """Leave out unusable rows and give the results their final form."""
-        good = self.results.pop("good")
-        self._say_dropped(good)
-        self.frames, self.times = self._plan.frames[good], self.times[good]
-        self.n_frames = len(self.frames)
-        if writer is not None:
-            writer.finish()
-            self.results = FeatureResults.load(writer.path)
+        if self._writer is not None:
+            store = FeatureStore(self._writer.path, unfinished=True)
+            say_dropped(self._plan, store.usable)
+            self._writer.finish()
+            self.results = FeatureResults.of(store)
+            self.frames, self.times = self.results.frames, self.results.times
         else:
-            trajectory = self._plan.trajectory[good]
-            self.results = FeatureResults(
-                {"boxes": None} | self.results.data,
+            good = self.results.pop("good")
+            say_dropped(self._plan, good)
+            self._provenance["smallest_batch"] = int(self.results.pop("batch").min())
+            self.frames, self.times = self._plan.frames[good], self.times[good]
+            self.results = FeatureResults.assemble(
+                self.results.data,
                 times=self.times,
                 frames=self.frames,
-                trajectory=trajectory,
-                tokens=self.structure.tokens,
+                trajectory=self._plan.trajectory[good],
                 structure=self.structure,
-                engine=self._provenance["engine"],
                 provenance=self._provenance,
-                dt=time_step(self.times, segments(trajectory, self.frames)),
             )
-        differing = self._plan.steps(self.frames, self.times)
-        if len(differing) > 1:
-            shown = ", ".join(f"{dt:g} ps ({name})" for name, dt in differing.items())
-            _say(f"results.dt is None, because time steps differ: {shown}")
+        self.n_frames = len(self.frames)
+        self._plan.say_unequal_steps(self.frames, self.times)
 
-    def _say_dropped(self, good: NDArray[np.bool_]) -> None:
-        bad = self._plan.frames[~good]
-        if not good.any():
-            raise InputError(
-                f"none of the {len(good)} frames could be used; the first is "
-                f"{self._plan.describe(int(bad[0]))}."
-            )
-        if len(bad):
-            shown = "; ".join(map(self._plan.describe, bad[:5].tolist()))
-            more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-            _say(
-                f"{len(bad)} frames could not be used and were left out: {shown}{more}"
-            )
-
-
-def _say(message: str) -> None:
-    warnings.warn(message, MDGeomFeatWarning, stacklevel=5)
+    def _forget(self) -> None:
+        self._writer = self._advance = None
+        for name in ("_chunks", "_collector", "_buffer", "_ts", "_rows"):
+            self.__dict__.pop(name, None)

@@ -1,8 +1,10 @@
-"""What travels between reading, computing, merging and writing: blocks of rows."""
+"""What travels between reading, computing, merging and writing: chunks of rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from MDAnalysis.analysis.results import Results, ResultsGroup
@@ -10,17 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.store import StoreWriter
+from mdgeomfeat.store.layout import UNUSABLE
 
-__all__ = ["FrameBuffer", "Merger", "Part", "Sink"]
+__all__ = ["Collector", "FrameBuffer", "Keeper", "Merger", "Part", "Recorder"]
 
 
 class FrameBuffer:
-    """Frames that have been read and wait for their batch to be complete.
+    """Frames that have been read and wait for their chunk to be complete.
 
     Parameters
     ----------
     size : int
-        Frames of a batch.
+        Frames of a chunk.
     n_atoms : int
     """
 
@@ -43,7 +46,7 @@ class FrameBuffer:
     def take(self) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """Return rows, times, positions and boxes (zeros for none), and start anew.
 
-        Positions and boxes are overwritten by the next batch.
+        Positions and boxes are overwritten by the next chunk.
         """
         n = len(self._rows)
         rows, times = np.array(self._rows), np.array(self._times)
@@ -51,59 +54,125 @@ class FrameBuffer:
         return rows, times, self._positions[:n], self._boxes[:n]
 
 
+@dataclass(frozen=True)
 class Part:
-    """The rows that one worker computes, filled batch by batch.
-
-    Parameters
-    ----------
-    rows, frames : (n,) ndarray of int
-    keep : bool
-        Hold the arrays; not needed where they are written at once.
+    """What a worker hands back, with the attributes that AnalysisBase reads.
 
     Attributes
     ----------
     frames, times : (n,) ndarray
-        Of all rows; AnalysisBase reads them.
+        Empty where rows were written to a store.
     results : Results
-        ``good`` (n,) tells which rows could be used, and every other array has one
-        entry for each of those.
+        Arrays to be joined with those of other parts.
     """
 
-    def __init__(
-        self, rows: NDArray[np.int64], frames: NDArray[np.int64], *, keep: bool
+    frames: NDArray[np.int64]
+    times: NDArray[np.float64]
+    results: Results
+
+
+class Collector(Protocol):
+    """Takes the chunks of a part as they are computed."""
+
+    def add(
+        self,
+        rows: NDArray[np.int64],
+        times: NDArray,
+        good: NDArray[np.bool_],
+        arrays: Mapping[str, NDArray],
     ) -> None:
-        self.rows = rows
-        self.frames = frames
-        self.times = np.full(len(rows), np.nan)
-        self.results = Results(good=np.zeros(len(rows), dtype=bool))
-        self._keep = keep
+        """Take in n rows: their times and use, and arrays of the usable ones."""
+
+    def finish(self) -> Part:
+        """Return what goes back to the parent."""
+
+
+class Keeper:
+    """Holds the rows of a part in memory.
+
+    ``good`` (n,) among the results tells which rows could be used; every other array
+    has one entry for each of those.
+
+    Parameters
+    ----------
+    frames : (n,) ndarray of int
+        Of the whole part.
+    """
+
+    def __init__(self, frames: NDArray[np.int64]) -> None:
+        self._frames = frames
+        self._times = np.full(len(frames), np.nan)
+        self._results = Results(good=np.zeros(len(frames), dtype=bool))
         self._seen = 0
         self._filled = 0
 
     def add(
-        self, times: NDArray, good: NDArray[np.bool_], arrays: Mapping[str, NDArray]
+        self,
+        rows: NDArray[np.int64],
+        times: NDArray,
+        good: NDArray[np.bool_],
+        arrays: Mapping[str, NDArray],
     ) -> None:
-        """Append a batch: times and use of n rows, arrays of the usable ones."""
-        batch = slice(self._seen, self._seen + len(times))
-        self.times[batch] = times
-        self.results.good[batch] = good
-        self._seen = batch.stop
-        if not self._keep:
-            return
+        """Take in n rows: their times and use, and arrays of the usable ones."""
+        chunk = slice(self._seen, self._seen + len(rows))
+        self._times[chunk] = times
+        self._results.good[chunk] = good
+        self._seen = chunk.stop
         place = slice(self._filled, self._filled + int(good.sum()))
         for name, values in arrays.items():
-            if name not in self.results:
-                shape = (len(self.rows), *values.shape[1:])
-                self.results[name] = np.empty(shape, values.dtype)
-            self.results[name][place] = values
+            if name not in self._results:
+                shape = (len(self._frames), *values.shape[1:])
+                self._results[name] = np.empty(shape, values.dtype)
+            self._results[name][place] = values
         self._filled = place.stop
 
     def finish(self) -> Part:
-        """Cut off the room that unusable rows have left."""
-        for name, values in self.results.items():
+        """Return the arrays, without the room that unusable rows have left."""
+        for name, values in self._results.items():
             if name != "good":
-                self.results[name] = values[: self._filled]
-        return self
+                self._results[name] = values[: self._filled]
+        return Part(self._frames, self._times, self._results)
+
+
+class Recorder:
+    """Writes the rows of a part to a store, chunk by chunk.
+
+    Only the ranges of rows go back to the parent.
+
+    Parameters
+    ----------
+    writer : StoreWriter
+    plan : FramePlan
+    """
+
+    def __init__(self, writer: StoreWriter, plan: FramePlan) -> None:
+        self._writer = writer
+        self._plan = plan
+        self._ranges: list[tuple[int, int]] = []
+
+    def add(
+        self,
+        rows: NDArray[np.int64],
+        times: NDArray,
+        good: NDArray[np.bool_],
+        arrays: Mapping[str, NDArray],
+    ) -> None:
+        """Write a chunk; rows that cannot be used become NaN."""
+        trajectory = int(self._plan.trajectory[rows[0]])
+        whole = {name: _spread(values, good) for name, values in arrays.items()}
+        frames = np.where(good, self._plan.frames[rows], UNUSABLE)
+        self._writer.write(
+            trajectory,
+            int(rows[0] - self._plan.first_rows[trajectory]),
+            whole | {"times": times, "frames": frames},
+        )
+        self._ranges.append((int(rows[0]), int(rows[-1]) + 1))
+
+    def finish(self) -> Part:
+        """Return the ranges of rows that stand in the store now."""
+        ranges = np.array(self._ranges, dtype=np.int64)
+        nothing = np.empty(0)
+        return Part(nothing.astype(np.int64), nothing, Results(ranges=ranges))
 
 
 class Merger(ResultsGroup):
@@ -122,49 +191,6 @@ class Merger(ResultsGroup):
                 for name in list(objects[0])
             }
         )
-
-
-class Sink:
-    """Write rows to a store as they come.
-
-    Parameters
-    ----------
-    writer : StoreWriter
-    plan : FramePlan
-    """
-
-    def __init__(self, writer: StoreWriter, plan: FramePlan) -> None:
-        self._writer = writer
-        self._plan = plan
-        self._place = plan.place
-
-    def write(
-        self,
-        rows: NDArray[np.int64],
-        times: NDArray,
-        good: NDArray[np.bool_],
-        arrays: Mapping[str, NDArray],
-    ) -> None:
-        """Write rows; `arrays` hold the usable ones, the others become NaN."""
-        whole = {name: _spread(values, good) for name, values in arrays.items()}
-        whole |= {"times": times, "frames": self._plan.frames[rows]}
-        trajectory, place = self._plan.trajectory[rows], self._place[rows]
-        cuts = np.flatnonzero((np.diff(trajectory) != 0) | (np.diff(place) != 1)) + 1
-        for run in np.split(np.arange(len(rows)), cuts):
-            self._writer.write(
-                int(trajectory[run[0]]),
-                int(place[run[0]]),
-                {name: values[run[0] : run[-1] + 1] for name, values in whole.items()},
-                bad=np.flatnonzero(~good[run]).tolist(),
-            )
-
-    def collect(self, part: Part) -> Part:
-        """Write a part and keep only what AnalysisBase needs of it."""
-        results = part.results
-        good = results.pop("good")
-        self.write(part.rows, part.times, good, results)
-        part.results = Results(good=good)
-        return part
 
 
 def _spread(values: NDArray, good: NDArray[np.bool_]) -> NDArray:

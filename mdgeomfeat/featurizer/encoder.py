@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import platform
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.featurizer.invariants import DEFAULT_SEED, InvariantKind, n_invariants
+from mdgeomfeat.featurizer.memory import available_memory, check_memory
 
 if TYPE_CHECKING:
     from mdgeomfeat.gnn import Backbone
     from mdgeomfeat.gnn.engine import Engine
     from mdgeomfeat.structure import Structure
 
-__all__ = ["Pooling", "TokenEncoder"]
+__all__ = ["STORE_DTYPES", "Pooling", "TokenEncoder", "check_choice"]
 
 Pooling = Literal["mean", "sum"]
 DTYPES = ("float32", "float64")
+STORE_DTYPES = ("float16", "float32")
 
 # Atoms that the automatic batch holds. Larger batches gain nothing (an engine cuts
 # them to what fits its cache) and make the last, partly filled ones more costly.
 _BATCH_ATOMS = 4096
 _BATCH_FRAMES = (4, 512)
+# Features of all atoms: the engine's, sorted by token, and what an engine works with.
+_COPIES = 3
+# A chunk on disk: long runs must not make millions of files, nor hold much at once.
+_CHUNK_FRAMES = 64
+_CHUNK_BYTES = 16 << 20
 
 
 class TokenEncoder:
@@ -47,6 +58,8 @@ batch_size, dtype
     n_channels : int
     batch_size : int
         Frames that are computed at once; the step of the grid of frames.
+    batch_limit : int
+        Below ``batch_size`` once a GPU has run out of memory.
     fingerprint : str
         SHA-256 of the network.
 
@@ -71,8 +84,8 @@ batch_size, dtype
         batch_size: int | Literal["auto"] = "auto",
         dtype: str = "float32",
     ) -> None:
-        _check_choice("pool", pool, get_args(Pooling))
-        _check_choice("dtype", dtype, DTYPES)
+        check_choice("pool", pool, get_args(Pooling))
+        check_choice("dtype", dtype, DTYPES)
         _check_count("window", window, 0)
         _check_count("max_neighbors", max_neighbors, 1)
         if batch_size != "auto":
@@ -96,9 +109,11 @@ batch_size, dtype
         n_invariants(invariants, self.n_channels)
         if not allow_unseen or structure.numbers.max() >= spec.max_z:
             self._refuse_unseen(allow_unseen)
+        self._automatic = batch_size == "auto"
         self.batch_size: int = (
-            _automatic_batch(structure.n_atoms) if batch_size == "auto" else batch_size
+            self._automatic_batch() if batch_size == "auto" else batch_size
         )
+        self.batch_limit = self.batch_size
         self._windows = None if window is None else structure.windows(window)
         self._pool_atoms = _Pool(structure.token_of_atom, structure.n_tokens, pool)
 
@@ -136,6 +151,17 @@ batch_size, dtype
         _ = self.engine
         return self
 
+    @property
+    def chunk_size(self) -> int:
+        """Frames of a chunk on disk: whole batches."""
+        frames = min(_CHUNK_FRAMES, _CHUNK_BYTES // self.row_bytes)
+        return self.batch_size * max(1, frames // self.batch_size)
+
+    def adopt_batch(self, size: int) -> None:
+        """Take over the batch size of earlier work, unless another was asked for."""
+        if self._automatic:
+            self.batch_size = self.batch_limit = size
+
     def encode(
         self, positions: NDArray, boxes: NDArray | None = None
     ) -> tuple[NDArray, NDArray]:
@@ -160,19 +186,63 @@ batch_size, dtype
                 for name in ("scalars", "vectors")
             )
             return scalars, vectors
-        scalars, vectors = self.engine.compute(
-            self.structure.numbers, positions, boxes=boxes, windows=self._windows
-        )
+        done: list[tuple[NDArray, NDArray]] = []
+        start = 0
+        while start < len(positions):
+            part = slice(start, start + self.batch_limit)
+            features = self._compute(
+                positions[part], None if boxes is None else boxes[part]
+            )
+            if features is None:
+                self._halve(len(positions[part]))
+                continue
+            done.append(features)
+            start = part.stop
+        if len(done) == 1:
+            return done[0]
+        scalars, vectors = zip(*done, strict=True)
+        return np.concatenate(scalars), np.concatenate(vectors)
+
+    def _compute(
+        self, positions: NDArray, boxes: NDArray | None
+    ) -> tuple[NDArray, NDArray] | None:
+        """Compute some frames at once, None if the GPU's memory will not do."""
+        import torch
+
+        try:
+            scalars, vectors = self.engine.compute(
+                self.structure.numbers, positions, boxes=boxes, windows=self._windows
+            )
+        except torch.cuda.OutOfMemoryError:
+            return None
         return self._pool_atoms(scalars), self._pool_atoms(vectors)
 
+    def _halve(self, size: int) -> None:
+        """Compute fewer frames at once from now on."""
+        import torch
+
+        if size == 1:
+            raise InputError(
+                f"one frame of {self.structure.n_atoms} atoms does not fit into the "
+                "GPU's memory; select fewer atoms, pass window=, or use device='cpu'."
+            )
+        torch.cuda.empty_cache()
+        self.batch_limit = size // 2
+        warnings.warn(
+            f"the GPU's memory is too small for {size} frames at once; going on with "
+            f"{self.batch_limit}",
+            MDGeomFeatWarning,
+            stacklevel=2,
+        )
+
     def row_shapes(
-        self, *, boxes: bool = False
+        self, *, boxes: bool = False, dtype: str | None = None
     ) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
-        """Return shape and type of what one frame gives."""
+        """Return shape and type of what one frame gives, features as `dtype`."""
         n_tokens, n_channels = self.structure.n_tokens, self.n_channels
         shapes: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
-            "scalars": ((n_tokens, n_channels), self.dtype),
-            "vectors": ((n_tokens, 3, n_channels), self.dtype),
+            "scalars": ((n_tokens, n_channels), dtype or self.dtype),
+            "vectors": ((n_tokens, 3, n_channels), dtype or self.dtype),
             "positions": ((self.structure.n_atoms, 3), np.float32),
         }
         return shapes | ({"boxes": ((6,), np.float32)} if boxes else {})
@@ -187,17 +257,22 @@ batch_size, dtype
 
     def provenance(self) -> dict[str, Any]:
         """Return what must be known to get the same features again, for JSON."""
+        import numba
         import torch
 
         import mdgeomfeat
 
         engine = self.engine
+        card = json.dumps(self.model.card, sort_keys=True).encode()
         return {
             "mdgeomfeat": mdgeomfeat.__version__,
+            "python": platform.python_version(),
             "numpy": np.__version__,
+            "numba": numba.__version__,
             "torch": str(torch.__version__),
             "model": self._name(),
             "model_fingerprint": self.fingerprint,
+            "model_card_sha256": hashlib.sha256(card).hexdigest(),
             "model_spec": self.model.spec.to_dict(),
             "window": self.window,
             "pool": self.pool,
@@ -209,6 +284,26 @@ batch_size, dtype
             "device": str(engine.device),
             "batch_size": self.batch_size,
         }
+
+    def _automatic_batch(self) -> int:
+        """Frames per batch: a power of two that depends on the structure alone.
+
+        Only where memory is short does that count, too.
+        """
+        low, high = _BATCH_FRAMES
+        wanted = max(1, _BATCH_ATOMS // self.structure.n_atoms)
+        size = min(high, max(low, 1 << (wanted.bit_length() - 1)))
+        numbers = _COPIES * 4 * self.n_channels * self.structure.n_atoms
+        frame_bytes = numbers * np.dtype(self.dtype).itemsize
+        free = available_memory()
+        while free is not None and size > 1 and size * frame_bytes > free / 4:
+            size //= 2
+        check_memory(
+            frame_bytes,
+            f"the features of {self.structure.n_atoms} atoms in one frame",
+            "select fewer atoms",
+        )
+        return size
 
     def _refuse_unseen(self, allow_unseen: bool) -> None:
         structure, model = self.structure, self.model
@@ -259,14 +354,8 @@ class _Pool:
         return out
 
 
-def _automatic_batch(n_atoms: int) -> int:
-    """Frames per batch: a power of two that depends on the structure alone."""
-    low, high = _BATCH_FRAMES
-    wanted = max(1, _BATCH_ATOMS // n_atoms)
-    return min(high, max(low, 1 << (wanted.bit_length() - 1)))
-
-
-def _check_choice(option: str, value: object, allowed: tuple[str, ...]) -> None:
+def check_choice(option: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is none of the allowed ones."""
     if value not in allowed:
         raise InputError(
             f"{option}={value!r} is not known; use one of "

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,7 @@ import MDAnalysis as mda
 import numpy as np
 from numpy.typing import NDArray
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 
 if TYPE_CHECKING:
     from MDAnalysis.coordinates.timestep import Timestep
@@ -29,15 +32,16 @@ __all__ = [
 
 
 _PARTS_PER_WORKER = 16
-_BATCHES_PER_PART = 8
+_CHUNKS_PER_PART = 8
 
 
 @dataclass(frozen=True, eq=False)
 class FramePlan:
-    """The rows of a run and the fixed grid of batches that they are computed in.
+    """The rows of a run and the fixed grid of chunks that they are computed in.
 
-    Batches are counted from the first analysed frame of every trajectory, whoever
-    computes them, so that results do not depend on how the work is shared out.
+    Rows stand trajectory by trajectory. Chunks are counted from the first analysed
+    frame of every trajectory, whoever computes them and whenever, so that results do
+    not depend on how the work is shared out.
 
     Attributes
     ----------
@@ -49,92 +53,116 @@ class FramePlan:
         File name of every source trajectory.
     first_frames : (T,) ndarray of int
         The reader's number of each trajectory's first frame.
-    batch_size : int
+    chunk_size : int
+        Frames of a chunk, all but the last of each trajectory.
     """
 
     frames: NDArray[np.int64]
     trajectory: NDArray[np.int64]
     sources: list[str]
     first_frames: NDArray[np.int64]
-    batch_size: int
+    chunk_size: int
 
     @classmethod
-    def of(cls, reader: Any, frames: NDArray[np.int64], batch_size: int) -> FramePlan:
+    def of(cls, reader: Any, frames: NDArray[np.int64], chunk_size: int) -> FramePlan:
         """Find the trajectories of a reader's frames.
 
         The parts of a ChainReader are independent runs, unless it was made with
         ``continuous=True``, which joins the files of one run.
         """
         readers = getattr(reader, "readers", None)
+        # A ChainReader of one continuous run keeps how its files overlap in ``_sf``.
         if readers is None or "_sf" in vars(reader):
-            first, names = np.zeros(1, dtype=np.int64), [reader]
-        else:
-            lengths = [r.n_frames for r in readers]
-            first, names = np.cumsum([0, *lengths[:-1]]), readers
+            readers = [reader]
+        first = np.cumsum([0, *(r.n_frames for r in readers[:-1])])
         trajectory = np.searchsorted(first, frames, side="right") - 1
-        return cls(frames, trajectory, [_name(r) for r in names], first, batch_size)
+        order = np.argsort(trajectory, kind="stable")
+        return cls(
+            frames[order],
+            trajectory[order],
+            [_name(r) for r in readers],
+            first,
+            chunk_size,
+        )
 
     def __len__(self) -> int:
         return len(self.frames)
-
-    @property
-    def starts(self) -> NDArray[np.int64]:
-        """(F,) bool: rows that begin a run of rows of one trajectory."""
-        return np.diff(self.trajectory, prepend=-1) != 0
-
-    @property
-    def place(self) -> NDArray[np.int64]:
-        """(F,) how many rows of its trajectory come before each row."""
-        place = np.empty(len(self), dtype=np.int64)
-        for number in np.unique(self.trajectory):
-            rows = np.flatnonzero(self.trajectory == number)
-            place[rows] = np.arange(len(rows))
-        return place
-
-    @property
-    def batch_ends(self) -> NDArray[np.bool_]:
-        """(F,) bool: rows after which a batch is complete."""
-        begins = self.starts | (self.place % self.batch_size == 0)
-        return np.append(begins[1:], True)
 
     def counts(self) -> list[int]:
         """Return the rows of every source trajectory."""
         return np.bincount(self.trajectory, minlength=len(self.sources)).tolist()
 
-    def parts(self, n_parts: int) -> list[NDArray[np.int64]]:
-        """Cut the run into at most ``n_parts`` parts of whole batches.
+    @cached_property
+    def first_rows(self) -> NDArray[np.int64]:
+        """(T,) the row where each trajectory begins."""
+        return np.cumsum([0, *self.counts()[:-1]])
+
+    @cached_property
+    def bounds(self) -> NDArray[np.int64]:
+        """(n_chunks + 1,) the row where each chunk begins, and the number of rows."""
+        begins = [
+            first + np.arange(0, count, self.chunk_size)
+            for first, count in zip(self.first_rows, self.counts(), strict=True)
+        ]
+        return np.concatenate([*begins, [len(self)]])
+
+    @property
+    def n_chunks(self) -> int:
+        """Number of chunks."""
+        return len(self.bounds) - 1
+
+    @cached_property
+    def chunk_ends(self) -> NDArray[np.bool_]:
+        """(F,) bool: rows after which a chunk is complete."""
+        ends = np.zeros(len(self), dtype=bool)
+        ends[self.bounds[1:] - 1] = True
+        return ends
+
+    def parts(self, chunks: NDArray[np.int64], n_parts: int) -> list[NDArray[np.int64]]:
+        """Share chunks out in at most ``n_parts`` parts.
 
         Returns
         -------
         parts : list of (n, 2) ndarray of int
             Row and frame, the form that AnalysisBase works with.
         """
-        table = np.column_stack([np.arange(len(self)), self.frames])
-        ends = np.flatnonzero(self.batch_ends) + 1
-        groups = np.array_split(ends, min(n_parts, len(ends)))
-        return np.split(table, [group[-1] for group in groups[:-1]])
-
-    def default_parts(self, n_workers: int, *, few_batches: bool) -> int:
-        """Return how many parts suit some workers.
-
-        Enough for an even load and a progress bar that moves; with `few_batches` also
-        enough for a part to be small, whatever the length of the run.
-        """
-        parts = _PARTS_PER_WORKER * n_workers
-        if few_batches:
-            n_batches = int(self.batch_ends.sum())
-            parts = max(parts, math.ceil(n_batches / _BATCHES_PER_PART))
+        parts = []
+        for group in np.array_split(chunks, min(n_parts, len(chunks))):
+            ranges = zip(self.bounds[group], self.bounds[group + 1], strict=True)
+            rows = np.concatenate([np.arange(a, b) for a, b in ranges])
+            parts.append(np.column_stack([rows, self.frames[rows]]))
         return parts
 
-    def steps(self, frames: NDArray, times: NDArray) -> dict[str, float]:
-        """Return time steps, ps, that differ, each with a source that has it."""
+    @staticmethod
+    def default_parts(n_chunks: int, n_workers: int) -> int:
+        """Return how many parts suit some workers.
+
+        Enough for an even load, and for each to be small whatever the length of the
+        run: a part is what a progress bar advances by and what is lost with a worker.
+        """
+        return max(_PARTS_PER_WORKER * n_workers, ceil(n_chunks / _CHUNKS_PER_PART))
+
+    def say_unequal_steps(self, frames: NDArray, times: NDArray) -> None:
+        """Warn of time steps that differ, naming a source of each.
+
+        Parameters
+        ----------
+        frames : (F,) array of int
+        times : (F,) array, ps
+        """
         trajectory = np.searchsorted(self.first_frames, frames, side="right") - 1
         found: dict[float, str] = {}
         for rows in segments(trajectory, frames):
             step = time_step(times, [rows])
             if step is not None:
                 found.setdefault(step, self.sources[trajectory[rows.start]])
-        return {name: step for step, name in found.items()}
+        if len(found) > 1:
+            shown = ", ".join(f"{step:g} ps ({name})" for step, name in found.items())
+            warnings.warn(
+                f"results.dt is None, because time steps differ: {shown}",
+                MDGeomFeatWarning,
+                stacklevel=4,
+            )
 
     def describe(self, frame: int) -> str:
         """Return words for a frame: its number in its file, and the file."""

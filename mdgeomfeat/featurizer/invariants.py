@@ -137,7 +137,7 @@ def invariants(
     Returns
     -------
     features : (F, N, K) ndarray
-        In the precision of `scalars`.
+        In the precision of `scalars`, at least float32.
 
     Raises
     ------
@@ -151,7 +151,8 @@ def invariants(
             f"{scalars.shape} need {(n_frames, n_tokens, 3, n_channels)}."
         )
     out = np.empty(
-        (n_frames, n_tokens, n_invariants(kind, n_channels)), dtype=scalars.dtype
+        (n_frames, n_tokens, n_invariants(kind, n_channels)),
+        dtype=np.promote_types(scalars.dtype, np.float32),
     )
     mixes = channel_mixes(n_channels, seed).astype(out.dtype)
     for first in range(0, n_frames, _BLOCK):
@@ -159,7 +160,7 @@ def invariants(
         out[block, :, :n_channels] = scalars[block]
         if kind == "scalars":
             continue
-        v = np.asarray(vectors[block])
+        v = np.asarray(vectors[block], dtype=out.dtype)
         if kind == "norms":
             out[block, :, n_channels:] = np.linalg.norm(v, axis=2)
         else:

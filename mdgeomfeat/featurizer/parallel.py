@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import wait as wait_for_any
 from typing import Any
 
 from MDAnalysis.analysis.backends import (
@@ -351,8 +352,20 @@ _local = threading.local()
 
 
 def _receive(payload: bytes) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     global _payload  # noqa: PLW0603 - a pool's initializer has nowhere else to put it
     _payload = payload
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended, however it did.
+
+    A pool's workers would wait for tasks for ever once their parent was killed.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_any([parent.sentinel])
+        os._exit(1)
 
 
 def _held(payload: bytes) -> Callable:

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from MDAnalysis.analysis.results import Results
 from numpy.typing import NDArray
 
-from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurizer.frames import segments, time_step
 from mdgeomfeat.featurizer.invariants import InvariantKind, invariants, n_invariants
+from mdgeomfeat.featurizer.memory import check_memory
 from mdgeomfeat.store import FeatureStore
 from mdgeomfeat.structure import Structure
 
-__all__ = [
-    "FeatureResults",
-    "available_memory",
-    "check_memory",
-]
+__all__ = ["FeatureResults"]
 
 
 class FeatureResults(Results):
-    """Token features of a run; see :class:`mdgeomfeat.GeomGNNFeaturizer` for the names.
+    """Token features of a run, as attributes and as keys.
 
-    Everything listed there is an attribute and a key, apart from ``features``,
-    ``token_features`` and the methods, which are computed from ``scalars`` and
-    ``vectors`` whenever they are asked for.
+    With ``store=`` the arrays of F frames that are large are
+    :class:`mdgeomfeat.store.LazyArray`, which read what is indexed;
+    ``numpy.asarray`` reads them whole.
+
+    Attributes
+    ----------
+    scalars : (F, N, C) ndarray
+        Invariant features of N tokens in F frames.
+    vectors : (F, N, 3, C) ndarray
+        Equivariant features: they turn with the molecule.
+    tokens : (N,) structured ndarray
+        segid, chainID, resid, icode, resname, n_atoms.
+    trajectory : (F,) ndarray of int
+        Which of the source trajectories a frame came from.
+    features : (F, N*K) ndarray
+        Rotation-invariant numbers for flat estimators, computed at every access.
+    token_features : (F, N, K) ndarray
+        The same, token by token.
+    positions : (F, A, 3) float32 ndarray, Å
+        Of the selected atoms, molecules made whole.
+    boxes : (F, 6) float32 ndarray or None, Å and degrees
+        None where no box is used.
+    times : (F,) ndarray, ps
+        NaN where the trajectory has none.
+    frames : (F,) ndarray of int
+        Frame number in the Universe's trajectory.
+    dt : float or None, ps
+        Between analysed frames; None if it is missing, zero or not the same.
+    structure : Structure
+    engine : str
+        The engine that was used.
+    provenance : dict
+        Options, model, versions and files, for JSON.
     """
 
     @classmethod
@@ -45,21 +71,59 @@ class FeatureResults(Results):
         InputError
             If it is not a finished store of this package.
         """
-        store = FeatureStore(path)
+        return cls.of(FeatureStore(path))
+
+    @classmethod
+    def of(cls, store: FeatureStore) -> Self:
+        """Return what an open store holds; see :meth:`load`."""
         names = ("scalars", "vectors", "positions")
-        results = cls(**{name: store[name] for name in names})
-        results.boxes = np.asarray(store["boxes"]) if "boxes" in store else None
-        results.times = np.asarray(store["times"])
-        results.frames = np.asarray(store["frames"])
-        results.trajectory = store.trajectory
-        results.structure = Structure.from_dict(store.structure)
-        results.tokens = store.tokens
-        results.provenance = store.provenance
-        results.engine = store.provenance["engine"]
-        results.dt = time_step(
-            results.times, segments(results.trajectory, results.frames)
+        arrays: dict[str, Any] = {name: store[name] for name in names}
+        if "boxes" in store:
+            arrays["boxes"] = np.asarray(store["boxes"])
+        results = cls.assemble(
+            arrays,
+            times=np.asarray(store["times"]),
+            frames=np.asarray(store["frames"]),
+            trajectory=store.trajectory,
+            structure=Structure.from_dict(store.structure),
+            provenance=store.provenance | {"smallest_batch": store.smallest_batch},
         )
+        results.tokens = store.tokens
         return results
+
+    @classmethod
+    def assemble(
+        cls,
+        arrays: Mapping[str, Any],
+        *,
+        times: NDArray,
+        frames: NDArray,
+        trajectory: NDArray,
+        structure: Structure,
+        provenance: dict[str, Any],
+    ) -> Self:
+        """Put together what the usable frames of a run have given.
+
+        Parameters
+        ----------
+        arrays : mapping of str to (F, ...) array
+            ``scalars``, ``vectors``, ``positions`` and, with a box, ``boxes``.
+        times : (F,) array, ps
+        frames, trajectory : (F,) array of int
+        structure : Structure
+        provenance : dict
+        """
+        return cls(
+            {"boxes": None} | dict(arrays),
+            times=times,
+            frames=frames,
+            trajectory=trajectory,
+            tokens=structure.tokens,
+            structure=structure,
+            engine=provenance["engine"],
+            provenance=provenance,
+            dt=time_step(times, segments(trajectory, frames)),
+        )
 
     @property
     def token_features(self) -> NDArray:
@@ -93,7 +157,7 @@ class FeatureResults(Results):
         n_frames, n_tokens, n_channels = self.scalars.shape
         size = n_frames * n_tokens * n_invariants(kind, n_channels)
         check_memory(
-            size * self.scalars.dtype.itemsize,
+            size * max(4, self.scalars.dtype.itemsize),
             "the features of all frames",
             "read blocks of results.scalars and results.vectors instead",
         )
@@ -128,59 +192,3 @@ class FeatureResults(Results):
             By default the kind that was chosen for the run.
         """
         return [x.reshape(len(x), -1) for x in self.token_features_list(kind)]
-
-
-def available_memory() -> int | None:
-    """Return the bytes that this process may still take, None where unknown.
-
-    The limit of a container counts where it is below the machine's free memory.
-    """
-    free = None
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                free = int(line.split()[1]) * 1024
-    elif hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    group = Path("/sys/fs/cgroup")
-    if free is not None and (group / "memory.max").exists():
-        text = (group / "memory.max").read_text().strip()
-        if text != "max":
-            free = min(free, max(0, int(text) - _used_by_group(group)))
-    return free
-
-
-def check_memory(need: float, what: str, remedy: str) -> None:
-    """Stop before something is begun that needs over half of the free memory.
-
-    Parameters
-    ----------
-    need : float, bytes
-    what, remedy : str
-        For the message.
-
-    Raises
-    ------
-    InputError
-        If it does.
-    """
-    free = available_memory()
-    if free is not None and need > free / 2:
-        raise InputError(
-            f"{what} would take {_gigabytes(need)} of memory, more than half of the "
-            f"{_gigabytes(free)} that are free; {remedy}."
-        )
-
-
-def _used_by_group(group: Path) -> int:
-    """Bytes that a control group holds, without file pages that can be dropped."""
-    used = int((group / "memory.current").read_text())
-    for line in (group / "memory.stat").read_text().splitlines():
-        if line.startswith("inactive_file "):
-            used -= int(line.split()[1])
-    return used
-
-
-def _gigabytes(n_bytes: float) -> str:
-    return f"{n_bytes / 1e9:.3g} GB"

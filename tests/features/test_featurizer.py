@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mdgeomfeat import GeomGNNFeaturizer, InputError, MDGeomFeatWarning
+from mdgeomfeat.featurizer import encoder, memory
 from mdgeomfeat.featurizer.results import FeatureResults
 from mdgeomfeat.gnn import save_model
 
@@ -165,8 +166,6 @@ def test_store_and_memory_hold_the_same(gly2, options, tmp_path):
     for got, want in zip(loaded.features_list(), memory.features_list(), strict=True):
         np.testing.assert_array_equal(got, want)
     assert loaded.structure.token_labels() == memory.structure.token_labels()
-    with pytest.raises(InputError, match="holds finished features"):
-        GeomGNNFeaturizer(gly2, **options, store=path).run(step=300)
 
 
 def test_an_interrupted_run_leaves_no_finished_store(chain, options, tmp_path):
@@ -245,20 +244,40 @@ def test_elements_that_the_model_never_saw(chain, options, model):
     assert np.isfinite(feat.results.features).all()
 
 
-def test_memory_is_estimated_before_the_start(chain, options, monkeypatch):
-    monkeypatch.setattr(
-        "mdgeomfeat.featurizer.results.available_memory", lambda: 10_000
-    )
+@pytest.fixture
+def little_memory(monkeypatch):
+    """Return a function that takes the memory away."""
+
+    def take_away():
+        monkeypatch.setattr(memory, "available_memory", lambda: 10_000)
+        monkeypatch.setattr(encoder, "available_memory", lambda: 10_000)
+
+    return take_away
+
+
+def test_memory_is_estimated_before_the_start(chain, options, little_memory):
     feat = GeomGNNFeaturizer(chain, **options)
+    little_memory()
     with pytest.raises(InputError, match=r"7 frames would take .* GB .*store=\"feat"):
         feat.run()
+    with pytest.raises(InputError, match=r"24 atoms in one frame would take .*fewer"):
+        GeomGNNFeaturizer(chain, **options)
 
 
-def test_a_store_needs_no_memory_for_all_frames(chain, options, monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        "mdgeomfeat.featurizer.results.available_memory", lambda: 10_000
-    )
-    feat = GeomGNNFeaturizer(chain, **options, store=tmp_path / "f.zarr").run()
+def test_batches_are_smaller_where_memory_is_short(chain, options, monkeypatch):
+    # 24 atoms, 16 channels of 4 numbers, held three times: 18 kB a frame.
+    for free, size in ((10**9, 128), (80_000, 1), (160_000, 2), (10**6, 8)):
+        monkeypatch.setattr(encoder, "available_memory", lambda free=free: free)
+        feat = GeomGNNFeaturizer(chain, **options).run(stop=1)
+        assert feat.results.provenance["batch_size"] == size
+
+
+def test_a_store_needs_no_memory_for_all_frames(
+    chain, options, little_memory, tmp_path
+):
+    feat = GeomGNNFeaturizer(chain, **options, store=tmp_path / "f.zarr")
+    little_memory()
+    feat.run()
     assert feat.results.scalars[3].shape == (6, 16)
     with pytest.raises(InputError, match=r"read blocks of results\.scalars"):
         _ = feat.results.features
@@ -328,6 +347,8 @@ def test_a_finished_featurizer_can_be_pickled_with_its_results(chain, options):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"store_dtype": "float16"}, "store_dtype= needs store=, which says where"),
+        ({"store_dtype": "int8", "store": "f"}, "store_dtype='int8' is not known"),
         ({"pool": "max"}, "pool='max' is not known; use one of 'mean', 'sum'"),
         ({"dtype": "float16"}, "dtype='float16' is not known"),
         ({"window": -1}, "window=-1 must be a whole number of at least 0"),

@@ -17,34 +17,49 @@ from mdgeomfeat.featurizer.frames import (
 )
 
 
-def plan(frames, lengths=(10, 6), batch_size=4):
+def plan(frames, lengths=(10, 6), chunk_size=4):
     readers = [
         SimpleNamespace(n_frames=n, filename=f"run{k}.xtc")
         for k, n in enumerate(lengths)
     ]
     chain = SimpleNamespace(readers=readers)
-    return FramePlan.of(chain, np.asarray(frames), batch_size)
+    return FramePlan.of(chain, np.asarray(frames), chunk_size)
 
 
-def test_batches_start_anew_with_every_trajectory():
-    ends = np.flatnonzero(plan(np.arange(16)).batch_ends)
-    assert ends.tolist() == [3, 7, 9, 13, 15]
-    ends = np.flatnonzero(plan(np.arange(0, 16, 3)).batch_ends)
-    assert ends.tolist() == [3, 5]
+def test_chunks_start_anew_with_every_trajectory():
+    made = plan(np.arange(16))
+    assert made.bounds.tolist() == [0, 4, 8, 10, 14, 16]
+    assert np.flatnonzero(made.chunk_ends).tolist() == [3, 7, 9, 13, 15]
+    assert plan(np.arange(0, 16, 3)).bounds.tolist() == [0, 4, 6]
+    assert plan([12, 13], lengths=(5, 5, 5)).bounds.tolist() == [0, 2]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 16, 17])
+def test_frames_of_a_trajectory_stand_together():
+    made = plan([0, 12, 3, 11, 2])
+    assert made.frames.tolist() == [0, 3, 2, 12, 11]
+    assert made.trajectory.tolist() == [0, 0, 0, 1, 1]
+    assert made.first_rows.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 16, 17])
 @pytest.mark.parametrize("n_parts", [1, 2, 3, 50])
 @pytest.mark.parametrize("frames", [range(16), [0, 1, 5, 9, 10, 15], [7]])
-def test_parts_are_whole_batches_and_lose_no_frame(batch_size, n_parts, frames):
-    made = plan(list(frames), batch_size=batch_size)
-    parts = made.parts(n_parts)
+def test_parts_are_whole_chunks_and_lose_no_frame(chunk_size, n_parts, frames):
+    made = plan(list(frames), chunk_size=chunk_size)
+    parts = made.parts(np.arange(made.n_chunks), n_parts)
     assert len(parts) <= n_parts
     assert all(len(part) for part in parts)
     table = np.concatenate(parts)
     np.testing.assert_array_equal(table[:, 0], np.arange(len(frames)))
     np.testing.assert_array_equal(table[:, 1], list(frames))
-    assert all(made.batch_ends[part[-1, 0]] for part in parts)
+    assert all(made.chunk_ends[part[-1, 0]] for part in parts)
+
+
+def test_parts_of_some_chunks_hold_their_rows_only():
+    made = plan(np.arange(16))
+    first, second = made.parts(np.array([1, 2, 4]), 2)
+    assert first[:, 0].tolist() == [4, 5, 6, 7, 8, 9]
+    assert second.tolist() == [[14, 14], [15, 15]]
 
 
 def test_frames_know_their_file():

@@ -1,9 +1,23 @@
+import errno
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import zarr
 
-from mdgeomfeat import InputError
-from mdgeomfeat.store import FeatureStore, LazyArray, TrajectoryLayout
+from mdgeomfeat import InputError, MDGeomFeatWarning
+from mdgeomfeat.store import (
+    FeatureStore,
+    LazyArray,
+    StoreDescription,
+    StoreLock,
+    StoreWriter,
+    TrajectoryLayout,
+)
 
 TOKENS = np.array(
     [("A", 1, "", "ALA"), ("A", 1, "B", "GLY")],
@@ -11,35 +25,43 @@ TOKENS = np.array(
 )
 
 
-def create(path, n_frames=(10, 7), **changes):
+IDENTITY = {"model": ("1f", "et-64"), "frames": ("2e", "0 to 16 (17 in all)")}
+
+
+def create(path, n_frames=(10, 7), *, overwrite=False, **changes):
     options = {
         "layout": [TrajectoryLayout(f"run{k}.xtc", n) for k, n in enumerate(n_frames)],
         "arrays": {"scalars": ((2, 4), "float32")},
-        "batch_size": 4,
+        "batch_size": 2,
+        "chunk_size": 4,
+        "identity": IDENTITY,
         "tokens": TOKENS,
         "structure": {"format": 1},
         "provenance": {"model": "et-64"},
     }
-    return FeatureStore.create(path, **(options | changes))
+    description = StoreDescription(**(options | changes))
+    return StoreWriter.create(path, description, overwrite=overwrite)
 
 
-def fill(writer, values, n_frames=(10, 7), bad=()):
-    row = 0
-    for number, n in enumerate(n_frames):
+def fill(writer, values, n_frames=(10, 7), bad=(), chunks=None):
+    """Write all chunks, or those with the given numbers."""
+    first = number = 0
+    for trajectory, n in enumerate(n_frames):
         for start in range(0, n, 4):
-            rows = slice(row + start, row + min(start + 4, n))
-            count = rows.stop - rows.start
-            writer.write(
-                number,
-                start,
-                {
-                    "scalars": values[rows],
-                    "times": np.arange(count) * 2.0,
-                    "frames": np.arange(rows.start, rows.stop),
-                },
-                bad=[b - rows.start for b in bad if rows.start <= b < rows.stop],
-            )
-        row += n
+            rows = np.arange(first + start, first + min(start + 4, n))
+            number += 1
+            if chunks is not None and number - 1 not in chunks:
+                continue
+            unusable = np.isin(rows, bad)
+            scalars = values[rows].copy()
+            scalars[unusable] = np.nan
+            arrays = {
+                "scalars": scalars,
+                "times": (rows - rows[0]) * 2.0,
+                "frames": np.where(unusable, -1, rows),
+            }
+            writer.write(trajectory, start, arrays)
+        first += n
 
 
 @pytest.fixture
@@ -72,8 +94,8 @@ def test_the_layout_is_plain_zarr_with_one_chunk_per_batch(tmp_path, values):
     assert root.metadata.zarr_format == 3
     assert root["trajectory-0001/scalars"].chunks == (4, 2, 4)
     assert root.attrs["tokens"]["resname"] == ["ALA", "GLY"]
-    chunks = list((tmp_path / "a.zarr/trajectory-0000/scalars/c").rglob("*"))
-    assert len([c for c in chunks if c.is_file()]) == 3
+    files = sorted(os.listdir(tmp_path / "a.zarr/trajectory-0000/scalars"))
+    assert files == ["c.0.0.0", "c.1.0.0", "c.2.0.0", "zarr.json"]
 
 
 def test_lazy_arrays_index_like_arrays_in_memory(tmp_path, values):
@@ -115,32 +137,187 @@ def test_rows_that_could_not_be_used_are_left_out(tmp_path, values):
     np.testing.assert_array_equal(store.trajectory, [0] * 9 + [1] * 6)
 
 
-def test_an_unfinished_store_is_known_as_such_and_may_be_replaced(tmp_path, values):
+def test_an_unfinished_store_is_known_as_such(tmp_path, values):
     path = tmp_path / "a.zarr"
     writer = create(path)
-    writer.write(
-        0, 0, {"scalars": values[:4], "times": np.zeros(4), "frames": np.arange(4)}
-    )
-    with pytest.raises(ValueError, match="13 frames have not been written"):
+    fill(writer, values, chunks=[1, 3])
+    with pytest.raises(ValueError, match="3 chunks have not been written"):
         writer.finish()
     with pytest.raises(InputError, match=r"a\.zarr was left unfinished by an interr"):
         FeatureStore(path)
-    assert not FeatureStore(path, unfinished=True).complete
-    writer = create(path)
-    fill(writer, values)
+    store = FeatureStore(path, unfinished=True)
+    assert not store.complete
+    done = [4, 5, 6, 7, 10, 11, 12, 13]
+    np.testing.assert_array_equal(store["frames"], done)
+    np.testing.assert_array_equal(store["scalars"], values[done])
+
+
+def test_a_chunk_is_finished_when_all_its_files_are(tmp_path, values):
+    path = tmp_path / "a.zarr"
+    fill(create(path), values, bad=range(4), chunks=[0, 1, 2, 4])
+    group = path / "trajectory-0000"
+    (group / "times/c.1").unlink()
+    (group / "frames/c.2").write_bytes(b"")  # as a power cut leaves it
+    (group / "scalars/c.2.0.1f2e.partial").write_bytes(b"half a chu")
+    writer = StoreWriter.resume(path, IDENTITY)
+    assert [flags.tolist() for flags in writer.finished()] == [
+        [True, False, False],
+        [False, True],
+    ]
+    assert sorted(os.listdir(group / "scalars")) == ["c.0.0.0", "zarr.json"]
+    fill(writer, values, bad=range(4), chunks=[1, 2, 3])
     writer.finish()
-    assert FeatureStore(path).complete
+    store = FeatureStore(path)
+    np.testing.assert_array_equal(store["scalars"], values[4:])
+    np.testing.assert_array_equal(store.usable, np.arange(17) > 3)
 
 
-def test_finished_features_are_replaced_only_on_demand(tmp_path, values):
+def test_a_store_of_another_run_is_refused(tmp_path, values):
+    path = tmp_path / "a.zarr"
+    create(path)
+    other = IDENTITY | {"frames": ("3d", "0 to 99 (100 in all)")}
+    message = (
+        r"a\.zarr was made with frames 0 to 16 \(17 in all\) \(now 0 to 99 \(100 in "
+        r"all\)\); name another store, or pass overwrite=True"
+    )
+    with pytest.raises(InputError, match=message):
+        StoreWriter.resume(path, other)
+    other = IDENTITY | {"model": ("0a", "et-64"), "window": ("2", "2")}
+    message = "was made with model et-64 of another content, window nothing .now 2.;"
+    with pytest.raises(InputError, match=message):
+        StoreWriter.resume(path, other)
+
+
+def test_features_are_replaced_only_on_demand(tmp_path, values):
     path = tmp_path / "a.zarr"
     writer = create(path)
-    fill(writer, values)
-    writer.finish()
-    with pytest.raises(InputError, match="holds finished features; name another path"):
+    assert StoreWriter.grid(tmp_path / "b.zarr") is None
+    assert StoreWriter.grid(path) == (2, 4)
+    with pytest.raises(InputError, match="holds features; name another path"):
         create(path)
     create(path, overwrite=True)
-    assert not FeatureStore(path, unfinished=True).complete
+    assert os.listdir(tmp_path) == ["a.zarr"]
+    with pytest.raises(InputError, match="was replaced while this run was writing it"):
+        fill(writer, values)
+
+
+def test_a_store_is_laid_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.zarr"
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zarr.Group, "create_array", die)
+        with pytest.raises(KeyboardInterrupt):
+            create(path)
+    assert not path.exists()
+    create(path)
+    assert os.listdir(tmp_path) == ["a.zarr"]
+
+
+def test_copies_of_a_writer_share_the_work(tmp_path, values):
+    writer = create(tmp_path / "a.zarr")
+    copy = pickle.loads(pickle.dumps(writer))
+    fill(copy, values, chunks=[0, 2, 4])
+    fill(writer, values, chunks=[1, 3])
+    writer.finish()
+    np.testing.assert_array_equal(FeatureStore(writer.path)["scalars"], values)
+
+
+def test_smaller_batches_are_put_down(tmp_path, values):
+    writer = create(tmp_path / "a.zarr", batch_size=4)
+    writer.note_batch(4)
+    assert FeatureStore(writer.path, unfinished=True).smallest_batch == 4
+    for size in (2, 1, 4):
+        writer.note_batch(size)
+    assert FeatureStore(writer.path, unfinished=True).smallest_batch == 1
+
+
+def test_half_precision_is_refused_where_it_overflows(tmp_path, values):
+    arrays = {"scalars": ((2, 4), "float16")}
+    writer = create(tmp_path / "a.zarr", arrays=arrays)
+    with pytest.raises(InputError, match=r"as large as 7e\+04 do not fit into float16"):
+        fill(writer, np.where(values > 1, np.float32(7e4), values))
+    fill(writer, values, bad=[3])
+    writer.finish()
+    got = np.asarray(FeatureStore(writer.path)["scalars"])
+    assert got.dtype == np.float16
+    np.testing.assert_allclose(got, np.delete(values, 3, axis=0), rtol=2**-11)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "the disk is full or its quota used up .* run the same again"),
+        (errno.EDQUOT, "the disk is full or its quota used up"),
+        (errno.EROFS, "cannot be written .*name another place"),
+    ],
+)
+def test_a_full_disk_leaves_a_store_that_can_be_resumed(
+    tmp_path, values, monkeypatch, number, message
+):
+    path = tmp_path / "a.zarr"
+    writer = create(path)
+    opened, budget = Path.open, [7]
+
+    def open_until_full(self, mode="r", *more, **options):
+        if self.name.endswith(".partial"):
+            budget[0] -= 1
+            if not budget[0]:
+                raise OSError(number, os.strerror(number))
+        return opened(self, mode, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", open_until_full)
+        with pytest.raises(InputError, match=message):
+            fill(writer, values)
+    writer = StoreWriter.resume(path, IDENTITY)
+    assert [int(flags.sum()) for flags in writer.finished()] == [2, 0]
+    fill(writer, values, chunks=[2, 3, 4])
+    writer.finish()
+    np.testing.assert_array_equal(FeatureStore(path)["scalars"], values)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from mdgeomfeat.store import StoreLock
+with StoreLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path):
+    path = tmp_path / "new" / "a.zarr"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as first:
+        assert first.stdout.readline() == "held\n"
+        message = rf"a\.zarr is being written by process {first.pid} on \S+; wait until"
+        with pytest.raises(InputError, match=message), StoreLock(path):
+            pass
+        first.kill()
+    assert (path.parent / "a.zarr.lock").exists()
+    with StoreLock(path), pytest.raises(InputError, match="is being written by"):
+        StoreLock(path).__enter__()
+    assert os.listdir(path.parent) == []
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
+    import fcntl
+
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with (
+        pytest.warns(MDGeomFeatWarning, match="has no locks, so nothing keeps a sec"),
+        StoreLock(tmp_path / "a.zarr"),
+    ):
+        pass
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -175,8 +352,11 @@ def test_a_defective_writer_is_stopped(tmp_path, values):
     rows = {"times": np.zeros(4), "frames": np.arange(4)}
     with pytest.raises(ValueError, match=r"arrays \['frames', 'times'\] were given"):
         writer.write(0, 0, rows)
-    with pytest.raises(ValueError, match="rows 8 to 12 do not fit trajectory 0 of 10"):
-        writer.write(0, 8, rows | {"scalars": values[:4]})
+    for start in (1, 8):
+        with pytest.raises(
+            ValueError, match=f"rows {start} to {start + 4} are not one"
+        ):
+            writer.write(0, start, rows | {"scalars": values[:4]})
 
 
 def test_many_trajectories_keep_their_order(tmp_path):

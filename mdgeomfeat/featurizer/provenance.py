@@ -1,0 +1,104 @@
+"""Where features come from, and what two runs must share to be the same run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import MDAnalysis as mda
+import numpy as np
+import zarr
+
+from mdgeomfeat.featurizer.encoder import TokenEncoder
+from mdgeomfeat.featurizer.frames import FramePlan
+from mdgeomfeat.featurizer.inputs import describe_input, sha256_of
+from mdgeomfeat.store.layout import Mark
+
+if TYPE_CHECKING:
+    from mdgeomfeat.structure import Structure
+
+__all__ = ["run_identity", "run_provenance"]
+
+# What changes the stored numbers, with the words for it.
+_OPTIONS = {
+    "periodic": "box use",
+    "window": "window",
+    "pool": "pool",
+    "invariants": "invariants",
+    "max_neighbors": "max_neighbors",
+    "dtype": "dtype",
+    "store_dtype": "store_dtype",
+    "engine": "engine",
+    "device": "device",
+    "batch_size": "batch_size",
+}
+
+
+def run_provenance(
+    encoder: TokenEncoder, reader: Any, plan: FramePlan, asked: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what must be known to get the same features again, for JSON.
+
+    Parameters
+    ----------
+    encoder : TokenEncoder
+    reader : MDAnalysis reader
+    plan : FramePlan
+    asked : mapping
+        Options of the run, and its ``topology``.
+    """
+    sources = [asked["topology"], *getattr(reader, "readers", [reader])]
+    return {
+        "MDAnalysis": mda.__version__,
+        "zarr": zarr.__version__,
+        **encoder.provenance(),
+        **asked,
+        "topology": str(asked["topology"]),
+        "n_atoms": encoder.structure.n_atoms,
+        "transformations": [
+            getattr(t, "__name__", type(t).__name__) for t in reader.transformations
+        ],
+        "trajectories": plan.sources,
+        "n_frames": plan.counts(),
+        "inputs": [describe_input(source) for source in sources],
+    }
+
+
+def run_identity(
+    provenance: Mapping[str, Any], structure: Structure, plan: FramePlan
+) -> dict[str, Mark]:
+    """Return what must agree for a run to go on with a store.
+
+    Each entry is a value to compare and words to show. Versions of packages and names
+    of files are no part of it.
+
+    Parameters
+    ----------
+    provenance : mapping
+        Of :func:`run_provenance`.
+    structure : Structure
+    plan : FramePlan
+    """
+    atoms = f"of {structure.n_atoms} atoms in {structure.n_tokens} tokens"
+    frames = f"{plan.frames.min()} to {plan.frames.max()} ({len(plan):,} in all)"
+    marks = {
+        "model": (provenance["model_fingerprint"], str(provenance["model"])),
+        "selection": (sha256_of(_json(structure.to_dict())), atoms),
+        "frames": (sha256_of(np.ascontiguousarray(plan.frames)), frames),
+    }
+    for number, entry in enumerate(provenance["inputs"]):
+        role = f"trajectory {number}" if number else "topology"
+        marks[role] = (str(entry["checksum"]), Path(entry["name"]).name)
+    changes = ", ".join(provenance["transformations"]) or "none"
+    marks["transformations"] = (changes, changes)
+    for key, words in _OPTIONS.items():
+        # Two GPUs of one machine are the same device here.
+        value = str(provenance[key]).split(":")[0]
+        marks[words] = (value, value)
+    return marks
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()

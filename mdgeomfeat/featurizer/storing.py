@@ -1,0 +1,84 @@
+"""The store of a run: a new one, or one that an earlier run has begun."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdgeomfeat.errors import MDGeomFeatWarning
+from mdgeomfeat.featurizer.encoder import TokenEncoder
+from mdgeomfeat.featurizer.frames import FramePlan
+from mdgeomfeat.featurizer.provenance import run_identity
+from mdgeomfeat.store import StoreDescription, StoreWriter, TrajectoryLayout
+
+__all__ = ["open_store"]
+
+
+def open_store(
+    path: Path,
+    encoder: TokenEncoder,
+    plan: FramePlan,
+    provenance: Mapping[str, Any],
+    *,
+    overwrite: bool,
+    resume: bool,
+) -> tuple[StoreWriter, NDArray[np.int64]]:
+    """Return the writer of a run's store and the chunks that are missing there.
+
+    Parameters
+    ----------
+    path : Path
+    encoder : TokenEncoder
+    plan : FramePlan
+    provenance : mapping
+    overwrite : bool
+        Replace what is there.
+    resume : bool
+        Go on with what is there.
+
+    Raises
+    ------
+    InputError
+        If the place cannot be used, or holds the features of another run.
+    """
+    structure = encoder.structure
+    identity = run_identity(provenance, structure, plan)
+    if resume:
+        writer = StoreWriter.resume(path, identity)
+        missing = np.flatnonzero(~np.concatenate(writer.finished()))
+        _say_found(path, plan, missing)
+        return writer, missing
+    description = StoreDescription(
+        layout=[
+            TrajectoryLayout(source, n_frames)
+            for source, n_frames in zip(plan.sources, plan.counts(), strict=True)
+        ],
+        arrays=encoder.row_shapes(
+            boxes=provenance["periodic"], dtype=provenance["store_dtype"]
+        ),
+        batch_size=encoder.batch_size,
+        chunk_size=plan.chunk_size,
+        identity=identity,
+        tokens=structure.tokens,
+        structure=structure.to_dict(),
+        provenance=provenance,
+    )
+    writer = StoreWriter.create(path, description, overwrite=overwrite)
+    return writer, np.arange(plan.n_chunks)
+
+
+def _say_found(path: Path, plan: FramePlan, missing: NDArray[np.int64]) -> None:
+    n_missing = int(np.diff(plan.bounds)[missing].sum())
+    text = (
+        f"{path} holds {len(plan) - n_missing:,} of {len(plan):,} frames already, and "
+        "the run goes on with the others"
+        if n_missing
+        else f"{path} holds these features already, so nothing is computed; "
+        "overwrite=True (--overwrite) makes them anew"
+    )
+    warnings.warn(text, MDGeomFeatWarning, stacklevel=5)

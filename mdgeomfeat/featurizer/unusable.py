@@ -1,0 +1,112 @@
+"""Frames that cannot be used: finding, naming and leaving them out."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.featurizer.frames import FramePlan
+from mdgeomfeat.structure.periodic import has_box
+
+if TYPE_CHECKING:
+    from MDAnalysis.coordinates.timestep import Timestep
+
+    from mdgeomfeat.structure import Structure
+
+__all__ = ["read_frame", "say_dropped", "usable_rows"]
+
+
+def read_frame(
+    reader: Any, plan: FramePlan, frame: int, *, skip_bad: bool
+) -> Timestep | None:
+    """Read a frame, None if it cannot be read and may be skipped.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return reader[frame]
+    except (OSError, EOFError, ValueError, RuntimeError, StopIteration) as error:
+        if skip_bad:
+            return None
+        raise InputError(
+            f"{plan.describe(frame)} cannot be read ({error}); end the run "
+            f"before it with stop={frame}, or pass skip_bad_frames=True."
+        ) from error
+
+
+def usable_rows(
+    plan: FramePlan,
+    structure: Structure,
+    rows: NDArray[np.int64],
+    positions: NDArray,
+    boxes: NDArray | None,
+    *,
+    skip_bad: bool,
+) -> NDArray[np.bool_]:
+    """Tell which rows hold numbers, and a box where one is used.
+
+    Parameters
+    ----------
+    plan : FramePlan
+    structure : Structure
+    rows : (n,) ndarray of int
+    positions : (n, A, 3) ndarray, Å
+    boxes : (n, 6) ndarray or None
+        None where no box is used.
+    skip_bad : bool
+
+    Raises
+    ------
+    InputError
+        If one does not and it may not be skipped.
+    """
+    finite = np.isfinite(positions).all(axis=2)
+    good = finite.all(axis=1)
+    if boxes is not None:
+        good &= has_box(boxes)
+    if good.all() or skip_bad:
+        return good
+    bad = int(np.flatnonzero(~good)[0])
+    where = plan.describe(int(plan.frames[rows[bad]]))
+    if finite[bad].all():
+        raise InputError(
+            f"{where} has no usable box where the first frame has one; pass "
+            "periodic=False or skip_bad_frames=True."
+        )
+    atom = int(np.flatnonzero(~finite[bad])[0])
+    raise InputError(
+        f"{where} holds positions that are no numbers (first at atom "
+        f"{structure.names[atom]}, index {structure.indices[atom]}); "
+        "repair the file or pass skip_bad_frames=True."
+    )
+
+
+def say_dropped(plan: FramePlan, good: NDArray[np.bool_]) -> None:
+    """Name the frames that were left out.
+
+    Raises
+    ------
+    InputError
+        If none is left.
+    """
+    bad = plan.frames[~good]
+    if not good.any():
+        raise InputError(
+            f"none of the {len(good)} frames could be used; the first is "
+            f"{plan.describe(int(bad[0]))}."
+        )
+    if len(bad):
+        shown = "; ".join(map(plan.describe, bad[:5].tolist()))
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        warnings.warn(
+            f"{len(bad)} frames could not be used and were left out: {shown}{more}",
+            MDGeomFeatWarning,
+            stacklevel=5,
+        )

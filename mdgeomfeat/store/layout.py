@@ -1,0 +1,168 @@
+"""What a store consists of: names, attributes, and how tables become JSON."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+from numpy.typing import DTypeLike, NDArray
+
+from mdgeomfeat.errors import InputError
+
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "ROW_ARRAYS",
+    "UNUSABLE",
+    "Mark",
+    "StoreDescription",
+    "TrajectoryLayout",
+    "disk_errors",
+    "group_name",
+    "open_root",
+    "tokens_from_json",
+    "tokens_to_json",
+]
+
+FORMAT = "mdgeomfeat-features"
+FORMAT_VERSION = 1
+# Arrays of every store. ``frames`` is written last: where it stands, a chunk is whole.
+ROW_ARRAYS = {"times": np.float64, "frames": np.int64}
+# The frame number of a row that could not be used.
+UNUSABLE = -1
+
+# What is compared, and how it is shown to people.
+Mark = tuple[str, str]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@dataclass(frozen=True)
+class TrajectoryLayout:
+    """What a store must know of one trajectory before it is read.
+
+    Attributes
+    ----------
+    source : str
+        File name, for people.
+    n_frames : int
+        Rows that the trajectory's arrays have.
+    """
+
+    source: str
+    n_frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreDescription:
+    """All of a store that is known before the first frame is computed.
+
+    Attributes
+    ----------
+    layout : sequence of TrajectoryLayout
+    arrays : mapping of str to (shape of a row, dtype)
+        ``times`` and ``frames`` are added.
+    batch_size : int
+        Frames that are computed at once.
+    chunk_size : int
+        Frames per chunk, a multiple of ``batch_size``.
+    identity : mapping of str to (str, str)
+        What must agree for a run to go on with a store: under a name for people, a
+        value that is compared and words that are shown.
+    tokens : (N,) structured ndarray
+    structure, provenance : mapping
+        Stored as JSON.
+    """
+
+    layout: Sequence[TrajectoryLayout]
+    arrays: Mapping[str, tuple[tuple[int, ...], DTypeLike]]
+    batch_size: int
+    chunk_size: int
+    identity: Mapping[str, Mark]
+    tokens: NDArray
+    structure: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of a store in which nothing is computed yet."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "complete": False,
+            "batch_size": int(self.batch_size),
+            "chunk_size": int(self.chunk_size),
+            "smallest_batch": int(self.batch_size),
+            "identity": {name: list(mark) for name, mark in self.identity.items()},
+            "tokens": tokens_to_json(self.tokens),
+            "structure": dict(self.structure),
+            "provenance": dict(self.provenance),
+        }
+
+
+def group_name(number: int) -> str:
+    """Return the name of a trajectory's group."""
+    return f"trajectory-{number:04d}"
+
+
+def tokens_to_json(tokens: NDArray) -> dict[str, list]:
+    """Turn a table of tokens into columns that JSON can hold."""
+    return {name: tokens[name].tolist() for name in tokens.dtype.names or ()}
+
+
+def tokens_from_json(columns: Mapping[str, list]) -> NDArray:
+    """Turn columns back into a table of tokens, (N,) structured array."""
+    arrays = {name: np.asarray(column) for name, column in columns.items()}
+    n_tokens = len(next(iter(arrays.values())))
+    table = np.empty(n_tokens, [(name, a.dtype) for name, a in arrays.items()])
+    for name, values in arrays.items():
+        table[name] = values
+    return table
+
+
+def open_root(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
+    """Open the root group of a feature store.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one of a newer format.
+    """
+    try:
+        root: Any = zarr.open_group(path, mode=mode, zarr_format=3)
+    except (FileNotFoundError, zarr.errors.GroupNotFoundError) as error:
+        raise InputError(f"{path} is not a feature store: no zarr group.") from error
+    if root.attrs.get("format") != FORMAT:
+        raise InputError(f"{path} is a zarr group, but not one with features.")
+    version = root.attrs["format_version"]
+    if version > FORMAT_VERSION:
+        raise InputError(
+            f"{path} has the format {version}, newer than {FORMAT_VERSION} that this "
+            "version reads; install a newer mdgeomfeat."
+        )
+    return root
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a disk that is full or must not be written to into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise InputError(
+                f"{path} cannot grow, because the disk is full or its quota used up "
+                f"({error.strerror}); make room and run the same again, which goes on "
+                "where this run stopped."
+            ) from error
+        if error.errno in _FORBIDDEN:
+            raise InputError(
+                f"{path} cannot be written ({error.strerror}); name another place."
+            ) from error
+        raise

@@ -1,0 +1,302 @@
+"""Writing a store, chunk by chunk, from one process or many."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import zarr
+from numpy.typing import ArrayLike, NDArray
+from zarr.codecs import BloscCodec
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.store.layout import (
+    ROW_ARRAYS,
+    UNUSABLE,
+    Mark,
+    StoreDescription,
+    disk_errors,
+    group_name,
+    open_root,
+)
+
+__all__ = ["StoreWriter"]
+
+
+class StoreWriter:
+    """Writes chunks of a store that exists; see :meth:`create` and :meth:`resume`.
+
+    Can be pickled: a copy in another process opens the store for itself. Copies may
+    write different chunks at the same time. Only the process that holds the store's
+    :class:`StoreLock` calls anything but :meth:`write`.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._inode = path.stat().st_ino
+        self._opened: tuple[Any, list[dict[str, Any]]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}
+
+    @classmethod
+    def create(
+        cls, path: Path, description: StoreDescription, *, overwrite: bool = False
+    ) -> Self:
+        """Lay an empty store: all of it or, if something interrupts, none.
+
+        Parameters
+        ----------
+        path : Path
+        description : StoreDescription
+        overwrite : bool
+            Replace a store that stands there.
+
+        Raises
+        ------
+        InputError
+            If something stands there that must not be replaced, or the disk is full.
+        """
+        _check_place(path, overwrite)
+        new = path.with_name(f".{path.name}.mdgeomfeat-new")
+        old = path.with_name(f".{path.name}.mdgeomfeat-old")
+        with disk_errors(path):
+            for remains in (new, old):
+                shutil.rmtree(remains, ignore_errors=True)
+            _lay(new, description)
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
+        return cls(path)
+
+    @classmethod
+    def resume(cls, path: Path, identity: Mapping[str, Mark]) -> Self:
+        """Go on with a store that an earlier run has begun.
+
+        Parameters
+        ----------
+        path : Path
+        identity : mapping of str to (str, str)
+            As in :class:`StoreDescription`.
+
+        Raises
+        ------
+        InputError
+            If the store was made with something else; the message says what.
+        """
+        stored = open_root(path).attrs["identity"]
+        differing = _differences(stored, identity)
+        if differing:
+            raise InputError(
+                f"{path} was made with {', '.join(differing)}; name another store, or "
+                "pass overwrite=True (--overwrite) to replace it."
+            )
+        writer = cls(path)
+        with disk_errors(path):
+            writer._sweep()
+        return writer
+
+    @staticmethod
+    def grid(path: Path) -> tuple[int, int] | None:
+        """Return frames per batch and per chunk of a store, None if none is there.
+
+        Raises
+        ------
+        InputError
+            If it has a newer format.
+        """
+        if not (path / "zarr.json").is_file():
+            return None
+        attrs = open_root(path).attrs
+        return attrs["batch_size"], attrs["chunk_size"]
+
+    def finished(self) -> list[NDArray[np.bool_]]:
+        """Return for every trajectory which of its chunks are finished."""
+        return [self._finished(arrays) for arrays in self._arrays]
+
+    def write(
+        self, trajectory: int, start: int, arrays: Mapping[str, ArrayLike]
+    ) -> None:
+        """Write one chunk.
+
+        Parameters
+        ----------
+        trajectory : int
+            Number of the trajectory's group.
+        start : int
+            Row of the group where the chunk begins.
+        arrays : mapping of str to (n, ...) array_like
+            Every array of the layout. Rows whose ``frames`` are -1 do not count.
+
+        Raises
+        ------
+        InputError
+            If the disk is full.
+        ValueError
+            If an array of the layout is missing, or the rows are not one chunk.
+        """
+        targets = self._arrays[trajectory]
+        if set(arrays) != set(targets):
+            raise ValueError(
+                f"{self.path}: arrays {sorted(arrays)} were given where the store "
+                f"holds {sorted(targets)}."
+            )
+        frames = targets["frames"]
+        stop = start + len(np.asarray(arrays["frames"]))
+        if start % frames.chunks[0] or stop != min(
+            start + frames.chunks[0], frames.shape[0]
+        ):
+            raise ValueError(
+                f"{self.path}: rows {start} to {stop} are not one chunk of trajectory "
+                f"{trajectory}, which has {frames.shape[0]} rows in chunks of "
+                f"{frames.chunks[0]}."
+            )
+        if self.path.stat().st_ino != self._inode:
+            raise InputError(
+                f"{self.path} was replaced while this run was writing it; run it again."
+            )
+        with disk_errors(self.path):
+            for name in sorted(targets, key=lambda name: name == "frames"):
+                targets[name][start:stop] = _fitting(
+                    np.asarray(arrays[name]), targets[name].dtype, self.path
+                )
+
+    def note_batch(self, size: int) -> None:
+        """Say that some features were computed in smaller batches than the grid's."""
+        root = self._open()[0]
+        if size < root.attrs["smallest_batch"]:
+            with disk_errors(self.path):
+                root.attrs["smallest_batch"] = size
+
+    def finish(self) -> None:
+        """Mark the store as complete.
+
+        Raises
+        ------
+        ValueError
+            If chunks are missing.
+        """
+        missing = sum(int((~flags).sum()) for flags in self.finished())
+        if missing:
+            raise ValueError(f"{self.path}: {missing} chunks have not been written.")
+        with disk_errors(self.path):
+            self._open()[0].attrs["complete"] = True
+
+    @property
+    def _arrays(self) -> list[dict[str, Any]]:
+        return self._open()[1]
+
+    def _open(self) -> tuple[Any, list[dict[str, Any]]]:
+        if self._opened is None:
+            root = open_root(self.path, "r+")
+            count = sum(1 for _ in root.group_keys())
+            # A chunk of nothing but NaN must be written, too: its file tells that it
+            # has been computed.
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                arrays = [dict(root[group_name(i)].arrays()) for i in range(count)]
+            self._opened = root, arrays
+        return self._opened
+
+    def _finished(self, arrays: Mapping[str, Any]) -> NDArray[np.bool_]:
+        flags = np.ones(arrays["frames"].nchunks, dtype=bool)
+        for array in arrays.values():
+            present = {
+                entry.name
+                for entry in _folder(self.path, array).iterdir()
+                # A crash of the whole machine may leave files without content.
+                if entry.stat().st_size
+            }
+            keys = [_chunk_key(array, i) for i in range(len(flags))]
+            flags &= np.array([key in present for key in keys], dtype=bool)
+        return flags
+
+    def _sweep(self) -> None:
+        """Remove what an interrupted run has left of unfinished chunks."""
+        for arrays in self._arrays:
+            flags = self._finished(arrays)
+            for array in arrays.values():
+                kept = {_chunk_key(array, i) for i in np.flatnonzero(flags).tolist()}
+                for entry in _folder(self.path, array).iterdir():
+                    if entry.name not in kept and entry.name != "zarr.json":
+                        entry.unlink()
+
+
+def _folder(path: Path, array: Any) -> Path:
+    return path / array.path
+
+
+def _chunk_key(array: Any, number: int) -> str:
+    return array.metadata.encode_chunk_key((number, *(0,) * (array.ndim - 1)))
+
+
+def _fitting(values: NDArray, dtype: np.dtype, path: Path) -> NDArray:
+    """Convert to the type of an array, unless a number is too large for it."""
+    if dtype == np.float16:
+        largest = np.abs(values).max(initial=0.0, where=np.isfinite(values))
+        if largest > np.finfo(dtype).max:
+            raise InputError(
+                f"features as large as {largest:.3g} do not fit into float16, which "
+                f"{path} was to hold; use store_dtype='float32'."
+            )
+    return values.astype(dtype, copy=False)
+
+
+def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Mark]) -> list[str]:
+    """Say in words where two identities differ."""
+    words = []
+    for name in dict.fromkeys([*wanted, *stored]):
+        theirs = tuple(stored.get(name, ("", "nothing")))
+        ours = tuple(wanted.get(name, ("", "nothing")))
+        if theirs[0] != ours[0]:
+            same = theirs[1] == ours[1]
+            now = "of another content" if same else f"(now {ours[1]})"
+            words.append(f"{name} {theirs[1]} {now}")
+    return words
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
+    """Refuse to replace anything that is not ours, or not meant to be replaced."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        open_root(path)
+    except InputError as error:
+        raise InputError(
+            f"store={str(path)!r} exists and is not a feature store; name another path."
+        ) from error
+    if not overwrite:
+        raise InputError(
+            f"store={str(path)!r} holds features; name another path, or pass "
+            "overwrite=True to replace them."
+        )
+
+
+def _lay(path: Path, description: StoreDescription) -> None:
+    root = zarr.create_group(path, zarr_format=3, attributes=description.attributes())
+    rows = {name: ((), dtype) for name, dtype in ROW_ARRAYS.items()}
+    for number, trajectory in enumerate(description.layout):
+        n_frames = int(trajectory.n_frames)
+        group = root.create_group(
+            group_name(number),
+            attributes={"source": trajectory.source, "n_frames": n_frames},
+        )
+        chunk = max(1, min(description.chunk_size, n_frames))
+        for name, (shape, dtype) in {**description.arrays, **rows}.items():
+            group.create_array(
+                name,
+                shape=(n_frames, *shape),
+                chunks=(chunk, *shape),
+                dtype=np.dtype(dtype),
+                compressors=BloscCodec(cname="lz4", shuffle="bitshuffle"),
+                fill_value=UNUSABLE if np.dtype(dtype).kind == "i" else np.nan,
+                # One file per chunk in one folder, where the usual "/" makes folders.
+                chunk_key_encoding={"name": "default", "separator": "."},
+            )

@@ -1,0 +1,383 @@
+"""Runs that end too early, and what the next one makes of them."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import MDAnalysis as mda
+import numpy as np
+import pytest
+import torch
+from feature_systems import PickledParts, peptide
+
+from mdgeomfeat import GeomGNNFeaturizer, InputError, MDGeomFeatWarning
+from mdgeomfeat.featurizer.encoder import TokenEncoder
+from mdgeomfeat.featurizer.results import FeatureResults
+from mdgeomfeat.gnn import random_twin, save_model
+from mdgeomfeat.gnn.engine import Engine
+from mdgeomfeat.store import FeatureStore, StoreLock
+
+ARRAYS = ("scalars", "vectors", "positions", "times", "frames", "trajectory")
+
+
+def same(got, want):
+    for name in ARRAYS:
+        np.testing.assert_array_equal(got[name], want[name], err_msg=name)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Return two trajectories of a peptide in files, and their topology."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        files = [tmp_path / "top.pdb"]
+        for k, n_frames in enumerate((300, 200)):
+            u = peptide(n_residues=3, n_frames=n_frames, seed=k)
+            u.atoms.write(files[0])
+            files.append(tmp_path / f"run{k}.dcd")
+            u.atoms.write(files[-1], frames="all")
+    return files
+
+
+@pytest.fixture
+def universe(runs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mda.Universe(runs[0], [str(f) for f in runs[1:]])
+
+
+@pytest.fixture
+def options(options):
+    # A chunk holds 64 frames then: 5 of the first trajectory and 4 of the second.
+    return options | {"batch_size": 16}
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Count the frames that are computed."""
+    sizes = []
+    encode = TokenEncoder.encode
+
+    def counting(self, positions, boxes=None):
+        sizes.append(len(positions))
+        return encode(self, positions, boxes)
+
+    monkeypatch.setattr(TokenEncoder, "encode", counting)
+    return sizes
+
+
+KILLER = """
+import os, random, signal, sys, time, warnings
+sys.path.insert(0, {tests!r})
+warnings.simplefilter("ignore")
+import MDAnalysis as mda
+import torch
+from mdgeomfeat import GeomGNNFeaturizer
+
+torch.set_num_threads(1)
+
+def run():
+    u = mda.Universe({top!r}, {files!r})
+    feat = GeomGNNFeaturizer(
+        u, model={model!r}, engine="torch", device="cpu", batch_size=8,
+        store={store!r}, store_dtype="float16",
+    )
+    feat.run()
+
+def unfinished(rng):
+    # Nothing has been computed in this process, so that forking it is safe.
+    child = os.fork()
+    if child == 0:
+        run()
+        os._exit(0)
+    end = time.monotonic() + rng.choice([0.05, 0.2, 0.6]) * rng.uniform(0.5, 2)
+    while time.monotonic() < end:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return False
+        time.sleep(0.001)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+rng = random.Random(3)
+kills = 0
+while unfinished(rng):
+    kills += 1
+print("killed", kills)
+"""
+
+
+def test_a_run_killed_again_and_again_ends_like_one_that_was_not(
+    tmp_path, runs, universe, model
+):
+    save_model(model, tmp_path / "tiny.safetensors", {})
+    store = tmp_path / "features.zarr"
+    script = KILLER.format(
+        tests=str(Path(__file__).parent),
+        top=str(runs[0]),
+        files=[str(f) for f in runs[1:]],
+        model=str(tmp_path / "tiny.safetensors"),
+        store=str(store),
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[1]) >= 3
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        whole = GeomGNNFeaturizer(
+            universe, model=tmp_path / "tiny.safetensors", engine="torch",
+            device="cpu", batch_size=8, store=tmp_path / "whole.zarr",
+            store_dtype="float16",
+        ).run()  # fmt: skip
+    finally:
+        torch.set_num_threads(before)
+    same(FeatureResults.load(store), whole.results)
+    assert tree(store) == tree(tmp_path / "whole.zarr")
+
+
+def tree(store):
+    """Return every file of a store with its bytes, and what the root tells."""
+    files = {p.relative_to(store): p for p in store.rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in files.items()}
+
+
+@pytest.mark.parametrize("backend", ["serial", PickledParts(2)])
+def test_only_what_is_missing_is_computed(
+    universe, options, tmp_path, computed, backend
+):
+    path = tmp_path / "f.zarr"
+    whole = GeomGNNFeaturizer(universe, **options, store=path).run()
+    before = tree(path)
+    for trajectory, name in ((0, "vectors/c.1.0.0.0"), (1, "times/c.3")):
+        (path / f"trajectory-{trajectory:04d}" / name).unlink()
+    computed.clear()
+    told = []
+    feat = GeomGNNFeaturizer(universe, **options, store=path)
+    with pytest.warns(MDGeomFeatWarning, match="holds 428 of 500 frames already, and"):
+        feat.run(backend=backend, advance=told.append)
+    assert sum(computed) == 64 + 8
+    assert told[0] == 428
+    assert sum(told) == 500
+    same(feat.results, whole.results)
+    assert tree(path) == before
+
+
+def test_a_finished_store_is_opened(universe, options, tmp_path, computed):
+    path = tmp_path / "f.zarr"
+    first = GeomGNNFeaturizer(universe, **options, store=path).run(step=5)
+    computed.clear()
+    again = GeomGNNFeaturizer(universe, **options, store=path)
+    with pytest.warns(MDGeomFeatWarning, match="already, so nothing is computed; over"):
+        again.run(step=5)
+    assert computed == []
+    same(again.results, first.results)
+    np.testing.assert_array_equal(again.frames, first.frames)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MDGeomFeatWarning)
+        GeomGNNFeaturizer(universe, **options, store=path, overwrite=True).run(step=5)
+    assert sum(computed) == 100
+    assert os.listdir(tmp_path).count("f.zarr.lock") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"select": "name CA"}, r"selection of 12 atoms in 3 tokens \(now of 3 atoms"),
+        ({"tokens": "atom"}, r"12 atoms in 3 tokens \(now of 12 atoms in 12 tokens\)"),
+        ({"window": 1}, r"window None \(now 1\)"),
+        ({"batch_size": 8}, r"batch_size 16 \(now 8\)"),
+        ({"store_dtype": "float16"}, r"store_dtype None \(now float16\)"),
+        ({"dtype": "float64"}, r"dtype float32 \(now float64\)"),
+        ({"engine": "cpu"}, r"engine torch \(now cpu\)"),
+    ],
+)
+def test_another_run_is_refused(universe, options, tmp_path, change, message):
+    options |= {"store": tmp_path / "f.zarr"}
+    GeomGNNFeaturizer(universe, **options).run(stop=20)
+    with pytest.raises(InputError, match=f"was made with {message}"):
+        GeomGNNFeaturizer(universe, **options | change).run(stop=20)
+
+
+def test_other_frames_models_and_files_are_refused(
+    universe, runs, options, model, tmp_path
+):
+    path = tmp_path / "f.zarr"
+    options |= {"store": path}
+    GeomGNNFeaturizer(universe, **options).run(stop=20)
+    feat = GeomGNNFeaturizer(universe, **options)
+    with pytest.raises(InputError, match=r"frames 0 to 19 \(20 in all\) \(now 0 to 38"):
+        feat.run(stop=40, step=2)
+    twin = random_twin(model, 5)
+    with pytest.raises(InputError, match="made with model ET of another content; name"):
+        GeomGNNFeaturizer(universe, **options | {"model": twin}).run(stop=20)
+    shutil.copy(runs[2], runs[1])
+    with pytest.raises(InputError, match=r"trajectory 1 run0\.dcd of another content;"):
+        GeomGNNFeaturizer(universe, **options).run(stop=20)
+    universe.trajectory.add_transformations(lambda ts: ts)
+    with pytest.raises(InputError, match=r"transformations none \(now <lambda>\)"):
+        GeomGNNFeaturizer(universe, **options).run(stop=20)
+
+
+def test_files_may_move(universe, runs, options, tmp_path, computed):
+    options |= {"store": tmp_path / "f.zarr"}
+    GeomGNNFeaturizer(universe, **options).run(stop=20)
+    files = [shutil.copy(f, tmp_path / f"moved-{f.name}") for f in runs]
+    moved = mda.Universe(files[0], [str(f) for f in files[1:]])
+    computed.clear()
+    with pytest.warns(MDGeomFeatWarning, match="nothing is computed"):
+        GeomGNNFeaturizer(moved, **options).run(stop=20)
+    assert computed == []
+
+
+def test_the_batch_size_of_the_store_is_kept(universe, options, tmp_path, monkeypatch):
+    options = options | {"store": tmp_path / "f.zarr", "batch_size": 4}
+    GeomGNNFeaturizer(universe, **options).run()
+    (tmp_path / "f.zarr/trajectory-0001/frames/c.0").unlink()
+    feat = GeomGNNFeaturizer(universe, **options | {"batch_size": "auto"})
+    with pytest.warns(MDGeomFeatWarning, match="436 of 500"):
+        feat.run()
+    assert feat.results.provenance["batch_size"] == 4
+
+
+def test_a_run_that_a_bad_frame_has_stopped_goes_on_without_it(
+    options, tmp_path, computed
+):
+    u = peptide(n_residues=3, n_frames=150)
+    u.trajectory.coordinate_array[100, 3, 1] = np.nan
+    options |= {"store": tmp_path / "f.zarr"}
+    with pytest.raises(InputError, match="frame 100 of the trajectory in memory"):
+        GeomGNNFeaturizer(u, **options).run()
+    assert sum(computed) == 64
+    assert len(FeatureStore(tmp_path / "f.zarr", unfinished=True)["frames"]) == 64
+    feat = GeomGNNFeaturizer(u, **options, skip_bad_frames=True)
+    with pytest.warns(MDGeomFeatWarning, match="1 frames could not be used"):
+        r = feat.run().results
+    assert sum(computed) == 149
+    np.testing.assert_array_equal(r.frames, np.delete(np.arange(150), 100))
+    np.testing.assert_array_equal(r.times, 2.0 * r.frames)
+    assert np.isfinite(np.asarray(r.scalars)).all()
+
+
+def test_chunks_without_a_good_frame_or_a_time_are_finished(options, tmp_path):
+    u = peptide(n_residues=3, n_frames=150)
+    u.trajectory.coordinate_array[64:128] = np.nan
+    positions = u.trajectory.coordinate_array.copy()
+    u.atoms.write(tmp_path / "models.pdb", frames="all")
+    models = mda.Universe(tmp_path / "models.pdb")
+    models.load_new(positions)
+    options |= {"store": tmp_path / "f.zarr", "skip_bad_frames": True}
+    with pytest.warns(MDGeomFeatWarning, match="64 frames could not be used"):
+        r = GeomGNNFeaturizer(models, **options).run().results
+    assert len(r.frames) == 150 - 64
+    with pytest.warns(MDGeomFeatWarning, match="nothing is computed"):
+        GeomGNNFeaturizer(models, **options).run()
+
+
+def test_two_runs_do_not_write_one_store(universe, options, tmp_path):
+    path = tmp_path / "f.zarr"
+    feat = GeomGNNFeaturizer(universe, **options, store=path)
+    with StoreLock(path), pytest.raises(InputError, match="is being written by proce"):
+        feat.run(stop=5)
+    assert not path.exists()
+    feat.run(stop=5)
+    assert not path.with_name("f.zarr.lock").exists()
+
+
+def test_half_precision_halves_the_tokens_only(universe, options, tmp_path):
+    exact = GeomGNNFeaturizer(universe, **options).run(stop=100).results
+    options |= {"store": tmp_path / "f.zarr", "store_dtype": "float16"}
+    half = GeomGNNFeaturizer(universe, **options).run(stop=100).results
+    assert half.scalars.dtype == half.vectors.dtype == np.float16
+    np.testing.assert_allclose(half.scalars, exact.scalars, rtol=2**-11, atol=1e-7)
+    np.testing.assert_array_equal(half.positions, exact.positions)
+    assert half.features.dtype == np.float32
+    np.testing.assert_allclose(half.features, exact.features, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_gpu_that_is_too_small_gets_smaller_batches(
+    universe, options, tmp_path, monkeypatch, stored
+):
+    want = GeomGNNFeaturizer(universe, **options).run(stop=100).results
+    compute = Engine.compute
+    refused = []
+
+    def limited(self, numbers, positions, boxes=None, windows=None):
+        if len(positions) > 5:
+            refused.append(len(positions))
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return compute(self, numbers, positions, boxes, windows)
+
+    monkeypatch.setattr(Engine, "compute", limited)
+    if stored:
+        options |= {"store": tmp_path / "f.zarr"}
+    with pytest.warns(MDGeomFeatWarning) as said:
+        r = GeomGNNFeaturizer(universe, **options).run(stop=100).results
+    assert refused == [16, 8]
+    lines = [str(w.message) for w in said if "GPU" in str(w.message)]
+    assert lines == [
+        f"the GPU's memory is too small for {n} frames at once; going on with {n // 2}"
+        for n in (16, 8)
+    ]
+    assert r.provenance["batch_size"] == 16
+    assert r.provenance["smallest_batch"] == 4
+    difference = np.linalg.norm(np.asarray(r.scalars) - want.scalars)
+    assert difference < 1e-5 * np.linalg.norm(want.scalars)
+
+
+def test_a_gpu_that_cannot_hold_one_frame_is_said(universe, options, monkeypatch):
+    def refuse(self, *_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Engine, "compute", refuse)
+    feat = GeomGNNFeaturizer(universe, **options)
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(InputError, match="one frame of 12 atoms does not fit into the"),
+    ):
+        warnings.simplefilter("ignore", MDGeomFeatWarning)
+        feat.run(stop=20)
+
+
+def test_provenance_tells_the_files(universe, runs, options, tmp_path):
+    import hashlib
+
+    feat = GeomGNNFeaturizer(universe, **options, store=tmp_path / "f.zarr")
+    told = feat.run(stop=5).results.provenance
+    assert [Path(entry["name"]) for entry in told["inputs"]] == runs
+    for entry, file in zip(told["inputs"], runs, strict=True):
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        assert entry["checksum"] == f"sha256:{digest}"
+        assert entry["bytes"] == file.stat().st_size
+    for name in ("mdgeomfeat", "MDAnalysis", "torch", "numpy", "zarr", "numba"):
+        assert told[name]
+    assert len(told["model_card_sha256"]) == 64
+    assert told["select"] is None
+    assert told["periodic"] is False
+
+
+def test_checksums_of_large_files_see_every_rewriting(tmp_path):
+    from mdgeomfeat.featurizer.inputs import checksum
+
+    path = tmp_path / "large.bin"
+    content = random.Random(0).randbytes(20 << 20)
+    path.write_bytes(content)
+    first = checksum(path)
+    assert first.startswith("sha256-of-16-blocks:")
+    for other in (content[:-1], content + b"x", b"x" + content[1:], content[::-1]):
+        path.write_bytes(other)
+        assert checksum(path) != first
+    path.write_bytes(content)
+    assert checksum(path) == first
