@@ -17,8 +17,8 @@ PACKAGE = Path(mdgeomfeat.__file__).parent
 ROOMS = [
     ["errors"],
     ["structure"],
-    ["reading"],
     ["neighbors"],
+    ["reading"],
     ["gnn"],
     ["testing"],
     ["store"],

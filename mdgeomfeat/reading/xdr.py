@@ -1,22 +1,30 @@
-"""XTC and TRR files, with every frame's header checked before it is decoded.
+"""XTC and TRR files, with every frame checked before it is decoded.
 
-The decoder below MDAnalysis trusts the sizes that a frame declares, so a damaged one
-can end the whole process. The readers here walk along the headers first and offer the
-frames before the first bad one. They write no index files beside the trajectory and
-wait for no locks, and so work in folders that cannot be written to.
+The decoder below MDAnalysis trusts what a frame declares, so that a damaged one can
+end the whole process. The readers here walk along the frames' headers first and offer
+the frames before the first bad one; a packed frame is checked once more when it is
+read. They write no index files beside the trajectory and wait for no locks, and so work
+in folders that cannot be written to.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
+from MDAnalysis.coordinates.base import ReaderBase
 from MDAnalysis.coordinates.TRR import TRRReader
+from MDAnalysis.coordinates.XDR import XDRBaseReader
 from MDAnalysis.coordinates.XTC import XTCReader
+from MDAnalysis.lib.util import store_init_arguments
+
+from mdgeomfeat.reading._xtc_stream import TABLE, stream_is_sound
 
 __all__ = ["CheckedTRRReader", "CheckedXTCReader", "XDRFrames", "scan_trr", "scan_xtc"]
 
@@ -25,10 +33,8 @@ _TRR_MAGIC = 1993
 # Up to this number of atoms, XTC stores plain floats.
 _XTC_PLAIN = 9
 _XTC_PLAIN_HEAD = Struct(">ii44xi")
-# magic, atoms, (step, time, box), atoms, precision, (range), table index, bytes
-_XTC_HEAD = Struct(">ii44xif24xii")
-# The table of the coding's bases; its first entries are never used.
-_XTC_TABLE = range(9, 73)
+# magic, atoms, (step, time, box), atoms, precision, range, index of a table, bytes
+_XTC_HEAD = Struct(">ii44xif6iii")
 _TRR_VERSION = b"GMX_trn_file"
 # magic, length of the name, the name, ten sizes, atoms, (step, nre)
 _TRR_HEAD = Struct(">iii12s10ii8x")
@@ -110,11 +116,12 @@ def _measure_xtc(
         return n_atoms, start + _XTC_PLAIN_HEAD.size + 12 * n_atoms, True
     if size - start < _XTC_HEAD.size:
         raise _BadFrameError("it is cut inside a frame")
-    *_, precision, index, n_bytes = _XTC_HEAD.unpack_from(memory, start)
+    head = _XTC_HEAD.unpack_from(memory, start)
+    precision, index, n_bytes = head[3], head[-2], head[-1]
     # The decoder's buffer has room for 3.6 integers an atom, three of them its own; a
     # coded atom takes some eight bits at the least.
     room = 4 * (int(3.6 * n_atoms) - 3)
-    if not (0 < precision < 1e9 and index in _XTC_TABLE):
+    if not (0 < precision < 1e9 and index in TABLE):
         raise _BadFrameError("a frame is damaged")
     if not n_atoms // 2 <= n_bytes <= room:
         raise _BadFrameError("a frame is damaged")
@@ -147,23 +154,53 @@ def _measure_trr(
     raise _BadFrameError("a frame is damaged")
 
 
-class _Checked:
-    """What the two readers have in common, in front of MDAnalysis's."""
+class _CheckedReader(XDRBaseReader):
+    """What the two readers have in common."""
 
     _scan_file: Callable[[str], XDRFrames]
-    problem: str | None
-    n_passed_over: int
-    filename: str
-    n_frames: int
-    _frame: int
-    _xdr: Any
 
-    def _load_offsets(self) -> None:
+    @store_init_arguments
+    def __init__(
+        self,
+        filename: str,
+        convert_units: bool = True,
+        sub: np.ndarray | None = None,
+        dt: float | None = None,
+        **kwargs: Any,
+    ):
+        # In place of XDRBaseReader's, which decodes the first two frames unseen.
+        ReaderBase.__init__(self, filename, convert_units=convert_units, **kwargs)
         offsets, self.problem, self.n_passed_over = type(self)._scan_file(self.filename)
         if not len(offsets):
             raise OSError(self.problem or "no frame holds positions")
+        self._xdr = self._file(self.filename)
         self._xdr.set_offsets(offsets)
-        self._seek(0)
+        self._sub = sub
+        self.n_atoms = self._xdr.n_atoms if sub is None else len(sub)
+        self.ts = self._Timestep(self.n_atoms, **self._ts_kwargs)
+        times = self._read_first(2)
+        (first, start), (second, end) = times[0], times[-1]
+        step = (end - start) / max(1, second - first)
+        self.ts.dt = step if dt is None else dt
+        self.rewind()
+
+    def _read_first(self, count: int) -> list[tuple[int, float]]:
+        """Read the first frames that can be read; return their numbers and times."""
+        found = []
+        for frame in range(self.n_frames):
+            try:
+                found.append((frame, float(self._read_frame(frame).time)))
+            except OSError as error:
+                reason = error
+            if len(found) == count:
+                break
+        if not found:
+            raise reason
+        return found
+
+    def rewind(self) -> None:
+        """Go to the first frame that can be read."""
+        self._read_first(1)
 
     def _seek(self, frame: int) -> None:
         self._xdr.seek(frame)
@@ -178,16 +215,44 @@ class _Checked:
         # Frames that are passed over lie between those that are offered.
         if self._frame + 1 < self.n_frames:
             self._seek(self._frame + 1)
-        return super()._read_next_timestep(ts)  # type: ignore[misc]
+        return super()._read_next_timestep(ts)
 
 
-class CheckedXTCReader(_Checked, XTCReader):
-    """MDAnalysis's XTC reader, on frames whose headers are sound."""
+class CheckedXTCReader(_CheckedReader, XTCReader):
+    """MDAnalysis's XTC reader, on frames that are sound."""
 
     _scan_file = staticmethod(scan_xtc)
+    _raw: FileIO | None = None
+
+    def _seek(self, frame: int) -> None:
+        if not self._is_sound(frame):
+            raise OSError("its packed coordinates are damaged")
+        super()._seek(frame)
+
+    def _is_sound(self, frame: int) -> bool:
+        if self._raw is None:
+            self._raw = FileIO(self.filename)
+        handle, start = self._raw.fileno(), int(self._xdr.offsets[frame])
+        head = os.pread(handle, _XTC_HEAD.size, start)
+        if len(head) < _XTC_HEAD.size:  # a last frame of very few atoms
+            return True
+        _, n_atoms, _, _, *bounds, index, n_bytes = _XTC_HEAD.unpack(head)
+        if n_atoms <= _XTC_PLAIN:
+            return True
+        payload = os.pread(handle, n_bytes, start + _XTC_HEAD.size)
+        return stream_is_sound(payload, n_atoms, bounds[:3], bounds[3:], index)
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        if self._raw is not None:
+            self._raw.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k != "_raw"}
 
 
-class CheckedTRRReader(_Checked, TRRReader):
+class CheckedTRRReader(_CheckedReader, TRRReader):
     """MDAnalysis's TRR reader, on frames that are sound and hold positions."""
 
     _scan_file = staticmethod(scan_trr)

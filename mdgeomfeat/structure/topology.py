@@ -346,13 +346,16 @@ def first_frame(universe: Universe) -> tuple[np.ndarray | None, np.ndarray | Non
     if trajectory is None:
         return None, None
     current = trajectory.ts.frame
-    if current != 0:
-        trajectory[0]
     xyz: np.ndarray | None
     try:
+        if current != 0:
+            trajectory[0]
         xyz = np.array(universe.atoms.positions, dtype=np.float64)
         box = trajectory.ts.dimensions
         box = None if box is None else np.array(box, dtype=np.float64)
+    except (OSError, EOFError, ValueError):
+        # Whoever needs the frame says so; residues are joined by their numbers then.
+        return None, None
     finally:
         if current != 0:
             trajectory[current]
