@@ -24,10 +24,12 @@ from mdgeomfeat.gnn.engine._kernels import Graph
 from mdgeomfeat.gnn.engine._program import Program
 from mdgeomfeat.gnn.engine._simd import register_floats
 from mdgeomfeat.gnn.engine._tensornet_program import TensorNetProgram
+from mdgeomfeat.gnn.engine._visnet_program import ViSNetProgram
 from mdgeomfeat.gnn.engine.base import Engine
 from mdgeomfeat.gnn.engine.edges import frame_edges
 from mdgeomfeat.gnn.et import ET
 from mdgeomfeat.gnn.tensornet import TensorNet
+from mdgeomfeat.gnn.visnet import ViSNet
 from mdgeomfeat.neighbors import check_cutoff, lattice_vectors
 from mdgeomfeat.neighbors._jit import n_threads, run_threads
 from mdgeomfeat.neighbors._numba import inverse_lattices
@@ -43,6 +45,7 @@ REGISTERS = {16: "AVX-512", 8: "AVX", 4: "SSE"}
 PROGRAMS: dict[type[Backbone], Callable[[Any, int, bool], Program]] = {
     ET: ETProgram,
     TensorNet: TensorNetProgram,
+    ViSNet: ViSNetProgram,
 }
 # Seconds after which the first run must be compiling rather than loading.
 PATIENCE = 1.5
