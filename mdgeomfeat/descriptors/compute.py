@@ -34,7 +34,7 @@ __all__ = [
     "descriptor_width",
 ]
 
-KINDS: Final = ("distances", "ca_distances", "dihedrals", "positions")
+KINDS: Final = ("distances", "dihedrals", "ca_distances", "positions")
 
 #: Above this many heavy atoms, positions of a protein are those of its alpha carbons.
 MAX_POSITIONS: Final = 500
@@ -191,10 +191,10 @@ def angles(
 def applicable(structure: Structure) -> list[str]:
     """Return the kinds that apply to a structure, in the order of :data:`KINDS`."""
     kinds = ["positions"]
-    if len(find_torsions(structure)):
-        kinds.append("dihedrals")
     if len(alpha_carbons(structure)) > 1:
         kinds.append("ca_distances")
+    if len(find_torsions(structure)):
+        kinds.append("dihedrals")
     if np.count_nonzero(np.asarray(structure.numbers) > 1) > 1:
         kinds.append("distances")
     return kinds[::-1]

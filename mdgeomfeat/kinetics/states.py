@@ -37,6 +37,9 @@ _MAX_FIT_FRAMES = 20_000
 #: If a larger share of the frames lies outside the connected set, there is no model.
 _MAX_LOST = 0.1
 
+#: Up to this share nothing depends on it.
+_SAID_LOST = 0.001
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StateModel:
@@ -222,7 +225,7 @@ def build_states(
         return _disconnected(cvs, micro, counts.sum(axis=0), lag, lost, units)
 
     warnings = []
-    if lost > 0:
+    if lost > _SAID_LOST:
         warnings.append(
             f"{100 * lost:.2g} % of the frames lie outside the largest connected set "
             "of microstates and have no stationary weight"

@@ -77,11 +77,13 @@ def number(value: float | None, digits: int = 2) -> str:
 def percent(share: float | None) -> str:
     """Write a share in per cent.
 
-    >>> percent(0.123)
-    '12 %'
+    >>> percent(0.123), percent(0.0001)
+    ('12 %', '< 0.1 %')
     """
     if share is None or not np.isfinite(share):
         return MISSING
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
     digits = 0 if share >= 0.0995 else 1
     return f"{100 * share:.{digits}f} %"
 

@@ -180,7 +180,7 @@ def _told_angles(
     baselines: Baselines, study: StudyResult
 ) -> list[tuple[str, np.ndarray]]:
     """Return the angles whose means are told of each state, at most four."""
-    chosen = choose_torsions(baselines.torsions, np.concatenate(study.cvs), n=4)
+    chosen = choose_torsions(baselines.torsions, np.concatenate(study.cvs), n=3)
     return [(pretty_angle(t.name), t.values) for t in chosen]
 
 

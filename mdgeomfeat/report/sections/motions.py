@@ -90,8 +90,8 @@ def landscape_section(
         caption=html.join(
             [
                 f"Free energy -kT ln p{at} with the Markov model's weights; the "
-                "numbers mark each state's most typical frame. Empty cells were never "
-                "visited.",
+                f"{'numbers' if n_axes > 1 else 'dashed lines'} mark each state's most "
+                "typical frame. Nothing is drawn where no frame was.",
                 html.Html(hint),
             ]
         ),
