@@ -237,7 +237,7 @@ def test_large_proteins_are_their_alpha_carbons():
 @pytest.mark.parametrize(
     ("kind", "match"),
     [
-        ("rmsd", "'rmsd' is unknown; choose one of distances, ca_distances"),
+        ("rmsd", "'rmsd' is unknown; choose one of distances, dihedrals"),
         ("ca_distances", "needs at least two alpha carbons"),
         ("dihedrals", "no named backbone or side-chain torsion"),
     ],
