@@ -16,6 +16,7 @@ PACKAGE = Path(mdgeomfeat.__file__).parent
 # Every room may import from those that stand above it.
 ROOMS = [
     ["errors"],
+    ["lattice"],
     ["structure"],
     ["neighbors"],
     ["reading"],

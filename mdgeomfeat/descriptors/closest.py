@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mdgeomfeat.lattice import box_heights, lattice_vectors
 from mdgeomfeat.neighbors._jit import cached_njit, n_threads, run_threads
-from mdgeomfeat.structure.periodic import box_vectors, heights
 
 __all__ = ["closest_distances"]
 
@@ -100,8 +100,8 @@ def closest_distances(
         frames = np.ascontiguousarray(positions[rows][:, atoms], dtype=np.float64)
         lattice = np.zeros((len(frames), 3, 3))
         if boxes is not None:
-            lattice = box_vectors(boxes[rows])
-        height = heights(lattice).min(axis=1)
+            lattice = lattice_vectors(boxes[rows])
+        height = box_heights(lattice).min(axis=1)
         solid = np.where(height[:, None, None] > 0, lattice, np.eye(3))
         inverse = np.linalg.inv(solid)
         _closest(frames, lattice, inverse, height, bounds, pairs, values[rows])

@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import event
 
-__all__ = ["cached_njit", "n_threads", "run_threads"]
+__all__ = ["cached_njit", "n_threads", "run_threads", "when_compiling"]
 
 
 def cached_njit(**options: Any) -> Callable[[Callable], Any]:
@@ -61,6 +63,31 @@ def _temporary_cache() -> Path:
         # Machine code is loaded from here, so nobody else may be able to plant it.
         return Path(tempfile.mkdtemp(prefix="mdgeomfeat-numba-"))
     return folder
+
+
+@contextmanager
+def when_compiling(tell: Callable[[], object]) -> Iterator[None]:
+    """Call ``tell`` once, as soon as a function is compiled rather than loaded.
+
+    Parameters
+    ----------
+    tell : callable
+        Takes nothing.
+    """
+
+    class Told(event.Listener):
+        def on_start(self, _: object) -> None:
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                tell()
+
+        def on_end(self, _: object) -> None:
+            """Nothing is told of the end."""
+
+    waiting = True
+    with event.install_listener("numba:compile", Told()):
+        yield
 
 
 def n_threads() -> int:

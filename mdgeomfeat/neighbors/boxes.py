@@ -1,4 +1,4 @@
-"""Periodic boxes: lattice vectors and the largest cutoff they allow.
+"""Periodic boxes: whether they are sound, and the largest cutoff they allow.
 
 For a cutoff of at most half the shortest height of the box, an image nearer than
 the cutoff has all its fractional differences inside (-1/2, 1/2). Rounding the
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.lattice import box_heights, lattice_vectors
 
-__all__ = ["box_heights", "check_boxes", "check_cutoff", "lattice_vectors"]
+__all__ = ["check_boxes", "check_cutoff"]
 
 
 def check_boxes(boxes: ArrayLike, n_frames: int) -> np.ndarray:
@@ -57,51 +58,6 @@ def check_boxes(boxes: ArrayLike, n_frames: int) -> np.ndarray:
             "volume; give [a, b, c, alpha, beta, gamma] in Å and degrees, or no box"
         )
     return array
-
-
-def lattice_vectors(boxes: ArrayLike) -> np.ndarray:
-    """Return the lattice vectors of boxes as rows of lower triangular matrices.
-
-    Parameters
-    ----------
-    boxes : (..., 6) array
-        ``[a, b, c, alpha, beta, gamma]``, Å and degrees.
-
-    Returns
-    -------
-    (..., 3, 3) float64 array, Å
-        The first vector along x, the second in the xy plane, which is the
-        orientation that MDAnalysis and the trajectory formats use.
-    """
-    array = np.asarray(boxes, dtype=np.float64)
-    a, b, c = (array[..., k] for k in range(3))
-    angles = array[..., 3:]
-    # A right angle has to give an exact zero, or an orthorhombic box is skewed.
-    cosine = np.where(angles == 90.0, 0.0, np.cos(np.deg2rad(angles)))
-    cos_alpha, cos_beta, cos_gamma = (cosine[..., k] for k in range(3))
-    sin_gamma = np.sqrt(1.0 - cos_gamma**2)
-    lattice = np.zeros((*array.shape[:-1], 3, 3))
-    lattice[..., 0, 0] = a
-    lattice[..., 1, 0] = b * cos_gamma
-    lattice[..., 1, 1] = b * sin_gamma
-    lattice[..., 2, 0] = c * cos_beta
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lattice[..., 2, 1] = c * (cos_alpha - cos_beta * cos_gamma) / sin_gamma
-        rest = c**2 - lattice[..., 2, 0] ** 2 - lattice[..., 2, 1] ** 2
-        lattice[..., 2, 2] = np.sqrt(np.maximum(rest, 0.0))
-    return lattice
-
-
-def box_heights(lattice: np.ndarray) -> np.ndarray:
-    """Return the distances between opposite faces, (..., 3), Å.
-
-    Parameters
-    ----------
-    lattice : (..., 3, 3) array, Å
-        Rows are lattice vectors.
-    """
-    # Columns of the inverse are normal to the faces, of length 1 / height.
-    return 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=-2)
 
 
 def check_cutoff(boxes: np.ndarray, cutoff: float) -> None:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import ArrayLike
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.neighbors.boxes import check_boxes, check_cutoff, lattice_vectors
+from mdgeomfeat.lattice import lattice_vectors
+from mdgeomfeat.neighbors.boxes import check_boxes, check_cutoff
 from mdgeomfeat.neighbors.edge_list import EdgeList
 from mdgeomfeat.neighbors.nearest import keep_nearest
 

@@ -1,4 +1,4 @@
-"""Periodic boxes: lattice vectors, nearest images along a tree, when to use a box."""
+"""Periodic boxes: nearest images along a tree, and when to use a box."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 from numba import njit
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.lattice import box_heights, has_box, lattice_vectors
 
-__all__ = ["box_vectors", "has_box", "heights", "unwrap_tree", "use_box"]
+__all__ = ["unwrap_tree", "use_box"]
 
 # Neighbours in the tree of a whole molecule are nearer than this (Å): a bond, or
 # the distance of two CA atoms where only those are selected.
@@ -22,54 +23,6 @@ class _Hung(Protocol):
 
     @property
     def parent(self) -> np.ndarray: ...
-
-
-def has_box(boxes: np.ndarray | None) -> np.ndarray:
-    """Return which rows of boxes (F, 6) are boxes: finite, positive, of some volume."""
-    if boxes is None:
-        return np.zeros(1, dtype=bool)
-    boxes = np.atleast_2d(np.asarray(boxes, dtype=np.float64))
-    usable = np.isfinite(boxes).all(axis=1) & (boxes > 0).all(axis=1)
-    usable &= (boxes[:, 3:] < 180).all(axis=1)
-    cosines = np.cos(np.deg2rad(np.where(usable[:, None], boxes[:, 3:], 90.0)))
-    volume = 1 + 2 * cosines.prod(axis=1) - (cosines**2).sum(axis=1)
-    return usable & (volume > 1e-6)
-
-
-def box_vectors(boxes: np.ndarray) -> np.ndarray:
-    """Lattice vectors as rows, (F, 3, 3) Å, of boxes (F, 6) in Å and degrees.
-
-    The first vector lies along x and the second in the xy plane. Rows that are no
-    box give zeros.
-    """
-    boxes = np.atleast_2d(np.asarray(boxes, dtype=np.float64))
-    usable = has_box(boxes)
-    safe = np.where(usable[:, None], boxes, [1.0, 1.0, 1.0, 90.0, 90.0, 90.0])
-    a, b, c = safe[:, 0], safe[:, 1], safe[:, 2]
-    angles = safe[:, 3:]
-    # cos(90 degrees) is 6e-17 in floating point; a right angle must be exact.
-    cosines = np.where(angles == 90.0, 0.0, np.cos(np.deg2rad(angles)))
-    sine = np.sqrt(1.0 - cosines[:, 2] ** 2)
-    vectors = np.zeros((len(boxes), 3, 3))
-    vectors[:, 0, 0] = a
-    vectors[:, 1, 0] = b * cosines[:, 2]
-    vectors[:, 1, 1] = b * sine
-    x = cosines[:, 1]
-    y = (cosines[:, 0] - cosines[:, 1] * cosines[:, 2]) / sine
-    vectors[:, 2, 0] = c * x
-    vectors[:, 2, 1] = c * y
-    vectors[:, 2, 2] = c * np.sqrt(np.maximum(1.0 - x**2 - y**2, 0.0))
-    vectors[~usable] = 0.0
-    return vectors
-
-
-def heights(vectors: np.ndarray) -> np.ndarray:
-    """Distances between opposite faces, (F, 3) Å, of lattice vectors (F, 3, 3)."""
-    a, b, c = vectors[:, 0], vectors[:, 1], vectors[:, 2]
-    volume = np.abs(np.einsum("fi,fi->f", a, np.cross(b, c)))
-    faces = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
-    area = np.linalg.norm(faces, axis=2)
-    return np.divide(volume[:, None], area, out=np.zeros_like(area), where=area > 0)
 
 
 def unwrap_tree(
@@ -92,7 +45,7 @@ def unwrap_tree(
     (F, A, 3) array of the same float type
         Atoms that need no move keep their coordinates bit by bit.
     """
-    vectors = box_vectors(boxes)
+    vectors = lattice_vectors(np.atleast_2d(boxes))
     if len(vectors) != len(positions):
         raise InputError(
             f"got {len(vectors)} boxes for {len(positions)} frames: give one box per "
@@ -104,7 +57,7 @@ def unwrap_tree(
     short = _reduced(vectors)
     short[~usable] = np.eye(3)
     # Below half the smallest height no image can be nearer.
-    safe = np.where(usable, (heights(short).min(axis=1) / 2) ** 2, 0.0)
+    safe = np.where(usable, (box_heights(short).min(axis=1) / 2) ** 2, 0.0)
     _unwrap(source, moved, short, np.linalg.inv(short), safe, parent, order)
     return moved
 
@@ -184,15 +137,15 @@ def use_box(
             "right with periodic=False or leave those frames out"
         )
     frames = np.asarray(positions, dtype=np.float64).reshape(-1, *positions.shape[-2:])
-    vectors = np.broadcast_to(box_vectors(boxes), (len(frames), 3, 3))
+    vectors = np.broadcast_to(lattice_vectors(boxes), (len(frames), 3, 3))
     for x, h in zip(frames, vectors, strict=True):
         extent = _largest_extent(x, h, None if structure is None else structure.parent)
         if extent > 1.0 + 1e-3:
             warnings.warn(
                 "the box is smaller than the selected molecules (by a factor of "
-                f"{extent:.2f}) and is not used, as if periodic=False; pass "
-                "periodic=True (command line: a trajectory with a correct box) if it "
-                "is right",
+                f"{extent:.2f}) and is not used: say periodic=False (--no-pbc) if that "
+                "is right, else give files with the right box, or periodic=True in "
+                "Python",
                 MDGeomFeatWarning,
                 stacklevel=2,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -93,7 +94,7 @@ class StudyOptions:
     maps: bool = True
 
     def __post_init__(self) -> None:
-        if self.temperature is not None and not self.temperature > 0:
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise InputError(
                 f"--temperature is {self.temperature:g}, but must be above 0 kelvin."
             )

@@ -5,7 +5,7 @@ import pytest
 from feature_systems import error, peptide, rotation
 
 from mdgeomfeat import GeomGNNFeaturizer, GeomGNNTransformer, InputError
-from mdgeomfeat.structure.periodic import box_vectors
+from mdgeomfeat.lattice import lattice_vectors
 
 LIMIT = 1e-5
 BOX = np.array([30.0, 29.0, 31.0, 75.0, 80.0, 70.0], dtype=np.float32)
@@ -13,7 +13,7 @@ BOX = np.array([30.0, 29.0, 31.0, 75.0, 80.0, 70.0], dtype=np.float32)
 
 def lattice():
     """Rows are the lattice vectors of BOX."""
-    return box_vectors(BOX)[0]
+    return lattice_vectors(BOX)
 
 
 @pytest.fixture

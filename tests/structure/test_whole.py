@@ -10,8 +10,9 @@ import pytest
 from MDAnalysis.lib.mdamath import triclinic_vectors
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.lattice import box_heights, has_box, lattice_vectors
 from mdgeomfeat.structure import Structure, make_whole
-from mdgeomfeat.structure.periodic import box_vectors, has_box, heights, use_box
+from mdgeomfeat.structure.periodic import use_box
 from mdgeomfeat.structure.selection import select_atoms
 
 pytestmark = [
@@ -170,11 +171,11 @@ def test_shapes_are_checked(shared):
 
 @pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
 def test_box_vectors_are_those_of_the_reader(box):
-    ours = box_vectors(np.array([box], dtype=float))[0]
+    ours = lattice_vectors(np.array([box], dtype=float))[0]
     theirs = triclinic_vectors(np.array(box, dtype=np.float32))
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
     np.testing.assert_allclose(
-        heights(ours[None])[0], 1 / np.linalg.norm(np.linalg.inv(ours), axis=0)
+        box_heights(ours[None])[0], 1 / np.linalg.norm(np.linalg.inv(ours), axis=0)
     )
 
 
