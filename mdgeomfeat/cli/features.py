@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Annotated
+
 import typer
 
 from mdgeomfeat.cli import options as o
@@ -12,11 +15,44 @@ from mdgeomfeat.workflow.options import ReadOptions
 __all__ = ["features"]
 
 
+class StoreDtype(StrEnum):
+    """How token features are stored."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
 @takes_read_options
 def features(
-    read: ReadOptions, out: o.Out = None, overwrite: o.Overwrite = False
+    read: ReadOptions,
+    out: o.Out = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Make features anew instead of going on with them."
+        ),
+    ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Processes that share the work."),
+    ] = 1,
+    store_dtype: Annotated[
+        StoreDtype, typer.Option(help="float16 halves the size of the store.")
+    ] = StoreDtype.FLOAT32,
 ) -> None:
-    """Compute geometric features and write them to a store, without a report."""
+    """Compute geometric features and write them to a store, without a report.
+
+    A run that was interrupted goes on where it stopped when the same command is given
+    again.
+    """
     from mdgeomfeat.workflow.features import write_features
 
-    typer.echo(str(write_features(read, out, overwrite, make_reporter())))
+    folder = write_features(
+        read,
+        out,
+        overwrite,
+        make_reporter(),
+        workers=workers,
+        store_dtype=store_dtype.value,
+    )
+    typer.echo(str(folder))

@@ -11,8 +11,7 @@ import numpy as np
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.workflow.notes import remembered_warnings
 from mdgeomfeat.workflow.options import ReadOptions
-from mdgeomfeat.workflow.output import check_output, output_folder
-from mdgeomfeat.workflow.progress import Advance, Reporter
+from mdgeomfeat.workflow.progress import Reporter
 
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
@@ -94,6 +93,7 @@ def featurize(
     progress: Reporter,
     *,
     model: Any = None,
+    workers: int = 1,
     **options: Any,
 ) -> Featurized:
     """Read trajectories and compute their features into a store.
@@ -102,10 +102,12 @@ def featurize(
     ----------
     read : ReadOptions
     store : Path
-        Where the features are written.
+        Where the features are written, or where an earlier run has begun to.
     progress : Reporter
     model : Backbone, optional
         In place of the one that ``read`` names.
+    workers : int
+        Processes that share the work; with one it is done in this process.
     **options
         Further options of the featurizer.
 
@@ -118,23 +120,14 @@ def featurize(
     from mdgeomfeat.gnn import load_model
     from mdgeomfeat.reading import open_universe
 
-    class Reporting(GeomGNNFeaturizer):
-        """Tells the reporter about every frame."""
-
-        advance: Advance
-
-        def _single_frame(self) -> None:
-            super()._single_frame()
-            self.advance(1)
-
     universe = open_universe(
         [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames
     )
     network = load_model(read.model) if model is None else model
-    featurizer = Reporting(
+    featurizer = GeomGNNFeaturizer(
         universe,
         read.select,
-        model=network,
+        model=read.model if model is None else model,
         tokens=read.tokens,
         window=read.window,
         periodic=read.periodic,
@@ -147,8 +140,12 @@ def featurize(
     )
     frames = chosen_frames(universe, read.start, read.stop, read.step)
     with progress.stage("features", len(frames)) as advance:
-        featurizer.advance = advance
-        featurizer.run(frames=frames, backend="serial")
+        featurizer.run(
+            frames=frames,
+            backend="serial" if workers == 1 else "multiprocessing",
+            n_workers=workers,
+            advance=advance,
+        )
     return Featurized(
         universe=universe,
         atoms=universe.atoms[featurizer.structure.indices],
@@ -199,9 +196,18 @@ def default_folder(read: ReadOptions, command: str) -> Path:
 
 
 def write_features(
-    read: ReadOptions, out: Path | None, overwrite: bool, progress: Reporter
+    read: ReadOptions,
+    out: Path | None,
+    overwrite: bool,
+    progress: Reporter,
+    *,
+    workers: int = 1,
+    store_dtype: str | None = None,
 ) -> Path:
     """Featurize to a store, without a report.
+
+    Unlike the folders of other commands, this one is there from the beginning, so that
+    an interrupted run can go on; ``summary.json`` is written last.
 
     Parameters
     ----------
@@ -209,22 +215,41 @@ def write_features(
     out : Path or None
         The folder of results; None names it after the first file.
     overwrite : bool
-        Whether earlier results there may be replaced.
+        Whether earlier features there are replaced instead of gone on with.
     progress : Reporter
+    workers : int
+        Processes that share the work.
+    store_dtype : {"float16", "float32"}, optional
+        How token features are stored.
 
     Returns
     -------
     Path
         The folder, with ``features.zarr`` and ``summary.json``.
+
+    Raises
+    ------
+    InputError
+        If the folder or the input cannot be used.
     """
     from mdgeomfeat.workflow.record import make_record
     from mdgeomfeat.workflow.summary import record_summary
     from mdgeomfeat.workflow.tables import write_json
 
     folder = out or default_folder(read, "features")
-    check_output(folder, overwrite)
-    with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        data = featurize(read, work / "features.zarr", progress)
+    _check_features_folder(folder)
+    summary = folder / "summary.json"
+    if overwrite:
+        summary.unlink(missing_ok=True)
+    with remembered_warnings() as notes:
+        data = featurize(
+            read,
+            folder / "features.zarr",
+            progress,
+            workers=workers,
+            store_dtype=store_dtype,
+            overwrite=overwrite,
+        )
         record = make_record(
             data,
             read,
@@ -232,5 +257,19 @@ def write_features(
             warnings=notes,
             files=(),
         )
-        write_json(work / "summary.json", record_summary(record, "features"))
+        write_json(summary, record_summary(record, "features"))
     return folder
+
+
+def _check_features_folder(folder: Path) -> None:
+    """Refuse a folder that holds anything but features."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"'{folder}' is a file, so --out must name another folder.")
+    if folder.is_dir():
+        for entry in sorted(folder.iterdir()):
+            ours = "features.zarr" in entry.name or entry.name == "summary.json"
+            if not ours:
+                raise InputError(
+                    f"The folder '{folder}' holds something other than features "
+                    f"('{entry.name}'); choose another with --out."
+                )

@@ -3,12 +3,14 @@
 import subprocess
 import sys
 import textwrap
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from feature_systems import peptide
 
-from mdgeomfeat import GeomGNNFeaturizer, InputError
+from mdgeomfeat import GeomGNNFeaturizer, InputError, MDGeomFeatWarning
 from mdgeomfeat.featurizer.parallel import (
     DaskBackend,
     InProcessBackend,
@@ -51,8 +53,6 @@ GUARDED = 'if __name__ == "__main__":\n    main()'
 
 
 def script(tmp_path, model, work, *, start=GUARDED, timeout=300):
-    from pathlib import Path
-
     from mdgeomfeat.gnn import save_model
 
     path = tmp_path / "tiny.safetensors"
@@ -87,14 +87,88 @@ def test_multiprocessing_after_threads_does_not_hang(tmp_path, model):
     assert "17/17" in done.stderr
 
 
-def test_dask_writes_the_same_to_a_store(tmp_path, model):
-    pytest.importorskip("dask")
+@pytest.mark.parametrize("backend", ["multiprocessing", "dask"])
+def test_processes_write_one_store_without_touching_each_other(
+    tmp_path, model, backend
+):
+    if backend == "dask":
+        pytest.importorskip("dask")
     work = f"""
-    feat = GeomGNNFeaturizer(u, **options, store={str(tmp_path / "f.zarr")!r})
-    got = feat.run(frames=mask, backend="dask", n_workers=2).results
+    # Nine chunks of four frames, the last of each trajectory shorter; the cpu engine
+    # gives the same bits for any number of threads.
+    import warnings, zarr
+    import MDAnalysis as mda
+    from mdgeomfeat.featurizer import TokenEncoder
+    TokenEncoder.chunk_size = 4
+    files = []
+    for k, n in enumerate((17, 14)):
+        p = peptide(n_frames=n, seed=k)
+        files.append({str(tmp_path)!r} + f"/run{{k}}.dcd")
+        p.atoms.write(files[-1], frames="all")
+    p.atoms.write({str(tmp_path)!r} + "/top.pdb")
+    two = mda.Universe({str(tmp_path)!r} + "/top.pdb", files)
+    options |= dict(engine="cpu", batch_size=4)
+    stores = [{str(tmp_path)!r} + name for name in ("/serial.zarr", "/many.zarr")]
+    GeomGNNFeaturizer(two, **options, store=stores[0]).run()
+    told = []
+    GeomGNNFeaturizer(two, **options, store=stores[1]).run(
+        backend={backend!r}, n_workers=2, advance=told.append
+    )
+    assert sum(told) == 31 and len(told) == 9, told
+    from pathlib import Path
+    trees = [
+        {{p.relative_to(s): p.read_bytes() for p in Path(s).rglob("*") if p.is_file()}}
+        for s in stores
+    ]
+    assert trees[0] == trees[1]
+    assert zarr.open_group(stores[1])["trajectory-0000/scalars"].shape[0] == 17
+    got = serial
     """
     done = script(tmp_path, model, work)
     assert done.stdout.strip() == "the same 17", done.stderr
+
+
+def running(pid):
+    """Whether a process still does anything (Linux)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+def test_workers_end_with_a_parent_that_was_killed(tmp_path, model):
+    store = tmp_path / "f.zarr"
+    work = f"""
+    import multiprocessing, os, signal
+
+    def die(n):
+        print(*[p.pid for p in multiprocessing.active_children()], flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    u = peptide(n_frames=400)
+    options |= dict(store={str(store)!r}, engine="cpu", batch_size=8)
+    GeomGNNFeaturizer(u, **options).run(
+        backend="multiprocessing", n_workers=2, advance=die
+    )
+    """
+    done = script(tmp_path, model, work)
+    workers = [int(word) for word in done.stdout.split()]
+    assert len(workers) == 2, done.stderr
+    patience = time.monotonic() + 60
+    while any(map(running, workers)) and time.monotonic() < patience:
+        time.sleep(0.05)
+    assert not any(map(running, workers))
+    options = {"model": tmp_path / "tiny.safetensors", "engine": "cpu"}
+    options |= {"device": "cpu", "batch_size": 8, "store": store}
+    universe = peptide(n_frames=400)
+    with pytest.warns(MDGeomFeatWarning, match="of 400 frames already"):
+        got = GeomGNNFeaturizer(universe, **options).run().results
+    options["store"] = tmp_path / "whole.zarr"
+    want = GeomGNNFeaturizer(universe, **options).run().results
+    for name in ("scalars", "vectors", "positions", "times", "frames"):
+        np.testing.assert_array_equal(got[name], want[name])
 
 
 def test_a_script_without_a_guard_is_told_so(tmp_path, model):
@@ -140,18 +214,28 @@ def test_a_cluster_of_two_processes_writes_one_store(options, data, tmp_path):
     u = mda.Universe(data / "gly2" / "gly2.pdb", files)
     # The torch engine's last bits depend on the number of its threads, which is one
     # in a worker; the cpu engine's threads share out whole frames.
-    options |= {"batch_size": 64, "engine": "cpu"}
-    serial = GeomGNNFeaturizer(u, **options).run(step=20).results
+    options |= {"batch_size": 16, "engine": "cpu"}
+    memory = GeomGNNFeaturizer(u, **options).run(step=20).results
+    stores = [tmp_path / "serial.zarr", tmp_path / "cluster.zarr"]
+    GeomGNNFeaturizer(u, **options, store=stores[0]).run(step=20)
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        feat = GeomGNNFeaturizer(u, **options, store=tmp_path / "f.zarr")
-        got = feat.run(step=20, backend=client).results
-    np.testing.assert_array_equal(got.features, serial.features)
-    np.testing.assert_array_equal(got.trajectory, serial.trajectory)
+        feat = GeomGNNFeaturizer(u, **options, store=stores[1])
+        told = []
+        got = feat.run(step=20, backend=client, advance=told.append).results
+    assert sum(told) == len(memory.frames) == 500
+    assert len(told) > 2
+    np.testing.assert_array_equal(got.features, memory.features)
+    np.testing.assert_array_equal(got.trajectory, memory.trajectory)
+    trees = [
+        {p.relative_to(s): p.read_bytes() for p in s.rglob("*") if p.is_file()}
+        for s in stores
+    ]
+    assert trees[0] == trees[1]
 
 
 def test_backends_are_replaced_by_ours():
