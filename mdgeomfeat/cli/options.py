@@ -162,12 +162,14 @@ States = Annotated[
     ),
 ]
 Seeds = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=1,
         metavar="N",
-        help="Independent trainings behind each score.",
+        help="Independent trainings behind each score; 3, or fewer where the "
+        "networks are large, unless given.",
         rich_help_panel=_STUDY,
+        show_default=False,
     ),
 ]
 Temperature = Annotated[

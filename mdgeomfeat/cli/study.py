@@ -33,7 +33,7 @@ def vamp(
     dim: o.Dim = None,
     mixer: o.Mixer = None,
     states: o.States = None,
-    seeds: o.Seeds = 3,
+    seeds: o.Seeds = None,
     temperature: o.Temperature = None,
     maps: o.MapsOn = True,
 ) -> None:

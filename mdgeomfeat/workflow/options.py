@@ -71,8 +71,8 @@ class StudyOptions:
         How tokens are mixed; None chooses.
     states : int or None
         Number of states; None chooses.
-    seeds : int
-        Independent trainings of each network.
+    seeds : int or None
+        Independent trainings of each network; None chooses.
     temperature : float or None
         K; gives energies in kJ/mol.
     maps : bool
@@ -89,7 +89,7 @@ class StudyOptions:
     dim: int | None = None
     mixer: str | None = None
     states: int | None = None
-    seeds: int = 3
+    seeds: int | None = None
     temperature: float | None = None
     maps: bool = True
 
