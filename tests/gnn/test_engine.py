@@ -6,6 +6,7 @@ import logging
 import time
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -300,12 +301,19 @@ def test_auto_takes_the_fast_engine_where_it_can(monkeypatch):
     assert "knows only et" in other.describe()["reason"]
 
 
-def test_the_first_use_says_that_it_compiles(monkeypatch, caplog):
+def test_compiling_is_said_and_loading_is_not(monkeypatch, caplog):
     from mdgeomfeat.gnn.engine import cpu
 
-    monkeypatch.setattr(cpu, "PATIENCE", 0.0)
-    monkeypatch.setattr(cpu.CpuEngine, "compute", lambda *_: time.sleep(0.3))
     heard = []
+    monkeypatch.setattr(cpu.CpuEngine, "compute", lambda *_: time.sleep(0.1))
+    make_engine(lively(), engine="cpu", notify=heard.append)
+    assert heard == []
+
+    def compile_two(*_):
+        numba.njit(lambda x: x + 1)(1)
+        numba.njit(lambda x: x + 2)(1)
+
+    monkeypatch.setattr(cpu.CpuEngine, "compute", compile_two)
     make_engine(lively(), engine="cpu", notify=heard.append)
     assert len(heard) == 1
     assert "Compiling" in heard[0]

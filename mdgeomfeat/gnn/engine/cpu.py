@@ -8,7 +8,6 @@ Threads share out the frames; each writes its own rows of the result.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +30,7 @@ from mdgeomfeat.gnn.et import ET
 from mdgeomfeat.gnn.tensornet import TensorNet
 from mdgeomfeat.gnn.visnet import ViSNet
 from mdgeomfeat.neighbors import check_cutoff, lattice_vectors
-from mdgeomfeat.neighbors._jit import n_threads, run_threads
+from mdgeomfeat.neighbors._jit import n_threads, run_threads, when_compiling
 from mdgeomfeat.neighbors._numba import inverse_lattices
 from mdgeomfeat.neighbors.boxes import check_boxes
 from mdgeomfeat.neighbors.windows import WindowsLike, own_copies
@@ -47,8 +46,6 @@ PROGRAMS: dict[type[Backbone], Callable[[Any, int, bool], Program]] = {
     TensorNet: TensorNetProgram,
     ViSNet: ViSNetProgram,
 }
-# Seconds after which the first run must be compiling rather than loading.
-PATIENCE = 1.5
 
 
 def can_run(model: Backbone, device: torch.device, dtype: torch.dtype) -> str | None:
@@ -108,13 +105,8 @@ class CpuEngine(Engine):
         text = (
             "Compiling the CPU kernels for this processor (once; about half a minute)"
         )
-        timer = threading.Timer(PATIENCE, notify, [text])
-        timer.daemon = True
-        timer.start()
-        try:
+        with when_compiling(lambda: notify(text)):
             self.compute([0, 0], [[[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
-        finally:
-            timer.cancel()
 
     def describe(self) -> dict[str, str]:
         """Return what runs where, in words, for ``info`` and provenance."""
