@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading.formats import FileKind, dcd_problem, recognise
+from mdgeomfeat.reading.mdtraj_files import check_h5
 from mdgeomfeat.reading.times import TrajectoryInfo, common_dt, trajectory_info
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def open_universe(
         raise InputError("no files are given: name a topology and a trajectory")
     kinds = [recognise(path) for path in files]
     topology, trajectories = _roles(kinds)
+    for path in {k.path: None for k in kinds if k.format == "MDTRAJ-H5"}:
+        check_h5(path)
     with _quiet():
         universe = _try(
             lambda: _topology_universe(topology),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     import mdtraj
     from MDAnalysis.core.universe import Universe
 
-__all__ = ["H5Reader", "h5_topology", "universe_from_mdtraj"]
+__all__ = ["H5Reader", "check_h5", "h5_topology", "universe_from_mdtraj"]
 
 _NM = 10.0  # Å
 _CHUNK_BYTES = 8 * 2**20
@@ -101,6 +103,43 @@ class H5Reader(ReaderBase):
         state = self.__dict__.copy()
         state.update(_chunk=None, _chunk_start=0, _chunk_stop=0)
         return state
+
+
+# Reads what our reader will read. The HDF5 library ends the process on some damaged
+# files, so they are first opened in one that may end.
+_TRIAL = """
+import sys, tables
+with tables.open_file(sys.argv[1]) as file:
+    for node in file.walk_nodes("/", "Leaf"):
+        node.attrs._v_attrnames, node[:1], node[-1:]
+"""
+_TRIAL_SECONDS = 60
+
+
+def check_h5(path: str | Path) -> None:
+    """Open an HDF5 file in a process of its own.
+
+    Raises
+    ------
+    InputError
+        If that process dies or hangs. Whatever else is wrong shows when the file is
+        read.
+    """
+    try:
+        died = 0 > subprocess.call(
+            [sys.executable, "-c", _TRIAL, str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_TRIAL_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        died = True
+    if died:
+        raise InputError(
+            f"{path} cannot be read as MDTRAJ-H5 (its HDF5 structure is damaged): "
+            "check the file"
+        )
 
 
 def h5_topology(path: str | Path) -> mdtraj.Topology:

@@ -79,11 +79,14 @@ def versions() -> dict[str, str]:
 
 
 def _trajectories(data: Featurized) -> str:
-    lengths = np.bincount(data.results.trajectory, minlength=len(data.sources))
-    named = [
-        f"{i + 1}: {name} ({count(int(n), 'frame')})"
-        for i, (name, n) in enumerate(zip(data.sources, lengths, strict=True))
-    ]
+    times = np.asarray(data.results.times)
+    named = []
+    for i, name in enumerate(data.sources):
+        own = times[np.asarray(data.results.trajectory) == i]
+        span = count(len(own), "frame")
+        if len(own) > 1 and np.isfinite(own[[0, -1]]).all() and own[0] != own[-1]:
+            span += f", {own[0]:,.7g} to {own[-1]:,.7g} ps"
+        named.append(f"{i + 1}: {name} ({span})")
     pieces = len(data.rows)
     text = "; ".join(named)
     if pieces > len(data.sources):

@@ -86,9 +86,9 @@ def write_study(
         data = featurize(read, work / "features.zarr", progress)
         n_frames = len(data.results.times)
         if n_frames < MIN_FRAMES:
+            few = "1 frame is" if n_frames == 1 else f"{n_frames} frames are"
             raise InputError(
-                f"{n_frames} frames are too few to find slow motions; give at least "
-                f"{MIN_FRAMES}."
+                f"{few} too few to find slow motions; give at least {MIN_FRAMES}."
             )
         lag = None if options.lag is None else parse_lag(options.lag, data.dt)
         equivariant = options.mixer == "equivariant"
