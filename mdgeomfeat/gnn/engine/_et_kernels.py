@@ -27,6 +27,7 @@ from mdgeomfeat.gnn.engine._kernels import (
     interpolate,
     normalise,
     product,
+    spline_weights,
 )
 from mdgeomfeat.gnn.engine._simd import (
     fold,
@@ -121,13 +122,10 @@ def _pair_messages(n, graph, table, work, table_at, layer, C, wide, head):
             j = graph.sender[e]
             pj, gj, vj = j * 5 * C, j * C, j * 3 * C
             at = table_at + graph.interval[e] * 2 * row
-            h0 = spread(graph.hermite, 4 * e, wide)
-            h1 = spread(graph.hermite, 4 * e + 1, wide)
-            h2 = spread(graph.hermite, 4 * e + 2, wide)
-            h3 = spread(graph.hermite, 4 * e + 3, wide)
+            spline = spline_weights(graph, e, wide)
             to_i = to_j = head
             for b in range(0, C, width):
-                f = interpolate(table, at + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + b, row, spline, wide)
                 qi = load(projected, pi + b, wide)
                 qj = load(projected, pj + b, wide)
                 to_i = to_i + fold(qi * f * load(projected, pj + C + b, wide), head)
@@ -139,12 +137,12 @@ def _pair_messages(n, graph, table, work, table_at, layer, C, wide, head):
             y = spread(graph.direction, 3 * e + 1, wide)
             z = spread(graph.direction, 3 * e + 2, wide)
             for b in range(0, C, width):
-                f = interpolate(table, at + C + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + C + b, row, spline, wide)
                 s = f * load(projected, pj + 2 * C + b, wide)
                 add_product(gathered, gi + b, s, weight_i)
                 s = f * load(projected, pi + 2 * C + b, wide)
                 add_product(gathered, gj + b, s, weight_j)
-                f = interpolate(table, at + 2 * C + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + 2 * C + b, row, spline, wide)
                 d = f * load(projected, pj + 3 * C + b, wide)
                 m = wide - f * load(projected, pi + 3 * C + b, wide)
                 if layer == 0:
@@ -155,7 +153,7 @@ def _pair_messages(n, graph, table, work, table_at, layer, C, wide, head):
                     add_product(pulled, vj + C + b, m, y)
                     add_product(pulled, vj + 2 * C + b, m, z)
                     continue
-                f = interpolate(table, at + 3 * C + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + 3 * C + b, row, spline, wide)
                 g = f * load(projected, pj + 4 * C + b, wide)
                 _add_pull(pulled, vi + b, vectors, vj + b, d, g, x)
                 _add_pull(pulled, vi + C + b, vectors, vj + C + b, d, g, y)
@@ -186,26 +184,23 @@ def _edge_messages(n, graph, table, work, table_at, layer, C, wide, head):
             j = graph.sender[e]
             pj, vj = j * 5 * C, j * 3 * C
             at = table_at + graph.interval[e] * 2 * row
-            h0 = spread(graph.hermite, 4 * e, wide)
-            h1 = spread(graph.hermite, 4 * e + 1, wide)
-            h2 = spread(graph.hermite, 4 * e + 2, wide)
-            h3 = spread(graph.hermite, 4 * e + 3, wide)
+            spline = spline_weights(graph, e, wide)
             attention = head
             for b in range(0, C, width):
-                f = interpolate(table, at + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + b, row, spline, wide)
                 q = load(projected, pi + b, wide)
                 k = load(projected, pj + C + b, wide)
                 attention = attention + fold(q * f * k, head)
             weight = repeat(silu(attention), wide)
             for b in range(0, C, width):
-                f = interpolate(table, at + C + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + C + b, row, spline, wide)
                 s = f * load(projected, pj + 2 * C + b, wide)
                 add_product(gathered, gi + b, s, weight)
-                f = interpolate(table, at + 2 * C + b, row, h0, h1, h2, h3, wide)
+                f = interpolate(table, at + 2 * C + b, row, spline, wide)
                 d = f * load(projected, pj + 3 * C + b, wide)
                 g = wide
                 if layer > 0:
-                    f = interpolate(table, at + 3 * C + b, row, h0, h1, h2, h3, wide)
+                    f = interpolate(table, at + 3 * C + b, row, spline, wide)
                     g = f * load(projected, pj + 4 * C + b, wide)
                 for k in range(3):
                     x = spread(graph.direction, 3 * e + k, wide)
@@ -225,30 +220,20 @@ def _project(n, weights, work, layer, C, n_channels, epsilon, wide, tile):
         rows = min(BLOCK, n - first)
         for r in range(rows):
             normalise(
-                work.scalars,
-                (first + r) * C,
-                weights.norm,
-                layer * 2 * C,
-                work.block,
-                r * C,
+                (work.scalars, (first + r) * C),
+                (weights.norm, layer * 2 * C),
+                (work.block, r * C),
                 C,
                 n_channels,
                 epsilon,
                 wide,
             )
         product(
-            work.block,
-            0,
-            C,
             rows,
-            C,
-            weights.node,
-            layer * 5 * C * C,
-            weights.node_bias,
-            layer * 5 * C,
-            work.projected,
-            first * 5 * C,
-            5 * C,
+            (work.block, 0, C),
+            (weights.node, layer * 5 * C * C, C),
+            (weights.node_bias, layer * 5 * C),
+            (work.projected, first * 5 * C, 5 * C),
             n_panels,
             tile,
         )
@@ -263,35 +248,21 @@ def _update(n, weights, work, layer, C, wide, tile, zeros):
     for first in range(0, n, step):
         rows = min(step, n - first)
         product(
-            work.gathered,
-            first * C,
-            C,
             rows,
-            C,
-            weights.output,
-            layer * 3 * C * C + skip * C,
-            weights.output_bias,
-            layer * 3 * C + skip,
-            work.block,
-            skip,
-            3 * C,
+            (work.gathered, first * C, C),
+            (weights.output, layer * 3 * C * C + skip * C, C),
+            (weights.output_bias, layer * 3 * C + skip),
+            (work.block, skip, 3 * C),
             (3 * C - skip) // columns,
             tile,
         )
         if layer > 0:
             product(
-                work.vectors,
-                first * 3 * C,
-                C,
                 3 * rows,
-                C,
-                weights.vector,
-                layer * 3 * C * C,
-                zeros,
-                0,
-                work.mixed,
-                0,
-                3 * C,
+                (work.vectors, first * 3 * C, C),
+                (weights.vector, layer * 3 * C * C, C),
+                (zeros, 0),
+                (work.mixed, 0, 3 * C),
                 3 * C // columns,
                 tile,
             )
@@ -327,22 +298,17 @@ def _finish(n, graph, weights, work, layer, C, epsilon, wide, scalars, vectors):
         if to < 0:
             continue
         normalise(
-            work.scalars,
-            i * C,
-            weights.norm,
-            layer * 2 * C,
-            work.block,
-            0,
+            (work.scalars, i * C),
+            (weights.norm, layer * 2 * C),
+            (work.block, 0),
             C,
             n_channels,
             epsilon,
             wide,
         )
         deliver(
-            work.block,
-            0,
-            work.vectors,
-            3 * i * C,
+            (work.block, 0),
+            (work.vectors, 3 * i * C),
             C,
             weights.channel,
             scalars,

@@ -33,6 +33,7 @@ __all__ = [
     "interpolate",
     "normalise",
     "product",
+    "spline_weights",
 ]
 
 # Rows of a product that are kept in registers, and rows of a block: a panel of a
@@ -54,30 +55,28 @@ class Graph(NamedTuple):
 
 
 @cached_njit()
-def product(
-    a,
-    a_at,
-    pitch,
-    rows,
-    depth,
-    panels,
-    at,
-    bias,
-    bias_at,
-    out,
-    out_at,
-    stride,
-    n_panels,
-    tile,
-):
-    """Write ``bias + a @ panels``; `rows` is rounded up to a multiple of six.
+def product(rows, factor, matrix, bias, result, n_panels, tile):
+    """Write ``bias + factor @ matrix``; `rows` is rounded up to a multiple of six.
 
-    Rows of `a` begin `pitch` apart and are `depth` long; those of `out`, `stride`
-    apart, have `n_panels` times as many columns as `tile` has lanes.
+    Parameters
+    ----------
+    rows : int
+    factor, result : tuple
+        Array, place of the first row, and distance between rows.
+    matrix : tuple
+        Panels of `tile` columns, place of the first, and number of rows.
+    bias : tuple
+        Array and place.
+    n_panels : int
+    tile : Lanes
     """
+    a, a_at, pitch = factor
+    panels, at, depth = matrix
+    shift, shift_at = bias
+    out, out_at, stride = result
     width = size(tile)
     for panel in range(n_panels):
-        start = load(bias, bias_at + panel * width, tile)
+        start = load(shift, shift_at + panel * width, tile)
         base = at + panel * depth * width
         for r in range(0, rows, ROWS):
             c0 = c1 = c2 = c3 = c4 = c5 = start
@@ -100,8 +99,14 @@ def product(
 
 
 @cached_njit()
-def normalise(x, at, norm, norm_at, out, to, C, n_channels, epsilon, wide):
-    """Write the layer norm of one row of `n_channels` and padding."""
+def normalise(row, norm, result, C, n_channels, epsilon, wide):
+    """Write the layer norm of one row of `n_channels` and padding.
+
+    Row, norm (scale, then shift) and result are an array and a place each.
+    """
+    x, at = row
+    scale_shift, norm_at = norm
+    out, to = result
     width = size(wide)
     total = np.float32(0.0)
     for b in range(0, C, width):
@@ -117,13 +122,26 @@ def normalise(x, at, norm, norm_at, out, to, C, n_channels, epsilon, wide):
     scale = broadcast(np.float32(1.0) / np.sqrt(variance + epsilon), wide)
     for b in range(0, C, width):
         shifted = (load(x, at + b, wide) - centre) * scale
-        gain = load(norm, norm_at + b, wide)
-        store(out, to + b, muladd(shifted, gain, load(norm, norm_at + C + b, wide)))
+        gain = load(scale_shift, norm_at + b, wide)
+        shift = load(scale_shift, norm_at + C + b, wide)
+        store(out, to + b, muladd(shifted, gain, shift))
 
 
 @cached_njit()
-def interpolate(table, at, row, h0, h1, h2, h3, wide):
+def spline_weights(graph, e, wide):
+    """Return a pair's four weights of the rows of a table, each in every lane."""
+    return (
+        spread(graph.hermite, 4 * e, wide),
+        spread(graph.hermite, 4 * e + 1, wide),
+        spread(graph.hermite, 4 * e + 2, wide),
+        spread(graph.hermite, 4 * e + 3, wide),
+    )
+
+
+@cached_njit()
+def interpolate(table, at, row, weights, wide):
     """Interpolate filters between two rows of the table."""
+    h0, h1, h2, h3 = weights
     f = h0 * load(table, at, wide)
     f = muladd(h1, load(table, at + row, wide), f)
     f = muladd(h2, load(table, at + 2 * row, wide), f)
@@ -143,10 +161,16 @@ def add_product(out, at, a, b):
 
 
 @cached_njit()
-def deliver(row, row_at, vector, vector_at, C, channel, scalars, vectors, to):
-    """Write the results of a node in the network's own order of channels."""
+def deliver(row, vector, C, channel, scalars, vectors, to):
+    """Write the results of a node in the network's own order of channels.
+
+    Row and vector (three rows of C) are an array and a place each.
+    """
+    x, x_at = row
+    v, v_at = vector
     for c in range(channel.shape[0]):
-        at = channel[c]
-        scalars[to, c] = row[row_at + at]
-        for k in range(3):
-            vectors[to, k, c] = vector[vector_at + k * C + at]
+        scalars[to, c] = x[x_at + channel[c]]
+    for k in range(3):
+        at = v_at + k * C
+        for c in range(channel.shape[0]):
+            vectors[to, k, c] = v[at + channel[c]]

@@ -22,6 +22,7 @@ from mdgeomfeat.gnn.engine._kernels import (
     interpolate,
     normalise,
     product,
+    spline_weights,
 )
 from mdgeomfeat.gnn.engine._simd import (
     broadcast,
@@ -32,6 +33,15 @@ from mdgeomfeat.gnn.engine._simd import (
     size,
     spread,
     store,
+)
+from mdgeomfeat.gnn.engine._tensornet_algebra import (
+    add_scaled,
+    anticommutator,
+    damping,
+    nine,
+    square,
+    squares,
+    store_scaled,
 )
 from mdgeomfeat.neighbors._jit import cached_njit
 
@@ -77,111 +87,6 @@ class Work(NamedTuple):
 
 
 @cached_njit()
-def _nine(x, at, C, unit):
-    """Return the nine rows of a tensor."""
-    return (
-        load(x, at, unit),
-        load(x, at + C, unit),
-        load(x, at + 2 * C, unit),
-        load(x, at + 3 * C, unit),
-        load(x, at + 4 * C, unit),
-        load(x, at + 5 * C, unit),
-        load(x, at + 6 * C, unit),
-        load(x, at + 7 * C, unit),
-        load(x, at + 8 * C, unit),
-    )
-
-
-@cached_njit()
-def _store_scaled(out, at, C, parts, factor):
-    """Write nine rows times a factor."""
-    i, x, y, z, xx, yy, xy, xz, yz = parts
-    store(out, at, i * factor)
-    store(out, at + C, x * factor)
-    store(out, at + 2 * C, y * factor)
-    store(out, at + 3 * C, z * factor)
-    store(out, at + 4 * C, xx * factor)
-    store(out, at + 5 * C, yy * factor)
-    store(out, at + 6 * C, xy * factor)
-    store(out, at + 7 * C, xz * factor)
-    store(out, at + 8 * C, yz * factor)
-
-
-@cached_njit()
-def _squares(parts):
-    """Return the squared Frobenius norm of each of the three parts."""
-    i, x, y, z, xx, yy, xy, xz, yz = parts
-    zz = xx + yy
-    scalar = i * i
-    vector = muladd(x, x, muladd(y, y, z * z))
-    diagonal = muladd(xx, xx, muladd(yy, yy, zz * zz))
-    mixed = muladd(xy, xy, muladd(xz, xz, yz * yz))
-    return scalar + scalar + scalar, vector + vector, diagonal + mixed + mixed
-
-
-@cached_njit()
-def _square(parts):
-    """Return the squared Frobenius norm."""
-    scalar, vector, symmetric = _squares(parts)
-    return scalar + vector + symmetric
-
-
-@cached_njit()
-def _damping(parts, one):
-    """Return 1 / (squared norm + 1)."""
-    return one / (_square(parts) + one)
-
-
-@cached_njit()
-def _vector_of(i, xx, yy, zz, xy, xz, yz, a, b, c):
-    """Return the vector of ``S A + A S`` for S symmetric, of trace 3 i: 3 i a - S a."""
-    trace = i + i + i
-    return (
-        muladd(trace - xx, a, broadcast(np.float32(0.0), a) - muladd(xy, b, xz * c)),
-        muladd(trace - yy, b, broadcast(np.float32(0.0), a) - muladd(xy, a, yz * c)),
-        muladd(trace - zz, c, broadcast(np.float32(0.0), a) - muladd(xz, a, yz * b)),
-    )
-
-
-@cached_njit()
-def _anticommutator(first, second):
-    """Return the nine rows of ``X Y + Y X``.
-
-    With S symmetric and A the cross product with a, ``S S' + S' S`` and
-    ``A A' + A' A = a a'^T + a' a^T - 2 a.a'`` are symmetric, ``S A + A S`` is not.
-    """
-    i, a, b, c, xx, yy, xy, xz, yz = first
-    zz = i - xx - yy
-    xx, yy = i + xx, i + yy
-    j, d, e, f, uu, vv, uv, uw, vw = second
-    ww = j - uu - vv
-    uu, vv = j + uu, j + vv
-    left = _vector_of(i, xx, yy, zz, xy, xz, yz, d, e, f)
-    right = _vector_of(j, uu, vv, ww, uv, uw, vw, a, b, c)
-    ad, be, cf = a * d, b * e, c * f
-    shared_xy, shared_xz, shared_yz = xy * uv, xz * uw, yz * vw
-    xx_out = muladd(xx, uu, shared_xy + shared_xz) - be - cf
-    yy_out = muladd(yy, vv, shared_xy + shared_yz) - ad - cf
-    zz_out = muladd(zz, ww, shared_xz + shared_yz) - ad - be
-    xx_out, yy_out, zz_out = xx_out + xx_out, yy_out + yy_out, zz_out + zz_out
-    xy_out = muladd(xx + yy, uv, muladd(uu + vv, xy, muladd(xz, vw, uw * yz)))
-    xz_out = muladd(xx + zz, uw, muladd(uu + ww, xz, muladd(xy, vw, uv * yz)))
-    yz_out = muladd(yy + zz, vw, muladd(vv + ww, yz, muladd(xy, uw, uv * xz)))
-    scalar = (xx_out + yy_out + zz_out) * broadcast(np.float32(1.0 / 3.0), i)
-    return (
-        scalar,
-        left[0] + right[0],
-        left[1] + right[1],
-        left[2] + right[2],
-        xx_out - scalar,
-        yy_out - scalar,
-        muladd(a, e, muladd(b, d, xy_out)),
-        muladd(a, f, muladd(c, d, xz_out)),
-        muladd(b, f, muladd(c, e, yz_out)),
-    )
-
-
-@cached_njit()
 def _exchange(sent, received, at, f, mine, total, both):
     """Return ``total + f X`` of the sender; add ``f X`` of the receiver to its sum."""
     if both:
@@ -193,34 +98,31 @@ def _exchange(sent, received, at, f, mine, total, both):
 def _messages(n, graph, table, work, table_at, both, C, unit):
     """Add what senders send to receivers and, with `both`, receivers to senders."""
     row, width = 3 * C, size(unit)
-    sent, received, hermite = work.sent, work.received, graph.hermite
+    sent, received = work.sent, work.received
     for i in range(n):
         first, last = graph.row_ptr[i], graph.row_ptr[i + 1]
         for b in range(0, C, width):
             own = 9 * C * i + b
-            y0, y1, y2, y3, y4, y5, y6, y7, y8 = _nine(sent, own, C, unit)
-            s0, s1, s2, s3, s4, s5, s6, s7, s8 = _nine(received, own, C, unit)
+            y0, y1, y2, y3, y4, y5, y6, y7, y8 = nine(sent, own, C, unit)
+            s0, s1, s2, s3, s4, s5, s6, s7, s8 = nine(received, own, C, unit)
             for e in range(first, last):
                 at = table_at + graph.interval[e] * 2 * row + b
-                h0 = spread(hermite, 4 * e, unit)
-                h1 = spread(hermite, 4 * e + 1, unit)
-                h2 = spread(hermite, 4 * e + 2, unit)
-                h3 = spread(hermite, 4 * e + 3, unit)
+                spline = spline_weights(graph, e, unit)
                 to = 9 * C * graph.sender[e] + b
-                f = interpolate(table, at, row, h0, h1, h2, h3, unit)
+                f = interpolate(table, at, row, spline, unit)
                 s0 = _exchange(sent, received, to, f, y0, s0, both)
-                f = interpolate(table, at + C, row, h0, h1, h2, h3, unit)
+                f = interpolate(table, at + C, row, spline, unit)
                 s1 = _exchange(sent, received, to + C, f, y1, s1, both)
                 s2 = _exchange(sent, received, to + 2 * C, f, y2, s2, both)
                 s3 = _exchange(sent, received, to + 3 * C, f, y3, s3, both)
-                f = interpolate(table, at + 2 * C, row, h0, h1, h2, h3, unit)
+                f = interpolate(table, at + 2 * C, row, spline, unit)
                 s4 = _exchange(sent, received, to + 4 * C, f, y4, s4, both)
                 s5 = _exchange(sent, received, to + 5 * C, f, y5, s5, both)
                 s6 = _exchange(sent, received, to + 6 * C, f, y6, s6, both)
                 s7 = _exchange(sent, received, to + 7 * C, f, y7, s7, both)
                 s8 = _exchange(sent, received, to + 8 * C, f, y8, s8, both)
             one = broadcast(np.float32(1.0), unit)
-            _store_scaled(received, own, C, (s0, s1, s2, s3, s4, s5, s6, s7, s8), one)
+            store_scaled(received, own, C, (s0, s1, s2, s3, s4, s5, s6, s7, s8), one)
 
 
 @cached_njit()
@@ -245,7 +147,7 @@ def _first_messages(n, graph, weights, work, both, C, unit):
     """Set the sums to what elements, distances and directions alone make."""
     row, width = 3 * C, size(unit)
     table, received = weights.table, work.received
-    direction, hermite = graph.direction, graph.hermite
+    direction = graph.direction
     zero, third = unit, broadcast(np.float32(1.0 / 3.0), unit)
     for i in range(n):
         z = graph.numbers[i] * C
@@ -261,10 +163,7 @@ def _first_messages(n, graph, weights, work, both, C, unit):
         for e in range(graph.row_ptr[i], graph.row_ptr[i + 1]):
             j = graph.sender[e]
             z_j = graph.numbers[j] * C
-            h0 = spread(hermite, 4 * e, unit)
-            h1 = spread(hermite, 4 * e + 1, unit)
-            h2 = spread(hermite, 4 * e + 2, unit)
-            h3 = spread(hermite, 4 * e + 3, unit)
+            spline = spline_weights(graph, e, unit)
             x = spread(direction, 3 * e, unit)
             y = spread(direction, 3 * e + 1, unit)
             z = spread(direction, 3 * e + 2, unit)
@@ -278,9 +177,9 @@ def _first_messages(n, graph, weights, work, both, C, unit):
                 to_i = to_i + load(weights.sender, z_j + b, unit)
                 to_j = load(weights.receiver, z_j + b, unit)
                 to_j = to_j + load(weights.sender, z_i + b, unit)
-                f = interpolate(table, at, row, h0, h1, h2, h3, unit)
-                g = interpolate(table, at + C, row, h0, h1, h2, h3, unit)
-                h = interpolate(table, at + 2 * C, row, h0, h1, h2, h3, unit)
+                f = interpolate(table, at, row, spline, unit)
+                g = interpolate(table, at + C, row, spline, unit)
+                h = interpolate(table, at + 2 * C, row, spline, unit)
                 _spread_out(
                     received,
                     9 * C * i + b,
@@ -311,18 +210,11 @@ def _project(x, out, first, rows, panels, layer, zeros, C, tile):
         part = 0 if k == 0 else 1 if k < 4 else 2
         at = (9 * first + k) * C
         product(
-            x,
-            at,
-            9 * C,
             rows,
-            C,
-            panels,
-            (3 * layer + part) * C * C,
-            zeros,
-            0,
-            out,
-            at,
-            9 * C,
+            (x, at, 9 * C),
+            (panels, (3 * layer + part) * C * C, C),
+            (zeros, 0),
+            (out, at, 9 * C),
             C // size(tile),
             tile,
         )
@@ -343,50 +235,33 @@ def _embed(first, rows, weights, work, C, epsilon, unit, tile):
     block, wider = work.block, work.wider
     for r in range(rows):
         for b in range(0, C, width):
-            parts = _nine(work.received, 9 * C * (first + r) + b, C, unit)
-            store(block, r * C + b, _square(parts))
+            parts = nine(work.received, 9 * C * (first + r) + b, C, unit)
+            store(block, r * C + b, square(parts))
         normalise(
-            block,
-            r * C,
-            weights.norm,
-            0,
-            block,
-            r * C,
+            (block, r * C),
+            (weights.norm, 0),
+            (block, r * C),
             C,
             n_channels,
             epsilon,
             unit,
         )
     product(
-        block,
-        0,
-        C,
         rows,
-        C,
-        weights.hidden,
-        0,
-        weights.hidden_bias,
-        0,
-        wider,
-        0,
-        2 * C,
+        (block, 0, C),
+        (weights.hidden, 0, C),
+        (weights.hidden_bias, 0),
+        (wider, 0, 2 * C),
         2 * C // columns,
         tile,
     )
     _activate(wider, rows * 2 * C, unit)
     product(
-        wider,
-        0,
-        2 * C,
         rows,
-        2 * C,
-        weights.gate,
-        0,
-        weights.gate_bias,
-        0,
-        block,
-        0,
-        3 * C,
+        (wider, 0, 2 * C),
+        (weights.gate, 0, 2 * C),
+        (weights.gate_bias, 0),
+        (block, 0, 3 * C),
         3 * C // columns,
         tile,
     )
@@ -419,8 +294,8 @@ def _prepare(first, rows, weights, work, layer, C, unit, tile):
     for r in range(rows):
         for b in range(0, C, width):
             at = 9 * C * (first + r) + b
-            parts = _nine(work.parts, at, C, unit)
-            _store_scaled(work.parts, at, C, parts, _damping(parts, one))
+            parts = nine(work.parts, at, C, unit)
+            store_scaled(work.parts, at, C, parts, damping(parts, one))
     _project(
         work.parts,
         work.sent,
@@ -449,10 +324,10 @@ def _update(first, rows, weights, work, layer, C, unit, tile):
     for r in range(rows):
         for b in range(0, C, width):
             at = 9 * C * (first + r) + b
-            parts = _anticommutator(
-                _nine(work.sent, at, C, unit), _nine(work.received, at, C, unit)
+            parts = anticommutator(
+                nine(work.sent, at, C, unit), nine(work.received, at, C, unit)
             )
-            _store_scaled(work.received, at, C, parts, _damping(parts, one))
+            store_scaled(work.received, at, C, parts, damping(parts, one))
     # What was sent is not needed any more.
     _project(
         work.received,
@@ -468,26 +343,11 @@ def _update(first, rows, weights, work, layer, C, unit, tile):
     for r in range(rows):
         for b in range(0, C, width):
             at = 9 * C * (first + r) + b
-            change = _nine(work.sent, at, C, unit)
-            twice = _anticommutator(change, change)
+            change = nine(work.sent, at, C, unit)
+            twice = anticommutator(change, change)
             for k in range(9):
                 add(work.parts, at + k * C, load(work.sent, at + k * C, unit))
-            _add_scaled(work.parts, at, C, twice, half)
-
-
-@cached_njit()
-def _add_scaled(out, at, C, parts, factor):
-    """Add nine rows times a factor."""
-    i, x, y, z, xx, yy, xy, xz, yz = parts
-    add_product(out, at, i, factor)
-    add_product(out, at + C, x, factor)
-    add_product(out, at + 2 * C, y, factor)
-    add_product(out, at + 3 * C, z, factor)
-    add_product(out, at + 4 * C, xx, factor)
-    add_product(out, at + 5 * C, yy, factor)
-    add_product(out, at + 6 * C, xy, factor)
-    add_product(out, at + 7 * C, xz, factor)
-    add_product(out, at + 8 * C, yz, factor)
+            add_scaled(work.parts, at, C, twice, half)
 
 
 @cached_njit()
@@ -500,36 +360,26 @@ def _finish(
     for r in range(rows):
         for b in range(0, C, width):
             at = 3 * C * r + b
-            parts = _nine(work.parts, 9 * C * (first + r) + b, C, unit)
-            scalar, vector, symmetric = _squares(parts)
+            parts = nine(work.parts, 9 * C * (first + r) + b, C, unit)
+            scalar, vector, symmetric = squares(parts)
             store(block, at, scalar)
             store(block, at + C, vector)
             store(block, at + 2 * C, symmetric)
         normalise(
-            block,
-            3 * C * r,
-            weights.output_norm,
-            0,
-            block,
-            3 * C * r,
+            (block, 3 * C * r),
+            (weights.output_norm, 0),
+            (block, 3 * C * r),
             3 * C,
             3 * n_channels,
             epsilon,
             unit,
         )
     product(
-        block,
-        0,
-        3 * C,
         rows,
-        3 * C,
-        weights.output,
-        0,
-        weights.output_bias,
-        0,
-        work.wider,
-        0,
-        C,
+        (block, 0, 3 * C),
+        (weights.output, 0, 3 * C),
+        (weights.output_bias, 0),
+        (work.wider, 0, C),
         C // size(tile),
         tile,
     )
@@ -538,10 +388,8 @@ def _finish(
         to = graph.target[first + r]
         if to >= 0:
             deliver(
-                work.wider,
-                r * C,
-                work.parts,
-                (9 * (first + r) + 1) * C,
+                (work.wider, r * C),
+                (work.parts, (9 * (first + r) + 1) * C),
                 C,
                 weights.channel,
                 scalars,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from mdgeomfeat.gnn.engine._layout import Layout, aligned, flat, plan_layout
 from mdgeomfeat.gnn.engine._pairs import filter_table
 from mdgeomfeat.gnn.engine._program import Program
 from mdgeomfeat.gnn.engine._tensornet_kernels import NODES, Weights, Work, network
-from mdgeomfeat.gnn.tensornet import PartwiseLinear, TensorNet
+from mdgeomfeat.gnn.tensornet import Interaction, PartwiseLinear, TensorNet
 
 __all__ = ["TensorNetProgram"]
 
@@ -71,7 +71,7 @@ def _weights(model: TensorNet, layout: Layout) -> Weights:
     """Return the weights in the order of the kernels."""
     exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
     pad, panels = layout.pad, layout.panels
-    first, layers = exact.embedding, list(exact.layers)
+    first, layers = exact.embedding, cast("list[Interaction]", list(exact.layers))
     pair, element = first.pair_proj, first.element.weight.detach()
     # A pair's features are a sum of what either element contributes.
     as_receiver, as_sender = pair.weight.detach().chunk(2, dim=1)

@@ -13,15 +13,9 @@ from mdgeomfeat.gnn.engine._kernels import ROWS, Graph
 from mdgeomfeat.gnn.engine._layout import Layout, aligned, flat, plan_layout
 from mdgeomfeat.gnn.engine._pairs import filter_table
 from mdgeomfeat.gnn.engine._program import Program
-from mdgeomfeat.gnn.engine._visnet_kernels import (
-    EDGES,
-    NODES,
-    NORMS,
-    WINDOW,
-    Weights,
-    Work,
-    network,
-)
+from mdgeomfeat.gnn.engine._visnet_edges import EDGES, WINDOW
+from mdgeomfeat.gnn.engine._visnet_kernels import Weights, Work, network
+from mdgeomfeat.gnn.engine._visnet_nodes import NODES, NORMS
 from mdgeomfeat.gnn.radial import envelope
 from mdgeomfeat.gnn.visnet import ViSNet
 
@@ -127,9 +121,10 @@ def _weights(model: ViSNet, layout: Layout) -> Weights:
     """Return the weights in the order of the kernels."""
     exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
     pad, panels = layout.pad, layout.panels
-    C, start, layers = exact.spec.n_channels, exact.neighbor_embedding, exact.layers
-    norms = [*(x.norm for x in layers), exact.output_norm]
-    scales = [*(x.vector_norm for x in layers), exact.output_vector_norm]
+    C, start = exact.spec.n_channels, exact.neighbor_embedding
+    layers: list[Any] = list(exact.layers)
+    norms: list[Any] = [*(x.norm for x in layers), exact.output_norm]
+    scales: list[Any] = [*(x.vector_norm for x in layers), exact.output_vector_norm]
     # The first scalars are a sum of what the element and its neighbours contribute.
     by_element, by_neighbors = start.combine.weight.detach().chunk(2, dim=1)
     embedding = exact.embedding.weight.detach() @ by_element.T
