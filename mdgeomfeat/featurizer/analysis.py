@@ -282,6 +282,9 @@ class GeomGNNFeaturizer(AnalysisBase):
             held.callback(self._forget)
             if self._store is not None:
                 held.enter_context(StoreLock(self._store))
+            self._encoder.settle(
+                executor.call if isinstance(executor, PartsBackend) else None
+            )
             todo = self._plan_chunks(used)
             done = len(used) - int(np.diff(self._plan.bounds)[todo].sum())
             bar = held.enter_context(
@@ -294,12 +297,14 @@ class GeomGNNFeaturizer(AnalysisBase):
             )
 
             def tell(n: int) -> None:
+                nonlocal done
                 bar.update(n)
                 if advance is not None:
-                    advance(n)
+                    # What an earlier run has done comes with the first frames of this
+                    # one, so that starting up counts for nobody's rate.
+                    advance(done + n)
+                    done = 0
 
-            if done and advance is not None:
-                advance(done)
             self.results = Results()
             if len(todo):
                 self._chunks = todo
@@ -316,7 +321,7 @@ class GeomGNNFeaturizer(AnalysisBase):
                     if serial and self._writer is None:
                         n_parts = 1
                 super().run(
-                    frames=self._plan.frames.tolist(),
+                    frames=self._plan.frames,
                     verbose=False,
                     n_parts=n_parts,
                     n_workers=n_workers,

@@ -7,8 +7,9 @@ import json
 import math
 import platform
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -101,6 +102,7 @@ batch_size, dtype
         self._model: Backbone | None = None
         self._engine: Engine | None = None
         self._wanted: dict[str, Any] = {"engine": engine, "device": device}
+        self._settled: dict[str, Any] = {}
 
         spec = self.model.spec
         self.n_channels: int = spec.n_channels
@@ -142,14 +144,21 @@ batch_size, dtype
                 self.model,
                 dtype=self.dtype,
                 max_neighbors=self.max_neighbors,
-                **self._wanted,
+                **(self._settled or self._wanted),
             )
         return self._engine
 
-    def warm(self) -> Self:
-        """Make the engine now, so that its errors come before any work is done."""
-        _ = self.engine
-        return self
+    def settle(self, call: Callable[..., Any] | None = None) -> None:
+        """Decide on engine and device, for this object and its copies elsewhere.
+
+        Parameters
+        ----------
+        call : callable, optional
+            Calls a function with arguments where the work will be done, which may be
+            another machine; by default here.
+        """
+        self._settled = {}
+        self._settled = _engine_of(self) if call is None else call(_engine_of, self)
 
     @property
     def chunk_size(self) -> int:
@@ -262,7 +271,8 @@ batch_size, dtype
 
         import mdgeomfeat
 
-        engine = self.engine
+        if not self._settled:
+            self.settle()
         card = json.dumps(self.model.card, sort_keys=True).encode()
         return {
             "mdgeomfeat": mdgeomfeat.__version__,
@@ -280,8 +290,7 @@ batch_size, dtype
             "invariants_seed": self.invariants_seed,
             "max_neighbors": self.max_neighbors,
             "dtype": self.dtype,
-            "engine": engine.name,
-            "device": str(engine.device),
+            **self._settled,
             "batch_size": self.batch_size,
         }
 
@@ -352,6 +361,11 @@ class _Pool:
         if self._counts is not None:
             out /= self._counts.astype(out.dtype).reshape(-1, *[1] * (out.ndim - 2))
         return out
+
+
+def _engine_of(encoder: TokenEncoder) -> dict[str, str]:
+    """Return engine and device that an encoder finds in this process."""
+    return {"engine": encoder.engine.name, "device": str(encoder.engine.device)}
 
 
 def check_choice(option: str, value: object, allowed: tuple[str, ...]) -> None:

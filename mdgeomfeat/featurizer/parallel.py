@@ -100,6 +100,10 @@ class PartsBackend(BackendBase):
                     "needs the frames in one process; use backend='serial'."
                 )
 
+    def call(self, func: Callable, *args: Any) -> Any:
+        """Return ``func(*args)``, computed on the machine that does the work."""
+        return func(*args)
+
     def _finished(self, computation: Sequence, part: Any) -> Any:
         if self.collect is not None:
             part = self.collect(part)
@@ -187,6 +191,10 @@ class ClientBackend(PartsBackend):
     def __init__(self, client: Any, **kwargs: Any) -> None:
         self.client = client
         super().__init__(max(1, sum(client.nthreads().values())), **kwargs)
+
+    def call(self, func: Callable, *args: Any) -> Any:
+        """Return ``func(*args)``, computed by one of the workers."""
+        return self.client.submit(func, *args, pure=False).result()
 
     def apply(self, func: Callable, computations: list) -> list:
         """Return ``func`` of every part, in order."""

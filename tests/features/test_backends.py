@@ -1,5 +1,6 @@
 """Work that is shared out among real processes: the same bits, and never a hang."""
 
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -236,6 +237,23 @@ def test_a_cluster_of_two_processes_writes_one_store(options, data, tmp_path):
         for s in stores
     ]
     assert trees[0] == trees[1]
+
+
+def test_workers_decide_on_the_engine_and_all_use_the_same(client, options, chain):
+    where = []
+    feat = GeomGNNFeaturizer(chain, **options | {"engine": "auto"})
+
+    def elsewhere(func, *args):
+        where.append(func)
+        return client.submit(lambda: {"engine": "torch", "device": "cpu"}).result()
+
+    feat._encoder.settle(elsewhere)
+    assert len(where) == 1
+    copy = pickle.loads(pickle.dumps(feat._encoder))
+    assert copy.engine.name == "torch"
+    assert copy.provenance()["engine"] == "torch"
+    # A run asks anew, here of the client's workers.
+    assert feat.run(backend=client).results.engine == "cpu"
 
 
 def test_backends_are_replaced_by_ours():

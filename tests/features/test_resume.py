@@ -92,7 +92,7 @@ universe = mda.Universe({top!r}, {files!r})
 feat = GeomGNNFeaturizer(
     universe, model={model!r}, engine="cpu", batch_size=8, store=store
 )
-feat._encoder.warm()
+feat._encoder.settle()
 
 def start():
     # No thread runs in this process, so that forking it is safe.
@@ -173,7 +173,7 @@ def test_only_what_is_missing_is_computed(
     with pytest.warns(MDGeomFeatWarning, match="holds 428 of 500 frames already, and"):
         feat.run(backend=backend, advance=told.append)
     assert sum(computed) == 64 + 8
-    assert told[0] == 428
+    assert told[0] > 428
     assert sum(told) == 500
     same(feat.results, whole.results)
     assert tree(path) == before
