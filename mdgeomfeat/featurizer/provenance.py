@@ -19,7 +19,10 @@ from mdgeomfeat.store.layout import Mark
 if TYPE_CHECKING:
     from mdgeomfeat.structure import Structure
 
-__all__ = ["run_identity", "run_provenance"]
+__all__ = ["VERSIONS", "run_identity", "run_provenance"]
+
+# Whose versions may change the last bits of features.
+VERSIONS = ("mdgeomfeat", "python", "numpy", "numba", "torch", "MDAnalysis")
 
 # What changes the stored numbers, with the words for it.
 _OPTIONS = {

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mdgeomfeat.errors import MDGeomFeatWarning
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.frames import FramePlan
-from mdgeomfeat.featurizer.provenance import run_identity
+from mdgeomfeat.featurizer.provenance import VERSIONS, run_identity
 from mdgeomfeat.store import StoreDescription, StoreWriter, TrajectoryLayout
 
 __all__ = ["open_store"]
@@ -52,6 +52,8 @@ def open_store(
         writer = StoreWriter.resume(path, identity)
         missing = np.flatnonzero(~np.concatenate(writer.finished()))
         _say_found(path, plan, missing)
+        if len(missing):
+            _compare_versions(writer, provenance)
         return writer, missing
     description = StoreDescription(
         layout=[
@@ -82,3 +84,24 @@ def _say_found(path: Path, plan: FramePlan, missing: NDArray[np.int64]) -> None:
         "overwrite=True (--overwrite) makes them anew"
     )
     warnings.warn(text, MDGeomFeatWarning, stacklevel=5)
+
+
+def _compare_versions(writer: StoreWriter, provenance: Mapping[str, Any]) -> None:
+    """Put down and say which packages have changed since the store was begun."""
+    begun = writer.provenance
+    changed = {
+        name: str(provenance[name])
+        for name in VERSIONS
+        if begun[name] != provenance[name]
+    }
+    if changed:
+        writer.note_versions(changed)
+        shown = ", ".join(
+            f"{name} {begun[name]} (now {new})" for name, new in changed.items()
+        )
+        warnings.warn(
+            f"{writer.path} was begun with {shown}; the features of both parts agree "
+            "to rounding, not bit for bit",
+            MDGeomFeatWarning,
+            stacklevel=6,
+        )

@@ -3,8 +3,9 @@
 Layout, format 1::
 
     features.zarr/            attributes: format, format_version, complete,
-    |                         batch_size, chunk_size, smallest_batch, identity,
-    |                         tokens, structure, provenance
+    |                         batch_size, chunk_size, smallest_batch,
+    |                         continued_with, identity, tokens, structure,
+    |                         provenance
     +-- trajectory-0000/      attributes: source, n_frames
     |   +-- scalars           (F, N, C)
     |   +-- vectors           (F, N, 3, C)

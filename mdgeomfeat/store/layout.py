@@ -99,6 +99,7 @@ class StoreDescription:
             "batch_size": int(self.batch_size),
             "chunk_size": int(self.chunk_size),
             "smallest_batch": int(self.batch_size),
+            "continued_with": [],
             "identity": {name: list(mark) for name, mark in self.identity.items()},
             "tokens": tokens_to_json(self.tokens),
             "structure": dict(self.structure),

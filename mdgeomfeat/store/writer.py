@@ -176,6 +176,20 @@ class StoreWriter:
             with disk_errors(self.path):
                 root.attrs["smallest_batch"] = size
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What is known of the run that began the store."""
+        return self._open()[0].attrs["provenance"]
+
+    def note_versions(self, versions: Mapping[str, str]) -> None:
+        """Say that a later run went on with other versions of some packages."""
+        root = self._open()[0]
+        with disk_errors(self.path):
+            root.attrs["continued_with"] = [
+                *root.attrs["continued_with"],
+                dict(versions),
+            ]
+
     def finish(self) -> None:
         """Mark the store as complete.
 

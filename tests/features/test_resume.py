@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import MDAnalysis as mda
 import numpy as np
 import pytest
 import torch
+import zarr
 from feature_systems import PickledParts, peptide
 
 from mdgeomfeat import GeomGNNFeaturizer, InputError, MDGeomFeatWarning
@@ -247,6 +249,20 @@ def test_files_may_move(universe, runs, options, tmp_path, computed):
     with pytest.warns(MDGeomFeatWarning, match="nothing is computed"):
         GeomGNNFeaturizer(moved, **options).run(stop=20)
     assert computed == []
+
+
+def test_other_versions_are_said_and_put_down(universe, options, tmp_path, monkeypatch):
+    options |= {"store": tmp_path / "f.zarr"}
+    GeomGNNFeaturizer(universe, **options).run(stop=100)
+    (tmp_path / "f.zarr/trajectory-0000/frames/c.1").unlink()
+    monkeypatch.setattr(mda, "__version__", "9.9.9")
+    with pytest.warns(MDGeomFeatWarning) as said:
+        GeomGNNFeaturizer(universe, **options).run(stop=100)
+    assert re.search(
+        r"begun with MDAnalysis [\d.]+ \(now 9\.9\.9\); ", str(said[1].message)
+    )
+    store = zarr.open_group(tmp_path / "f.zarr", mode="r")
+    assert store.attrs["continued_with"] == [{"MDAnalysis": "9.9.9"}]
 
 
 def test_the_batch_size_of_the_store_is_kept(universe, options, tmp_path, monkeypatch):
