@@ -330,10 +330,13 @@ batch_size, dtype
             tokens = np.unique(structure.token_of_atom[atoms])
             shown = ", ".join(labels[t] for t in tokens[:3])
             shown += ", ..." if len(tokens) > 3 else ""
-            where.append(f"{SYMBOLS[number]} ({len(atoms)} atoms in {shown})")
-        remedy = "leave these atoms out with select=, or use another model"
-        if not refused & beyond:
-            remedy = "leave these atoms out with select=, or pass allow_unseen=True"
+            where.append(f"{SYMBOLS[number]} ({len(atoms)} in {shown})")
+        remedy = "leave these atoms out with select= (--select), or "
+        remedy += (
+            "use another model"
+            if refused & beyond
+            else "accept them with allow_unseen=True (--allow-unseen)"
+        )
         raise InputError(
             f"the model {self._name()!r} has never seen {' or '.join(where)}; {remedy}."
         )

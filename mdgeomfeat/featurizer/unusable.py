@@ -37,7 +37,8 @@ def read_frame(
             return None
         raise InputError(
             f"{plan.describe(frame)} cannot be read ({error}); end the run "
-            f"before it with stop={frame}, or pass skip_bad_frames=True."
+            f"before it with stop={frame}, or pass skip_bad_frames=True "
+            "(--skip-bad-frames)."
         ) from error
 
 
@@ -78,13 +79,13 @@ def usable_rows(
     if finite[bad].all():
         raise InputError(
             f"{where} has no usable box where the first frame has one; pass "
-            "periodic=False or skip_bad_frames=True."
+            "periodic=False (--no-pbc) or skip_bad_frames=True (--skip-bad-frames)."
         )
     atom = int(np.flatnonzero(~finite[bad])[0])
     raise InputError(
         f"{where} holds positions that are no numbers (first at atom "
         f"{structure.names[atom]}, index {structure.indices[atom]}); "
-        "repair the file or pass skip_bad_frames=True."
+        "repair the file or pass skip_bad_frames=True (--skip-bad-frames)."
     )
 
 
