@@ -212,11 +212,14 @@ class StoreWriter:
         if self._opened is None:
             root = open_root(self.path, "r+")
             count = sum(1 for _ in root.group_keys())
-            # A chunk of nothing but NaN must be written, too: its file tells that it
-            # has been computed.
-            with zarr.config.set({"array.write_empty_chunks": True}):
-                arrays = [dict(root[group_name(i)].arrays()) for i in range(count)]
-            self._opened = root, arrays
+            groups = [root[group_name(i)] for i in range(count)]
+            self._opened = (
+                root,
+                [
+                    {name: _with_empty_chunks(array) for name, array in group.arrays()}
+                    for group in groups
+                ],
+            )
         return self._opened
 
     def _finished(self, arrays: Mapping[str, Any]) -> NDArray[np.bool_]:
@@ -241,6 +244,17 @@ class StoreWriter:
                 for entry in _folder(self.path, array).iterdir():
                     if entry.name not in kept and entry.name != "zarr.json":
                         entry.unlink()
+
+
+def _with_empty_chunks(array: Any) -> Any:
+    """Let chunks of nothing but NaN be written: a file tells that they are computed."""
+    return zarr.Array(
+        zarr.AsyncArray(
+            metadata=array.metadata,
+            store_path=array.store_path,
+            config={"write_empty_chunks": True},
+        )
+    )
 
 
 def _folder(path: Path, array: Any) -> Path:
