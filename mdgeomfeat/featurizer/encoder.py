@@ -330,7 +330,8 @@ batch_size, dtype
             tokens = np.unique(structure.token_of_atom[atoms])
             shown = ", ".join(labels[t] for t in tokens[:3])
             shown += ", ..." if len(tokens) > 3 else ""
-            where.append(f"{SYMBOLS[number]} ({len(atoms)} in {shown})")
+            n = "1 atom" if len(atoms) == 1 else f"{len(atoms)} atoms"
+            where.append(f"{SYMBOLS[number]} ({n} in {shown})")
         remedy = "leave these atoms out with select= (--select), or "
         remedy += (
             "use another model"
