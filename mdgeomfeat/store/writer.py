@@ -41,10 +41,11 @@ class StoreWriter:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._inode = path.stat().st_ino
-        self._opened: tuple[Any, list[dict[str, Any]]] | None = None
+        self._opened: Any = None
+        self._targets: dict[int, dict[str, Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None}
+        return self.__dict__ | {"_opened": None, "_targets": {}}
 
     @classmethod
     def create(
@@ -120,7 +121,7 @@ class StoreWriter:
 
     def finished(self) -> list[NDArray[np.bool_]]:
         """Return for every trajectory which of its chunks are finished."""
-        return [self._finished(arrays) for arrays in self._arrays]
+        return [self._finished(self._arrays(i)) for i in range(self._count())]
 
     def write(
         self, trajectory: int, start: int, arrays: Mapping[str, ArrayLike]
@@ -143,7 +144,7 @@ class StoreWriter:
         ValueError
             If an array of the layout is missing, or the rows are not one chunk.
         """
-        targets = self._arrays[trajectory]
+        targets = self._arrays(trajectory)
         if set(arrays) != set(targets):
             raise ValueError(
                 f"{self.path}: arrays {sorted(arrays)} were given where the store "
@@ -171,7 +172,7 @@ class StoreWriter:
 
     def note_batch(self, size: int) -> None:
         """Say that some features were computed in smaller batches than the grid's."""
-        root = self._open()[0]
+        root = self._root
         if size < root.attrs["smallest_batch"]:
             with disk_errors(self.path):
                 root.attrs["smallest_batch"] = size
@@ -179,11 +180,11 @@ class StoreWriter:
     @property
     def provenance(self) -> dict[str, Any]:
         """What is known of the run that began the store."""
-        return self._open()[0].attrs["provenance"]
+        return self._root.attrs["provenance"]
 
     def note_versions(self, versions: Mapping[str, str]) -> None:
         """Say that a later run went on with other versions of some packages."""
-        root = self._open()[0]
+        root = self._root
         with disk_errors(self.path):
             root.attrs["continued_with"] = [
                 *root.attrs["continued_with"],
@@ -202,25 +203,25 @@ class StoreWriter:
         if missing:
             raise ValueError(f"{self.path}: {missing} chunks have not been written.")
         with disk_errors(self.path):
-            self._open()[0].attrs["complete"] = True
+            self._root.attrs["complete"] = True
 
     @property
-    def _arrays(self) -> list[dict[str, Any]]:
-        return self._open()[1]
-
-    def _open(self) -> tuple[Any, list[dict[str, Any]]]:
+    def _root(self) -> Any:
         if self._opened is None:
-            root = open_root(self.path, "r+")
-            count = sum(1 for _ in root.group_keys())
-            groups = [root[group_name(i)] for i in range(count)]
-            self._opened = (
-                root,
-                [
-                    {name: _with_empty_chunks(array) for name, array in group.arrays()}
-                    for group in groups
-                ],
-            )
+            self._opened = open_root(self.path, "r+")
         return self._opened
+
+    def _count(self) -> int:
+        return sum(1 for _ in self._root.group_keys())
+
+    def _arrays(self, trajectory: int) -> dict[str, Any]:
+        """Return the arrays of a trajectory, opened when they are needed first."""
+        if trajectory not in self._targets:
+            group = self._root[group_name(trajectory)]
+            self._targets[trajectory] = {
+                name: _with_empty_chunks(array) for name, array in group.arrays()
+            }
+        return self._targets[trajectory]
 
     def _finished(self, arrays: Mapping[str, Any]) -> NDArray[np.bool_]:
         flags = np.ones(arrays["frames"].nchunks, dtype=bool)
@@ -237,7 +238,7 @@ class StoreWriter:
 
     def _sweep(self) -> None:
         """Remove what an interrupted run has left of unfinished chunks."""
-        for arrays in self._arrays:
+        for arrays in map(self._arrays, range(self._count())):
             flags = self._finished(arrays)
             for array in arrays.values():
                 kept = {_chunk_key(array, i) for i in np.flatnonzero(flags).tolist()}
