@@ -20,6 +20,9 @@ N_COMPONENTS: Final = 50
 #: Below this many frames a neighbour graph has no shape to show.
 MIN_FRAMES: Final = 20
 
+#: Frames at a time whose deviations are held in double precision.
+_ROWS: Final = 256
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MapResult:
@@ -108,10 +111,16 @@ def fit_map(
     if n_frames > max_points:
         frames = np.linspace(0, n_frames - 1, max_points).round().astype(np.int64)
 
-    shift, scale, kept = standardise(features[frames])
+    shift, scale, kept = standardise(
+        features if len(frames) == n_frames else features[frames]
+    )
 
     def prepare(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        return (features[rows][:, kept] - shift) / scale
+        # one copy: features of a large protein are as large as all else together
+        points = features[np.ix_(rows, kept)].astype(np.float32, copy=False)
+        points -= shift
+        points /= scale
+        return points
 
     from sklearn.decomposition import PCA
 
@@ -159,7 +168,10 @@ def standardise(
         If a number is not finite, or no column varies.
     """
     mean = features.mean(axis=0, dtype=np.float64)
-    deviation = features.std(axis=0, dtype=np.float64)
+    square = np.zeros_like(mean)
+    for start in range(0, len(features), _ROWS):
+        square += np.square(features[start : start + _ROWS] - mean).sum(axis=0)
+    deviation = np.sqrt(square / len(features))
     if not np.isfinite(deviation).all():
         column = int(np.flatnonzero(~np.isfinite(deviation))[0])
         raise InputError(

@@ -17,7 +17,7 @@ __all__ = ["Torsion", "choose_torsions", "compare_inputs"]
 
 MAX_MAPS = 4
 MAX_DISTANCES = 200
-_NUMBERS = 3e7  # of float64 in one ridge regression, about 240 MB
+_NUMBERS = 1.5e7  # of float64 in one ridge regression, about 120 MB
 
 
 @dataclass(frozen=True, kw_only=True)
