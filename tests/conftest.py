@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("MDGEOMFEAT_SHARED", ROOT.parent / "shared"))
@@ -23,3 +24,35 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the development data (../shared) is not on this machine")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def run_cli():
+    """Run a command in this process; stdout and stderr are kept apart."""
+    from mdgeomfeat.cli import app
+
+    runner = CliRunner()
+
+    def run(*arguments: object):
+        return runner.invoke(app, [str(a) for a in arguments])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """Save a random network that computes quickly."""
+    from mdgeomfeat.gnn import ModelSpec, build_model, save_model
+
+    spec = ModelSpec(
+        architecture="et",
+        n_channels=8,
+        n_layers=1,
+        n_heads=2,
+        n_rbf=8,
+        cutoff=5.0,
+        elements=(1, 6, 7, 8),
+    )
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_model(build_model(spec, seed=3), path, {"license": "MIT"})
+    return path

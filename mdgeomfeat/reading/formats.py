@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,8 @@ def _sniff(head: bytes) -> str | None:
         return "PARM7"
     if head.startswith(b"PSF"):
         return "PSF"
+    if re.search(rb"(^|\n)data_\w", head):
+        return "CIF"
     if head.startswith(_PDB_WORDS):
         return "PDB"
     return None

@@ -126,12 +126,15 @@ def check_h5(path: str | Path) -> None:
         read.
     """
     try:
-        died = 0 > subprocess.call(
-            [sys.executable, "-c", _TRIAL, str(path)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_TRIAL_SECONDS,
+        died = (
+            subprocess.call(
+                [sys.executable, "-c", _TRIAL, str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_TRIAL_SECONDS,
+            )
+            < 0
         )
     except subprocess.TimeoutExpired:
         died = True

@@ -166,11 +166,14 @@ def _network(read: ReadOptions, structure: Any) -> Facts:
     if unseen:
         from mdgeomfeat.structure.elements import SYMBOLS
 
-        names = ", ".join(SYMBOLS[z] for z in unseen)
-        facts["problem"] = (
-            f"the network has never seen {names}: leave these atoms out with "
-            "--select, take another --model, or accept them with --allow-unseen"
-        )
+        said = f"the network has never seen {', '.join(SYMBOLS[z] for z in unseen)}"
+        if read.allow_unseen:
+            facts["unseen"] = f"{said}: accepted by --allow-unseen"
+        else:
+            facts["problem"] = (
+                f"{said}: leave these atoms out with --select, take another --model, "
+                "or accept them with --allow-unseen"
+            )
     return facts
 
 
