@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,8 @@ from mdgeomfeat.gnn import ModelSpec, build_model
 from mdgeomfeat.gnn.engine import make_engine
 from mdgeomfeat.testing import relative_error
 
-model = build_model(ModelSpec(n_layers=2, n_channels=32, n_rbf=16), seed=1)
+spec = ModelSpec(architecture=sys.argv[1], n_layers=3, n_channels=32, n_rbf=16)
+model = build_model(spec, seed=1)
 rng = np.random.default_rng(0)
 numbers, positions = rng.choice([1, 6, 8], 30), rng.uniform(0, 9, (3, 30, 3))
 engine = make_engine(model, engine="cpu")
@@ -47,14 +47,13 @@ MACHINES = {
 }
 
 
-def run(environment: dict[str, str], cwd: Path | None = None) -> tuple[str, float]:
+def run(architecture: str, environment: dict[str, str]) -> tuple[str, float]:
     done = subprocess.run(
-        [sys.executable, "-c", CODE],
+        [sys.executable, "-c", CODE, architecture],
         env=os.environ | {"NUMBA_NUM_THREADS": "1"} | environment,
         capture_output=True,
         text=True,
         check=False,
-        cwd=cwd,
     )
     assert done.returncode == 0, done.stderr
     instructions, error = done.stdout.split()
@@ -62,10 +61,11 @@ def run(environment: dict[str, str], cwd: Path | None = None) -> tuple[str, floa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["et", "tensornet", "visnet"])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_other_processors_give_the_same_answer(machine):
+def test_other_processors_give_the_same_answer(machine, architecture):
     environment, name = MACHINES[machine]
-    instructions, error = run(environment)
+    instructions, error = run(architecture, environment)
     assert instructions == name
     assert error < 2e-6
 

@@ -17,6 +17,9 @@ from mdgeomfeat.gnn.et import ET
 
 __all__ = ["ETProgram"]
 
+# Of the table of filters; features then agree to about the rounding of float32.
+TOLERANCE = 1e-6
+
 
 class ETProgram(Program):
     """An Equivariant Transformer, ready to run on graphs.
@@ -79,7 +82,7 @@ def _weights(model: ET, layout: Layout) -> Weights:
     pad, panels = layout.pad, layout.panels
     layers: list[Any] = list(exact.layers)
     norms: list[Any] = [*(layer.norm for layer in layers), exact.output_norm]
-    table = filter_table(exact.radial_filters, exact.spec.cutoff)
+    table = filter_table(exact.radial_filters, exact.spec.cutoff, TOLERANCE)
     return Weights(
         embedding=flat(pad(exact.embedding.weight, 1)),
         norm=flat([[pad(n.weight, 0), pad(n.bias, 0)] for n in norms]),

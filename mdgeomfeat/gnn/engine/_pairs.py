@@ -16,9 +16,6 @@ from mdgeomfeat.neighbors._jit import cached_njit
 
 __all__ = ["filter_table", "pair_records", "window_pairs"]
 
-# Largest error of a table entry against the network's own filter, relative to the
-# largest value of its layer; features then agree to about the rounding of float32.
-TOLERANCE = 3e-6
 FEWEST_ROWS = 128
 MOST_ROWS = 4096
 
@@ -52,7 +49,7 @@ def _distances(rows: int, cutoff: float) -> np.ndarray:
 
 
 def filter_table(
-    filters: Callable[[torch.Tensor], torch.Tensor], cutoff: float
+    filters: Callable[[torch.Tensor], torch.Tensor], cutoff: float, tolerance: float
 ) -> np.ndarray:
     """Tabulate what depends on the distance alone, with as many rows as that needs.
 
@@ -61,6 +58,8 @@ def filter_table(
     filters : callable
         From distances (R,) in float64 to the filters of every layer, (L, R, K).
     cutoff : float, Å
+    tolerance : float
+        Largest error against the filters, relative to the largest value of a layer.
 
     Returns
     -------
@@ -86,7 +85,7 @@ def filter_table(
         guess += 0.125 * (slope[:, :-1] - slope[:, 1:])
         largest = np.abs(value).max(axis=(1, 2), keepdims=True)
         error = np.abs(guess - exact(halves)[0]) / np.maximum(largest, 1e-30)
-        if error.max() < TOLERANCE or rows >= MOST_ROWS:
+        if error.max() < tolerance or rows >= MOST_ROWS:
             return np.stack([value, slope], axis=2)
         rows += rows // 2
 

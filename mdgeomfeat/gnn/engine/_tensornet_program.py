@@ -17,6 +17,10 @@ from mdgeomfeat.gnn.tensornet import Interaction, PartwiseLinear, TensorNet
 
 __all__ = ["TensorNetProgram"]
 
+# Of the table of filters. A third of it would cost half as many rows again, which the
+# cache has no room for, and leave features as they are: sums over many pairs.
+TOLERANCE = 3e-6
+
 
 class TensorNetProgram(Program):
     """A TensorNet, ready to run on graphs.
@@ -77,7 +81,7 @@ def _weights(model: TensorNet, layout: Layout) -> Weights:
     as_receiver, as_sender = pair.weight.detach().chunk(2, dim=1)
     hidden: Any = first.gate[0]
     gate: Any = first.gate[2]
-    table = filter_table(exact.radial_filters, exact.spec.cutoff)
+    table = filter_table(exact.radial_filters, exact.spec.cutoff, TOLERANCE)
     own = table[:, 0, 0] if exact.spec.self_edges else np.zeros_like(table[:, 0, 0])
 
     def parts(mix: PartwiseLinear) -> list[np.ndarray]:

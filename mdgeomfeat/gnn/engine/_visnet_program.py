@@ -21,6 +21,10 @@ from mdgeomfeat.gnn.visnet import ViSNet
 
 __all__ = ["ViSNetProgram"]
 
+# Of the table, which has one layer: rows are cheap, and its errors pass through more
+# of the network than those of a filter.
+TOLERANCE = 3e-7
+
 
 class ViSNetProgram(Program):
     """A ViSNet, ready to run on graphs.
@@ -111,7 +115,7 @@ def _table(model: ViSNet, layout: Layout) -> np.ndarray:
             ]
         )
 
-    embedding, neighbor, window = filter_table(filters, spec.cutoff)
+    embedding, neighbor, window = filter_table(filters, spec.cutoff, TOLERANCE)
     blocks = layout.pad(embedding, 2), layout.pad(neighbor, 2), window[:, :, :1]
     rest = np.zeros((*window.shape[:2], WINDOW - 1))
     return np.concatenate([*blocks, rest], axis=2)
