@@ -42,6 +42,7 @@ Mark = tuple[str, str]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FORBIDDEN |= {errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.ENAMETOOLONG}
 
 
 @dataclass(frozen=True)
