@@ -1,6 +1,6 @@
 """Token features on disk: one zarr (version 3) hierarchy per featurization.
 
-Layout, format 1::
+Layout, format 2::
 
     features.zarr/            attributes: format, format_version, complete,
     |                         batch_size, chunk_size, smallest_batch,

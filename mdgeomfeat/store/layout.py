@@ -25,13 +25,14 @@ __all__ = [
     "TrajectoryLayout",
     "disk_errors",
     "group_name",
+    "open_group",
     "open_root",
     "tokens_from_json",
     "tokens_to_json",
 ]
 
 FORMAT = "mdgeomfeat-features"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Arrays of every store. ``frames`` is written last: where it stands, a chunk is whole.
 ROW_ARRAYS = {"times": np.float64, "frames": np.int64}
 # The frame number of a row that could not be used.
@@ -134,7 +135,30 @@ def open_root(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     Raises
     ------
     InputError
-        If there is none, or one of a newer format.
+        If there is none, or one of another format.
+    """
+    root = open_group(path, mode)
+    version = root.attrs["format_version"]
+    if version < FORMAT_VERSION:
+        raise InputError(
+            f"{path} has the format {version}, which this version no longer reads; "
+            "make the features anew (overwrite=True, --overwrite)."
+        )
+    if version > FORMAT_VERSION:
+        raise InputError(
+            f"{path} has the format {version}, newer than {FORMAT_VERSION} that this "
+            "version reads; install a newer mdgeomfeat."
+        )
+    return root
+
+
+def open_group(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
+    """Open the root group of a feature store of any format.
+
+    Raises
+    ------
+    InputError
+        If there is none.
     """
     try:
         root: Any = zarr.open_group(path, mode=mode, zarr_format=3)
@@ -142,12 +166,6 @@ def open_root(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
         raise InputError(f"{path} is not a feature store: no zarr group.") from error
     if root.attrs.get("format") != FORMAT:
         raise InputError(f"{path} is a zarr group, but not one with features.")
-    version = root.attrs["format_version"]
-    if version > FORMAT_VERSION:
-        raise InputError(
-            f"{path} has the format {version}, newer than {FORMAT_VERSION} that this "
-            "version reads; install a newer mdgeomfeat."
-        )
     return root
 
 

@@ -50,7 +50,7 @@ class FeatureStore:
     Raises
     ------
     InputError
-        If there is no store, a newer format, or an unfinished one.
+        If there is no store, one of another format, or an unfinished one.
     """
 
     def __init__(self, path: str | Path, *, unfinished: bool = False) -> None:

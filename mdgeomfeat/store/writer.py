@@ -20,6 +20,7 @@ from mdgeomfeat.store.layout import (
     StoreDescription,
     disk_errors,
     group_name,
+    open_group,
     open_root,
 )
 
@@ -112,7 +113,7 @@ class StoreWriter:
         Raises
         ------
         InputError
-            If it has a newer format.
+            If it has another format.
         """
         if not (path / "zarr.json").is_file():
             return None
@@ -160,11 +161,12 @@ class StoreWriter:
                 f"{trajectory}, which has {frames.shape[0]} rows in chunks of "
                 f"{frames.chunks[0]}."
             )
-        if self.path.stat().st_ino != self._inode:
-            raise InputError(
-                f"{self.path} was replaced while this run was writing it; run it again."
-            )
         with disk_errors(self.path):
+            if self.path.stat().st_ino != self._inode:
+                raise InputError(
+                    f"{self.path} was replaced while this run was writing it; run it "
+                    "again."
+                )
             for name in sorted(targets, key=lambda name: name == "frames"):
                 targets[name][start:stop] = _fitting(
                     np.asarray(arrays[name]), targets[name].dtype, self.path
@@ -296,7 +298,7 @@ def _check_place(path: Path, overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     try:
-        open_root(path)
+        open_group(path)
     except InputError as error:
         raise InputError(
             f"store={str(path)!r} exists and is not a feature store; name another path."

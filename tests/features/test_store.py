@@ -342,9 +342,11 @@ def test_what_is_no_store_is_said(tmp_path, values):
     fill(writer, values)
     writer.finish()
     root = zarr.open_group(tmp_path / "a.zarr", mode="r+")
-    root.attrs["format_version"] = 2
-    with pytest.raises(InputError, match="has the format 2, newer than 1"):
-        FeatureStore(tmp_path / "a.zarr")
+    for version, message in ((3, "3, newer than 2"), (1, "1, which this version no")):
+        root.attrs["format_version"] = version
+        with pytest.raises(InputError, match=f"has the format {message}"):
+            FeatureStore(tmp_path / "a.zarr")
+    create(tmp_path / "a.zarr", overwrite=True)
 
 
 def test_a_defective_writer_is_stopped(tmp_path, values):
