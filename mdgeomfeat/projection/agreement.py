@@ -174,7 +174,7 @@ def _thin(
 ) -> NDArray[np.float64]:
     """Join parts, keeping evenly spaced rows without copying the others."""
     step = max(1, -(-sum(map(len, parts)) // max_frames))
-    return np.concatenate([part[::step] for part in parts]).astype(np.float64)
+    return np.concatenate([part[::step] for part in parts], dtype=np.float64)
 
 
 def _held_out_r2(
@@ -198,10 +198,8 @@ def _ridge_r2(
     alphas: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return (n_alphas, T) R² of ridge regressions that share one decomposition."""
-    x_mean, x_scale = x.mean(axis=0), _floored_deviation(x)
-    y_mean, y_scale = y.mean(axis=0), _floored_deviation(y)
-    x, x_test = (x - x_mean) / x_scale, (x_test - x_mean) / x_scale
-    y, y_test = (y - y_mean) / y_scale, (y_test - y_mean) / y_scale
+    x, x_test = _standardised(x, x_test)
+    y, y_test = _standardised(y, y_test)
     # The smaller of the two Gram matrices gives the same fit (primal or dual form).
     if x.shape[1] <= len(x):
         values, basis = np.linalg.eigh(x.T @ x)
@@ -221,8 +219,18 @@ def _ridge_r2(
     return scores
 
 
-def _floored_deviation(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return standard deviations, infinite for columns that only show rounding."""
-    deviation = x.std(axis=0)
-    floor = 1e-6 * np.maximum(np.abs(x.mean(axis=0)), 1e-6)
-    return np.where(deviation > floor, deviation, np.inf)
+def _standardised(
+    train: NDArray[np.float64], test: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both in units of the training part; 0 for columns of mere rounding.
+
+    One copy of each: features of a protein fill much of a small machine's memory.
+    """
+    mean = train.mean(axis=0)
+    train, test = train - mean, test - mean
+    deviation = np.sqrt(np.einsum("ij,ij->j", train, train) / len(train))
+    floor = 1e-6 * np.maximum(np.abs(mean), 1e-6)
+    scale = np.where(deviation > floor, deviation, np.inf)
+    train /= scale
+    test /= scale
+    return train, test

@@ -94,8 +94,9 @@ def write_study(
         equivariant = options.mixer == "equivariant"
         baselines = classical_baselines(data, progress)
         twin, twin_input = untrained_twin(read, data, progress, vectors=equivariant)
+        flat = gnn_input(data)
         inputs = {
-            PRIMARY: gnn_input(data, vectors=equivariant),
+            PRIMARY: gnn_input(data, vectors=True) if equivariant else flat,
             RANDOM: twin_input,
             **baselines.inputs,
         }
@@ -103,7 +104,7 @@ def write_study(
         comparison = None
         if options.maps:
             comparison = compare_inputs(
-                {**inputs, PRIMARY: gnn_input(data), RANDOM: twin},
+                {**inputs, PRIMARY: flat, RANDOM: twin},
                 torsions=baselines.torsions,
                 distances=baselines.distances,
                 cvs=study.cvs,
@@ -179,7 +180,7 @@ def _representatives(study: StudyResult, data: Featurized) -> list[np.ndarray]:
 def _told_angles(
     baselines: Baselines, study: StudyResult
 ) -> list[tuple[str, np.ndarray]]:
-    """Return the angles whose means are told of each state, at most four."""
+    """Return the angles whose means are told of each state, at most three."""
     chosen = choose_torsions(baselines.torsions, np.concatenate(study.cvs), n=3)
     return [(pretty_angle(t.name), t.values) for t in chosen]
 
