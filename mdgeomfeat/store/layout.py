@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ __all__ = [
     "Mark",
     "StoreDescription",
     "TrajectoryLayout",
+    "chunk_key",
     "disk_errors",
+    "finished_chunks",
     "group_name",
     "open_group",
     "open_root",
@@ -167,6 +170,31 @@ def open_group(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     if root.attrs.get("format") != FORMAT:
         raise InputError(f"{path} is a zarr group, but not one with features.")
     return root
+
+
+def chunk_key(array: Any, number: int) -> str:
+    """Return the file name of a chunk."""
+    return array.metadata.encode_chunk_key((number, *(0,) * (array.ndim - 1)))
+
+
+def finished_chunks(path: Path, arrays: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Tell which chunks of a trajectory have all of their files.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    arrays : mapping of str to zarr.Array
+        All arrays of the trajectory.
+    """
+    flags = np.ones(arrays["frames"].nchunks, dtype=bool)
+    for array in arrays.values():
+        with os.scandir(path / array.path) as entries:
+            # A crash of the whole machine may leave files without content.
+            present = {entry.name for entry in entries if entry.stat().st_size}
+        keys = [chunk_key(array, i) for i in range(len(flags))]
+        flags &= np.array([key in present for key in keys], dtype=bool)
+    return flags
 
 
 @contextmanager

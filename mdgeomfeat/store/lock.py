@@ -37,7 +37,9 @@ class StoreLock:
 
     def __init__(self, path: Path) -> None:
         self._store = path
-        self._file = path.with_name(path.name + ".lock")
+        # One lock for all links to a store.
+        place = path.resolve()
+        self._file = place.with_name(place.name + ".lock")
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from mdgeomfeat.errors import InputError
 from mdgeomfeat.store.layout import (
     UNUSABLE,
     Mark,
+    finished_chunks,
     group_name,
     open_root,
     tokens_from_json,
@@ -50,7 +51,8 @@ class FeatureStore:
     Raises
     ------
     InputError
-        If there is no store, one of another format, or an unfinished one.
+        If there is no store, one of another format, or one that is not
+        whole.
     """
 
     def __init__(self, path: str | Path, *, unfinished: bool = False) -> None:
@@ -74,6 +76,8 @@ class FeatureStore:
         self.tokens = tokens_from_json(attrs["tokens"])
         count = sum(1 for _ in self._root.group_keys())
         self._groups = [self._root[group_name(i)] for i in range(count)]
+        if self.complete:
+            self._check_files()
         self.sources: list[str] = [group.attrs["source"] for group in self._groups]
         self._rows = [
             np.flatnonzero(group["frames"][:] != UNUSABLE) for group in self._groups
@@ -97,6 +101,16 @@ class FeatureStore:
             flags.append(np.zeros(group.attrs["n_frames"], dtype=bool))
             flags[-1][rows] = True
         return np.concatenate(flags)
+
+    def _check_files(self) -> None:
+        """Refuse a copy that lacks files: zarr would read them as NaN."""
+        for group in self._groups:
+            missing = int((~finished_chunks(self.path, dict(group.arrays()))).sum())
+            if missing:
+                raise InputError(
+                    f"{self.path} lacks files of {missing} chunks in {group.basename}; "
+                    "copy it again, or run the command that made it again."
+                )
 
     def __contains__(self, name: str) -> bool:
         return name in self._groups[0]

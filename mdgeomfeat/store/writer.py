@@ -18,7 +18,9 @@ from mdgeomfeat.store.layout import (
     UNUSABLE,
     Mark,
     StoreDescription,
+    chunk_key,
     disk_errors,
+    finished_chunks,
     group_name,
     open_group,
     open_root,
@@ -40,7 +42,7 @@ class StoreWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = path.resolve()
         self._inode = path.stat().st_ino
         self._opened: Any = None
         self._targets: dict[int, dict[str, Any]] = {}
@@ -67,6 +69,7 @@ class StoreWriter:
             If something stands there that must not be replaced, or the disk is full.
         """
         _check_place(path, overwrite)
+        path = path.resolve()
         new = path.with_name(f".{path.name}.mdgeomfeat-new")
         old = path.with_name(f".{path.name}.mdgeomfeat-old")
         with disk_errors(path):
@@ -103,7 +106,9 @@ class StoreWriter:
             )
         writer = cls(path)
         with disk_errors(path):
-            writer._sweep()
+            if not all(flags.all() for flags in writer.finished()):
+                writer._root.attrs["complete"] = False
+                writer._sweep()
         return writer
 
     @staticmethod
@@ -122,7 +127,9 @@ class StoreWriter:
 
     def finished(self) -> list[NDArray[np.bool_]]:
         """Return for every trajectory which of its chunks are finished."""
-        return [self._finished(self._arrays(i)) for i in range(self._count())]
+        return [
+            finished_chunks(self.path, self._arrays(i)) for i in range(self._count())
+        ]
 
     def write(
         self, trajectory: int, start: int, arrays: Mapping[str, ArrayLike]
@@ -225,26 +232,12 @@ class StoreWriter:
             }
         return self._targets[trajectory]
 
-    def _finished(self, arrays: Mapping[str, Any]) -> NDArray[np.bool_]:
-        flags = np.ones(arrays["frames"].nchunks, dtype=bool)
-        for array in arrays.values():
-            present = {
-                entry.name
-                for entry in _folder(self.path, array).iterdir()
-                # A crash of the whole machine may leave files without content.
-                if entry.stat().st_size
-            }
-            keys = [_chunk_key(array, i) for i in range(len(flags))]
-            flags &= np.array([key in present for key in keys], dtype=bool)
-        return flags
-
     def _sweep(self) -> None:
         """Remove what an interrupted run has left of unfinished chunks."""
-        for arrays in map(self._arrays, range(self._count())):
-            flags = self._finished(arrays)
-            for array in arrays.values():
-                kept = {_chunk_key(array, i) for i in np.flatnonzero(flags).tolist()}
-                for entry in _folder(self.path, array).iterdir():
+        for number, flags in enumerate(self.finished()):
+            for array in self._arrays(number).values():
+                kept = {chunk_key(array, i) for i in np.flatnonzero(flags).tolist()}
+                for entry in (self.path / array.path).iterdir():
                     if entry.name not in kept and entry.name != "zarr.json":
                         entry.unlink()
 
@@ -258,14 +251,6 @@ def _with_empty_chunks(array: Any) -> Any:
             config={"write_empty_chunks": True},
         )
     )
-
-
-def _folder(path: Path, array: Any) -> Path:
-    return path / array.path
-
-
-def _chunk_key(array: Any, number: int) -> str:
-    return array.metadata.encode_chunk_key((number, *(0,) * (array.ndim - 1)))
 
 
 def _fitting(values: NDArray, dtype: np.dtype, path: Path) -> NDArray:

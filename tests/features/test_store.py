@@ -216,6 +216,32 @@ def test_a_store_is_laid_whole_or_not_at_all(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.zarr"]
 
 
+def test_a_copy_that_lacks_files_is_refused(tmp_path, values):
+    writer = create(tmp_path / "a.zarr")
+    fill(writer, values)
+    writer.finish()
+    (tmp_path / "a.zarr/trajectory-0001/scalars/c.1.0.0").unlink()
+    with pytest.raises(InputError, match="lacks files of 1 chunks in trajectory-0001;"):
+        FeatureStore(tmp_path / "a.zarr")
+    writer = StoreWriter.resume(tmp_path / "a.zarr", IDENTITY)
+    with pytest.raises(InputError, match="left unfinished"):
+        FeatureStore(tmp_path / "a.zarr")
+    fill(writer, values, chunks=[4])
+    writer.finish()
+    np.testing.assert_array_equal(FeatureStore(writer.path)["scalars"], values)
+
+
+def test_a_link_to_a_store_is_the_store(tmp_path, values):
+    (tmp_path / "b.zarr").symlink_to(tmp_path / "far" / "a.zarr")
+    with StoreLock(tmp_path / "b.zarr"):
+        with pytest.raises(InputError, match="is being written"):
+            StoreLock(tmp_path / "far" / "a.zarr").__enter__()
+        fill(create(tmp_path / "b.zarr"), values)
+    create(tmp_path / "b.zarr", overwrite=True)
+    assert (tmp_path / "b.zarr").is_symlink()
+    assert os.listdir(tmp_path / "far") == ["a.zarr"]
+
+
 def test_copies_of_a_writer_share_the_work(tmp_path, values):
     writer = create(tmp_path / "a.zarr")
     copy = pickle.loads(pickle.dumps(writer))
@@ -362,10 +388,11 @@ def test_a_defective_writer_is_stopped(tmp_path, values):
 
 
 def test_many_trajectories_keep_their_order(tmp_path):
-    n_frames = [1] * 12
+    n_frames = [1] * 6 + [0] + [1] * 6
     writer = create(tmp_path / "a.zarr", n_frames)
     fill(writer, np.arange(12 * 8, dtype=np.float32).reshape(12, 2, 4), n_frames)
     writer.finish()
     store = FeatureStore(tmp_path / "a.zarr")
-    assert store.sources == [f"run{k}.xtc" for k in range(12)]
+    assert store.sources == [f"run{k}.xtc" for k in range(13)]
+    assert store.trajectory.tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12]
     np.testing.assert_array_equal(store["frames"], np.arange(12))
