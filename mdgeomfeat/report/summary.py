@@ -37,8 +37,7 @@ def _timescales(study: StudyResult, clock: Clock) -> str:
     )
     if len(slow) > 1:
         others = [clock.show(t) for t in slow[1:]]
-        word = "the next" if len(others) == 1 else f"the next {len(others)}"
-        text += f", {word} {enumerate_words(others)}"
+        text += f", the next {enumerate_words(others)}"
     return text + "."
 
 

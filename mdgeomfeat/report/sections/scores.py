@@ -95,13 +95,14 @@ def _table(method: str, scores: Sequence[Score]) -> html.Html:
         "width",
         "parameters",
     ]
-    if method == "TICA":
+    several_seeds = scores[0].n_seeds > 1
+    if not several_seeds:
         header.remove("± seeds")
     rows = []
     for s in scores:
         width = f"{s.width:,}" if s.pca is None else f"{s.width:,} → PCA {s.pca:,}"
         row = [
-            s.input if s.independent else f"{s.input} (not independent)",
+            s.input,
             number(s.score, 3),
             number(s.sd_folds, 3),
             number(s.sd_seeds, 3),
@@ -111,14 +112,18 @@ def _table(method: str, scores: Sequence[Score]) -> html.Html:
             width,
             f"{s.n_parameters:,}",
         ]
-        if method == "TICA":
+        if not several_seeds:
             del row[3]
         rows.append(row)
-    seeds = f", {count(scores[0].n_seeds, 'seed')}" if method != "TICA" else ""
+    caption = method
+    if method != "TICA":
+        caption += f", {count(scores[0].n_seeds, 'seed')}"
+    if not scores[0].independent:
+        caption += " (not independent)"
     return html.table(
         header,
         rows,
-        caption=f"{method}{seeds}",
+        caption=caption,
         numeric=range(1, len(header)),
         highlight=[i for i, s in enumerate(scores) if s.primary],
     )
