@@ -29,12 +29,11 @@ def test_goldens(engine, model, system, shared):
     assert relative_error(got[1], golden["v"]) < 5e-6
 
 
-@pytest.mark.parametrize("model", FILES)
-def test_proteins(model, shared):
-    """The CPU engine on a protein, against the network in float64."""
+@pytest.mark.parametrize("model", ["tensornet", "visnet"])
+def test_proteins_without_goldens(model, shared):
     published = load_model(shared / "checkpoints" / FILES[model])
     golden = np.load(shared / "golden" / "golden_et_villin35.npz")
-    numbers, positions = golden["z"], golden["pos"][:2]
+    numbers, positions = golden["z"], golden["pos"][:1]
     exact = make_engine(published, engine="torch", dtype="float64")
     expected = exact.compute(numbers, positions)
     got = make_engine(published, engine="cpu").compute(numbers, positions)
