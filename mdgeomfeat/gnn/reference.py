@@ -71,7 +71,7 @@ def reference_error(model: Backbone) -> float:
         numbers = [int(z) for z in reference["numbers"]]
         positions = np.asarray(reference["positions"], dtype=np.float64)
         stored = np.asarray(reference["features"], dtype=np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"the card of {model.card.get('name')!r} has a malformed reference "
             f"({error}); fetch the card again"

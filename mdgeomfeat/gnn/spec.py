@@ -154,7 +154,7 @@ class ModelSpec:
             return
         try:
             elements = tuple(sorted({int(z) for z in self.elements}))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             elements = ()
         if not elements or elements[0] < 1 or elements[-1] >= self.max_z:
             raise InputError(
@@ -197,6 +197,6 @@ class ModelSpec:
                 f"the model's spec has missing or unknown fields ({', '.join(wrong)}); "
                 "use the card that was saved with the weights"
             )
-        if given["elements"] is not None:
+        if isinstance(given["elements"], list):
             given["elements"] = tuple(given["elements"])
         return cls(**given)
