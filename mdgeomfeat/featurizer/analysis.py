@@ -132,12 +132,8 @@ class GeomGNNFeaturizer(AnalysisBase):
     ``run(backend=...)`` takes ``"serial"``, ``"multiprocessing"``, ``"dask"`` and a
     ``dask.distributed.Client``. The first two of the others start fresh processes with
     one thread each (a script that uses them needs ``if __name__ == "__main__":``), as
-    many as there are cores unless ``n_workers`` says otherwise, and show progress with
-    ``verbose=True``. Results do not depend on the backend: batches are cut on a fixed
-    grid of frames.
-
-    With ``store=`` the arrays of ``results`` are :class:`mdgeomfeat.store.LazyArray`,
-    which read what is indexed; ``numpy.asarray`` reads them whole.
+    many as there are cores unless ``n_workers`` says otherwise. Results do not depend
+    on the backend: batches are cut on a fixed grid of frames.
 
     Examples
     --------
@@ -308,28 +304,33 @@ class GeomGNNFeaturizer(AnalysisBase):
             self.results = Results()
             if len(todo):
                 self._chunks = todo
-                serial = isinstance(executor, InProcessBackend)
-                if serial:
-                    self._advance = tell
                 if isinstance(executor, PartsBackend):
-                    executor.advance = None if serial else tell
-                    executor.collect = self._note_batch
-                    backend, n_workers = executor, None
-                    n_parts = n_parts or self._plan.default_parts(
-                        len(todo), executor.n_workers
-                    )
-                    if serial and self._writer is None:
-                        n_parts = 1
+                    n_parts, n_workers = self._connect(executor, tell, n_parts), None
                 super().run(
                     frames=self._plan.frames,
                     verbose=False,
                     n_parts=n_parts,
                     n_workers=n_workers,
-                    backend=backend,
+                    backend=backend if executor is None else executor,
                     unsupported_backend=unsupported_backend,
                 )
             self._finish()
         return self
+
+    def _connect(
+        self, executor: PartsBackend, tell: Callable[[int], object], n_parts: int | None
+    ) -> int:
+        """Let a backend report to this run; return how many parts it shall get."""
+        executor.collect = self._note_batch
+        if not isinstance(executor, InProcessBackend):
+            executor.advance = tell
+        else:
+            self._advance = tell
+            if self._writer is None:
+                return 1
+        return n_parts or self._plan.default_parts(
+            len(self._chunks), executor.n_workers
+        )
 
     # ---- the life cycle of AnalysisBase ------------------------------------------
 

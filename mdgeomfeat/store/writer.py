@@ -72,14 +72,18 @@ class StoreWriter:
         path = path.resolve()
         new = path.with_name(f".{path.name}.mdgeomfeat-new")
         old = path.with_name(f".{path.name}.mdgeomfeat-old")
-        with disk_errors(path):
-            for remains in (new, old):
-                shutil.rmtree(remains, ignore_errors=True)
-            _lay(new, description)
-            if path.exists():
-                path.rename(old)
-            new.rename(path)
-            shutil.rmtree(old, ignore_errors=True)
+        try:
+            with disk_errors(path):
+                # A run that was killed here may have left its own.
+                shutil.rmtree(new, ignore_errors=True)
+                shutil.rmtree(old, ignore_errors=True)
+                _lay(new, description)
+                if path.exists():
+                    path.rename(old)
+                new.rename(path)
+                shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
         return cls(path)
 
     @classmethod

@@ -164,8 +164,8 @@ def source_names(universe: Universe) -> list[str]:
 
 def chosen_frames(
     universe: Universe, start: int | None, stop: int | None, step: int | None
-) -> list[int]:
-    """Return the frames of all trajectories that a slice of each of them gives.
+) -> np.ndarray:
+    """Return the frames (F,) of all trajectories that a slice of each of them gives.
 
     Raises
     ------
@@ -174,12 +174,13 @@ def chosen_frames(
     """
     readers = getattr(universe.trajectory, "readers", [universe.trajectory])
     first = 0
-    frames: list[int] = []
+    runs = []
     for reader in readers:
         n = int(reader.n_frames)
-        frames += [first + i for i in range(*slice(start, stop, step).indices(n))]
+        runs.append(first + np.arange(*slice(start, stop, step).indices(n)))
         first += n
-    if not frames:
+    frames = np.concatenate(runs)
+    if not len(frames):
         longest = max(int(reader.n_frames) for reader in readers)
         given = [("--start", start), ("--stop", stop), ("--step", step)]
         said = " ".join(f"{name} {value}" for name, value in given if value is not None)
