@@ -19,7 +19,7 @@ def has_box(boxes: ArrayLike | None) -> np.ndarray:
     if boxes is None:
         return np.zeros(1, dtype=bool)
     array = np.atleast_2d(np.asarray(boxes, dtype=np.float64))
-    usable = np.isfinite(array).all(axis=-1) & (array > 0).all(axis=-1)
+    usable = np.asarray((np.isfinite(array) & (array > 0)).all(axis=-1))
     usable &= (array[..., 3:] < 180).all(axis=-1)
     angles = np.where(usable[..., None], array[..., 3:], 90.0)
     cosines = np.cos(np.deg2rad(angles))
@@ -42,7 +42,7 @@ def lattice_vectors(boxes: ArrayLike) -> np.ndarray:
         is no box.
     """
     array = np.asarray(boxes, dtype=np.float64)
-    usable = has_box(array).reshape(array.shape[:-1])[..., None]
+    usable = has_box(array).reshape((*array.shape[:-1], 1))
     array = np.where(usable, array, [1.0, 1.0, 1.0, 90.0, 90.0, 90.0])
     a, b, c = (array[..., k] for k in range(3))
     angles = array[..., 3:]

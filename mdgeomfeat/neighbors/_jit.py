@@ -74,19 +74,17 @@ def when_compiling(tell: Callable[[], object]) -> Iterator[None]:
     tell : callable
         Takes nothing.
     """
+    told: list[object] = []
 
-    class Told(event.Listener):
+    class Once(event.Listener):
         def on_start(self, _: object) -> None:
-            nonlocal waiting
-            if waiting:
-                waiting = False
-                tell()
+            if not told:
+                told.append(tell())
 
         def on_end(self, _: object) -> None:
             """Nothing is told of the end."""
 
-    waiting = True
-    with event.install_listener("numba:compile", Told()):
+    with event.install_listener("numba:compile", Once()):
         yield
 
 
