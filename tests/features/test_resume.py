@@ -64,7 +64,7 @@ def universe(runs):
 @pytest.fixture
 def options(options):
     # A chunk holds 64 frames then: 5 of the first trajectory and 4 of the second.
-    return options | {"batch_size": 16}
+    return options | {"batch_size": 16, "engine": "cpu"}
 
 
 @pytest.fixture
@@ -209,8 +209,8 @@ def test_a_finished_store_is_opened(universe, options, tmp_path, computed):
         ({"window": 1}, r"window None \(now 1\)"),
         ({"batch_size": 8}, r"batch_size 16 \(now 8\)"),
         ({"store_dtype": "float16"}, r"store_dtype None \(now float16\)"),
-        ({"dtype": "float64"}, r"dtype float32 \(now float64\)"),
-        ({"engine": "cpu"}, r"engine torch \(now cpu\)"),
+        ({"dtype": "float64", "engine": "torch"}, r"dtype float32 \(now float64\)"),
+        ({"engine": "torch"}, r"engine cpu \(now torch\)"),
     ],
 )
 def test_another_run_is_refused(universe, options, tmp_path, change, message):
@@ -372,7 +372,8 @@ def test_a_gpu_that_cannot_hold_one_frame_is_said(universe, options, monkeypatch
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Engine, "compute", refuse)
-    feat = GeomGNNFeaturizer(universe, **options | {"batch_size": 1})
+    options |= {"batch_size": 1, "engine": "torch"}
+    feat = GeomGNNFeaturizer(universe, **options)
     with pytest.raises(InputError, match="one frame of 12 atoms does not fit into the"):
         feat.run(stop=20)
 
