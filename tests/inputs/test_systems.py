@@ -35,16 +35,17 @@ def noted(facts, *words):
     ],
 )
 @pytest.mark.parametrize("kind", ["pdb", "gro"])
-def test_solvent_is_left_out(
-    inform, featurize, peptide_atoms, tmp_path, resname, names, kind
-):
+def test_solvent_is_left_out(inform, peptide_atoms, tmp_path, resname, names, kind):
     wet = [*peptide_atoms, *built.water(resname, 6, names)]
-    path = getattr(built, kind)(tmp_path / f"wet.{kind}", wet)
-    dry = getattr(built, kind)(tmp_path / f"dry.{kind}", peptide_atoms)
-    facts = inform(path)
+    facts = inform(getattr(built, kind)(tmp_path / f"wet.{kind}", wet))
     assert facts["tokens"].startswith("3 residues in 1 unbroken chain")
     assert facts["selected"] == "14 atoms by default"
-    got, expected = featurize(path).results, featurize(dry).results
+
+
+def test_solvent_changes_no_feature(featurize, peptide_atoms, tmp_path):
+    wet = [*peptide_atoms, *built.water("SOL", 6, "OW HW1 HW2 MW")]
+    got = featurize(built.gro(tmp_path / "wet.gro", wet)).results
+    expected = featurize(built.gro(tmp_path / "dry.gro", peptide_atoms)).results
     np.testing.assert_array_equal(got.scalars[:], expected.scalars[:])
 
 
