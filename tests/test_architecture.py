@@ -15,7 +15,7 @@ PACKAGE = Path(mdgeomfeat.__file__).parent
 
 # Every room may import from those that stand above it.
 ROOMS = [
-    ["errors"],
+    ["errors", "jit"],
     ["lattice"],
     ["structure"],
     ["neighbors"],
@@ -33,7 +33,7 @@ ROOMS = [
     ["cli"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-WINGS = {"pretraining": {"errors", "gnn", "neighbors", "testing", "pretraining"}}
+WINGS = {"pretraining": {"errors", "jit", "gnn", "neighbors", "testing", "pretraining"}}
 
 
 def room_of(module: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mdgeomfeat.jit import cached_njit, n_threads, run_threads
 from mdgeomfeat.lattice import box_heights, lattice_vectors
-from mdgeomfeat.neighbors._jit import cached_njit, n_threads, run_threads
 
 __all__ = ["closest_distances"]
 

@@ -158,7 +158,8 @@ def _choose(
 
     if given is not None:
         i = int(np.flatnonzero(lags == given)[0])
-        return given, constant(i), f"lag {given} frames, as given"
+        text = f"lag {given} frame{'s' if given > 1 else ''}, as given"
+        return given, constant(i), text
     usable = [i for i, lag in enumerate(lags) if lag in candidates]
     for i in usable:
         if constant(i):

@@ -388,8 +388,13 @@ def _cautions(
 ) -> list[str]:
     """Return what makes the results less certain, in sentences."""
     notes = []
-    if not scan.converged:
+    if not scan.converged and settings.lag is None:
         notes.append(_sentence(scan.reason))
+    elif not scan.converged:
+        notes.append(
+            "At the lag given the slowest TICA timescale is not within 10 % of its "
+            "value at the next two lags."
+        )
     if not folds[0].independent:
         notes.append(
             "The scores are not independent: the trajectories are too short for parts "

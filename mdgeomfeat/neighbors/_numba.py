@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mdgeomfeat.neighbors._jit import cached_njit, n_threads, run_threads
+from mdgeomfeat.jit import cached_njit, n_threads, run_threads
 
 __all__ = ["inverse_lattices", "search_half", "search_numba"]
 

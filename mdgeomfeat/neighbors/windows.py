@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.neighbors._jit import cached_njit
+from mdgeomfeat.jit import cached_njit
 from mdgeomfeat.neighbors.edge_list import EdgeList
 
 __all__ = ["WindowsLike", "own_copies", "window_copies", "window_edges"]

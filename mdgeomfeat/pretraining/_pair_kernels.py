@@ -20,7 +20,7 @@ from numba import prange
 from numba.extending import intrinsic
 
 from ..gnn.engine._simd import Lanes, broadcast, lanes, load, muladd, silu, store
-from ..neighbors._jit import cached_njit
+from ..jit import cached_njit
 
 __all__ = ["pair_kernels"]
 

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import get_num_threads, njit
+from numba import get_num_threads
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import linear
 
 from ..gnn import Backbone
 from ..gnn.et import ET
+from ..jit import cached_njit
 from ._pair_kernels import pair_kernels
 
 __all__ = ["PairList", "fused_forward", "pair_list", "supports"]
@@ -132,7 +133,7 @@ def pair_list(
     )
 
 
-@njit(cache=True)
+@cached_njit()
 def _find_pairs(x, graph_ptr, cutoff, first, second, vector, pair_ptr):
     limit = cutoff * cutoff
     count = 0

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mdgeomfeat.neighbors._jit import cached_njit
+from mdgeomfeat.jit import cached_njit
 
 __all__ = ["TABLE", "stream_is_sound"]
 

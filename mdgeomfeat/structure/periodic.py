@@ -6,9 +6,9 @@ import warnings
 from typing import Protocol
 
 import numpy as np
-from numba import njit
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.jit import cached_njit
 from mdgeomfeat.lattice import box_heights, has_box, lattice_vectors
 
 __all__ = ["unwrap_tree", "use_box"]
@@ -178,7 +178,7 @@ def _largest_extent(
     return largest
 
 
-@njit(cache=True)
+@cached_njit()
 def _unwrap(  # type: ignore[no-untyped-def]
     source, moved, vectors, inverses, safe, parent, order
 ):
@@ -213,7 +213,7 @@ def _unwrap(  # type: ignore[no-untyped-def]
                     moved[f, i, k] = source[f, i, k] + shift
 
 
-@njit(cache=True)
+@cached_njit()
 def _nearest(dx, dy, dz, h, inverse, best):  # type: ignore[no-untyped-def]
     """Lattice steps that make a difference vector shortest, into ``best``."""
     sx = np.round(dx * inverse[0, 0] + dy * inverse[1, 0] + dz * inverse[2, 0])

@@ -105,9 +105,9 @@ def test_code_is_kept_among_temporary_files_where_nothing_else_can_be_written(
     import numba
     from numba.core import caching
 
-    from mdgeomfeat.neighbors import _jit
+    from mdgeomfeat import jit
 
-    monkeypatch.setattr(_jit.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
 
     # As where neither the package nor the home can be written to: numba then finds a
@@ -120,7 +120,7 @@ def test_code_is_kept_among_temporary_files_where_nothing_else_can_be_written(
     assert len(named) == 1
     monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", named)
 
-    @_jit.cached_njit()
+    @jit.cached_njit()
     def double(x):
         return 2 * x
 
@@ -132,13 +132,13 @@ def test_code_is_kept_among_temporary_files_where_nothing_else_can_be_written(
 
 
 def test_a_temporary_folder_of_others_is_not_trusted(tmp_path, monkeypatch):
-    from mdgeomfeat.neighbors import _jit
+    from mdgeomfeat import jit
 
-    monkeypatch.setattr(_jit.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(_jit.tempfile, "tempdir", str(tmp_path))
-    own = _jit._temporary_cache()
-    assert _jit._temporary_cache() == own
+    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(jit.tempfile, "tempdir", str(tmp_path))
+    own = jit._temporary_cache()
+    assert jit._temporary_cache() == own
     own.chmod(0o777)
-    other = _jit._temporary_cache()
+    other = jit._temporary_cache()
     assert other != own
     assert other.stat().st_mode & 0o077 == 0

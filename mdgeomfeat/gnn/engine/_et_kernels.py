@@ -43,7 +43,7 @@ from mdgeomfeat.gnn.engine._simd import (
     store,
     upper_half,
 )
-from mdgeomfeat.neighbors._jit import cached_njit
+from mdgeomfeat.jit import cached_njit
 
 __all__ = ["Weights", "Work", "network"]
 

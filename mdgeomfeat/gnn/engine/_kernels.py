@@ -21,7 +21,7 @@ from mdgeomfeat.gnn.engine._simd import (
     store,
     sum_lanes,
 )
-from mdgeomfeat.neighbors._jit import cached_njit
+from mdgeomfeat.jit import cached_njit
 
 __all__ = [
     "BLOCK",

@@ -10,7 +10,7 @@ import numpy as np
 
 from mdgeomfeat.gnn.engine._kernels import add_product
 from mdgeomfeat.gnn.engine._simd import broadcast, load, muladd, store
-from mdgeomfeat.neighbors._jit import cached_njit
+from mdgeomfeat.jit import cached_njit
 
 __all__ = [
     "add_scaled",

@@ -43,7 +43,7 @@ from mdgeomfeat.gnn.engine._tensornet_algebra import (
     squares,
     store_scaled,
 )
-from mdgeomfeat.neighbors._jit import cached_njit
+from mdgeomfeat.jit import cached_njit
 
 __all__ = ["NODES", "Weights", "Work", "network"]
 

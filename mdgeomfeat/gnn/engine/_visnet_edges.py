@@ -23,7 +23,7 @@ from mdgeomfeat.gnn.engine._simd import (
     spread,
     store,
 )
-from mdgeomfeat.neighbors._jit import cached_njit
+from mdgeomfeat.jit import cached_njit
 
 __all__ = ["EDGES", "WINDOW", "embed_edges", "first_messages", "pass_edges"]
 

@@ -31,7 +31,7 @@ from mdgeomfeat.gnn.engine._visnet_nodes import (
     project_nodes,
     update_nodes,
 )
-from mdgeomfeat.neighbors._jit import cached_njit
+from mdgeomfeat.jit import cached_njit
 
 __all__ = ["Weights", "Work", "network"]
 

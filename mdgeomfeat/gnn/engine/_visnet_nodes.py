@@ -17,7 +17,7 @@ from mdgeomfeat.gnn.engine._simd import (
     store,
     sum_lanes,
 )
-from mdgeomfeat.neighbors._jit import cached_njit
+from mdgeomfeat.jit import cached_njit
 
 __all__ = ["NODES", "NORMS", "embed_nodes", "finish", "project_nodes", "update_nodes"]
 

@@ -29,8 +29,8 @@ from mdgeomfeat.gnn.engine.edges import frame_edges
 from mdgeomfeat.gnn.et import ET
 from mdgeomfeat.gnn.tensornet import TensorNet
 from mdgeomfeat.gnn.visnet import ViSNet
+from mdgeomfeat.jit import n_threads, run_threads, when_compiling
 from mdgeomfeat.neighbors import check_cutoff, lattice_vectors
-from mdgeomfeat.neighbors._jit import n_threads, run_threads, when_compiling
 from mdgeomfeat.neighbors._numba import inverse_lattices
 from mdgeomfeat.neighbors.boxes import check_boxes
 from mdgeomfeat.neighbors.windows import WindowsLike, own_copies
