@@ -232,7 +232,7 @@ EngineName = Annotated[
     typer.Option(
         "--engine",
         metavar="ENGINE",
-        help="auto, torch or cpu.",
+        help="auto, torch, cpu or cuda.",
         rich_help_panel=_RUN,
     ),
 ]

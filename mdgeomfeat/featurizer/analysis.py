@@ -94,8 +94,9 @@ class GeomGNNFeaturizer(AnalysisBase):
     allow_unseen : bool
         Accept elements that the network was not trained on.
     device : {"auto", "cpu", "cuda", ...}
-    engine : {"auto", "torch", "cpu"}
-        What computes the network; the answer is the same.
+    engine : {"auto", "torch", "cpu", "cuda"}
+        What computes the network; the answer is the same. ``"cuda"`` needs Triton
+        (``mdgeomfeat[cuda]``).
     batch_size : int or "auto"
         Frames that are computed at once.
     dtype : {"float32", "float64"}
