@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurizer.batches import (
+    Background,
     Collector,
     FrameBuffer,
     Keeper,
@@ -95,8 +96,7 @@ class GeomGNNFeaturizer(AnalysisBase):
         Accept elements that the network was not trained on.
     device : {"auto", "cpu", "cuda", ...}
     engine : {"auto", "torch", "cpu", "cuda"}
-        What computes the network; the answer is the same. ``"cuda"`` needs Triton
-        (``mdgeomfeat[cuda]``).
+        What computes the network; the answer is the same.
     batch_size : int or "auto"
         Frames that are computed at once.
     dtype : {"float32", "float64"}
@@ -354,9 +354,10 @@ class GeomGNNFeaturizer(AnalysisBase):
         self._rows, self.frames = indexed_frames.T
         self.n_frames = len(self.frames)
         self._prepare()
-        for index, frame in enumerate(self.frames.tolist()):
-            self._frame_index, self._ts = index, self._read(frame)
-            self._single_frame()
+        with Background(self._encoder.engine.device.type == "cuda") as self._background:
+            for index, frame in enumerate(self.frames.tolist()):
+                self._frame_index, self._ts = index, self._read(frame)
+                self._single_frame()
         part = self._collector.finish()
         part.results.batch = np.array([self._encoder.batch_limit])
         return part
@@ -378,11 +379,11 @@ class GeomGNNFeaturizer(AnalysisBase):
             positions = ts.positions[self.structure.indices]
             self._buffer.add(row, frame_time(ts), positions, ts.dimensions)
         if self._plan.chunk_ends[row]:
-            self._flush()
+            self._background.do(self._compute_chunk, *self._buffer.take())
 
-    def _flush(self) -> None:
-        """Compute the chunk that has been read, batch by batch."""
-        rows, times, positions, boxes = self._buffer.take()
+    def _compute_chunk(self, *chunk: NDArray) -> None:
+        """Compute a chunk that has been read, batch by batch."""
+        rows, times, positions, boxes = chunk
         good = usable_rows(
             self._plan,
             self.structure,
@@ -495,5 +496,5 @@ class GeomGNNFeaturizer(AnalysisBase):
 
     def _forget(self) -> None:
         self._writer = self._advance = None
-        for name in ("_chunks", "_collector", "_buffer", "_ts", "_rows"):
+        for name in ("_chunks", "_collector", "_buffer", "_ts", "_rows", "_background"):
             self.__dict__.pop(name, None)

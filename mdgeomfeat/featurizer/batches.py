@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from MDAnalysis.analysis.results import Results, ResultsGroup
@@ -14,7 +15,15 @@ from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.store import StoreWriter
 from mdgeomfeat.store.layout import UNUSABLE
 
-__all__ = ["Collector", "FrameBuffer", "Keeper", "Merger", "Part", "Recorder"]
+__all__ = [
+    "Background",
+    "Collector",
+    "FrameBuffer",
+    "Keeper",
+    "Merger",
+    "Part",
+    "Recorder",
+]
 
 
 class FrameBuffer:
@@ -28,8 +37,12 @@ class FrameBuffer:
     """
 
     def __init__(self, size: int, n_atoms: int) -> None:
-        self._positions = np.empty((size, n_atoms, 3), dtype=np.float32)
-        self._boxes = np.empty((size, 6), dtype=np.float32)
+        self._shape = (size, n_atoms, 3)
+        self._start()
+
+    def _start(self) -> None:
+        self._positions = np.empty(self._shape, dtype=np.float32)
+        self._boxes = np.empty((self._shape[0], 6), dtype=np.float32)
         self._rows: list[int] = []
         self._times: list[float] = []
 
@@ -44,14 +57,52 @@ class FrameBuffer:
         self._times.append(time)
 
     def take(self) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        """Return rows, times, positions and boxes (zeros for none), and start anew.
-
-        Positions and boxes are overwritten by the next chunk.
-        """
+        """Return rows, times, positions and boxes (zeros for none), and start anew."""
         n = len(self._rows)
         rows, times = np.array(self._rows), np.array(self._times)
-        self._rows, self._times = [], []
-        return rows, times, self._positions[:n], self._boxes[:n]
+        positions, boxes = self._positions[:n], self._boxes[:n]
+        self._start()
+        return rows, times, positions, boxes
+
+
+class Background:
+    """A thread that computes a chunk while the next one is read.
+
+    Parameters
+    ----------
+    on : bool
+        Otherwise all is done at once: a processor that computes has no time to spare
+        for reading, a GPU leaves it idle.
+    """
+
+    def __init__(self, on: bool) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1) if on else None
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pool is None:
+            return
+        try:
+            if kind is None:
+                self._wait()
+        finally:
+            self._pool.shutdown()
+
+    def do(self, function: Callable[..., None], *given: Any) -> None:
+        """Call a function once the last call is over; its error is raised later."""
+        if self._pool is None:
+            function(*given)
+            return
+        self._wait()
+        self._last = self._pool.submit(function, *given)
+
+    def _wait(self) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
 
 
 @dataclass(frozen=True)
