@@ -376,16 +376,18 @@ def test_the_cuda_engine_says_what_is_missing(architecture, monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     model = lively(architecture=architecture)
+    with pytest.raises(InputError, match=r"torch sees none; use engine='auto', or"):
+        make_engine(model, engine="cuda")
     if architecture == "visnet":
         with pytest.raises(InputError, match=r"not know ViSNet; use engine='torch'"):
-            make_engine(model, engine="cuda")
+            make_engine(model, engine="cuda", device="cpu")
         return
-    with pytest.raises(InputError, match=r"needs a CUDA device.*engine='torch' or"):
-        make_engine(model, engine="cuda")
+    with pytest.raises(InputError, match=r"does not run on cpu; use engine='torch' or"):
+        make_engine(model, engine="cuda", device="cpu")
     with pytest.raises(InputError, match="torch sees 0 CUDA devices"):
         make_engine(model, engine="cuda", device="cuda")
     with pytest.raises(InputError, match="computes in float32"):
-        make_engine(model, engine="cuda", dtype="float64")
+        make_engine(model, engine="cuda", device="cpu", dtype="float64")
     with pytest.raises(InputError, match=r"does not run on cpu; use engine='torch'"):
         cuda.CudaEngine(model, torch.device("cpu"))
 

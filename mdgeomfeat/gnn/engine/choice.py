@@ -53,6 +53,11 @@ def choose_engine(
     place = resolve_device("cpu" if engine == "cpu" and device == "auto" else device)
     if engine == "torch":
         return engine, place, "asked for"
+    if engine == "cuda" and device == "auto" and place.type != "cuda":
+        raise InputError(
+            "the engine 'cuda' needs a CUDA device, and torch sees none; use "
+            "engine='auto', or install a CUDA build of torch"
+        )
     # The kernels are compiled by numba, which only those who use them should load.
     from mdgeomfeat.gnn.engine import cpu, cuda
 

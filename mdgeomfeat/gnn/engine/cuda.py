@@ -42,7 +42,7 @@ NODES_AT_ONCE = 8192
 # Batches in flight.
 LANES = 2
 ARCHITECTURES = (ET, TensorNet)
-# What Triton supports.
+# The lowest that the kernels have been compiled for.
 CAPABILITY = (8, 0)
 # The contract's limit, which a device's arithmetic must keep.
 LIMIT = 1e-5
@@ -51,18 +51,18 @@ LIMIT = 1e-5
 def can_run(model: Backbone, device: torch.device, dtype: torch.dtype) -> str | None:
     """Return why the CUDA engine cannot run a network, or None if it can."""
     if type(model) not in ARCHITECTURES:
-        return f"the CUDA engine does not know {type(model).__name__}"
+        return f"the engine 'cuda' does not know {type(model).__name__}"
     if dtype != torch.float32:
-        return "the CUDA engine computes in float32"
+        return "the engine 'cuda' computes in float32"
     if device.type != "cuda" and not (device.type == "cpu" and _interpreted()):
-        return f"the CUDA engine needs a CUDA device and does not run on {device}"
+        return f"the engine 'cuda' needs a CUDA device and does not run on {device}"
     if find_spec("triton") is None:
-        return "the CUDA engine needs Triton (pip install 'mdgeomfeat[cuda]')"
+        return "the engine 'cuda' needs Triton (pip install 'mdgeomfeat[cuda]')"
     if device.type == "cuda":
         found = torch.cuda.get_device_capability(device)
         if found < CAPABILITY:
             return (
-                f"the CUDA engine needs a device of compute capability "
+                f"the engine 'cuda' needs a device of compute capability "
                 f"{CAPABILITY[0]}.{CAPABILITY[1]}, and {device} has "
                 f"{found[0]}.{found[1]}"
             )
@@ -167,7 +167,7 @@ class CudaEngine(Engine):
         strewn = whole + size * rng.integers(-1, 2, whole.shape)
         positions = np.stack([whole, strewn])
         boxes = [[0.0] * 6, [size, size, size, 90.0, 90.0, 90.0]]
-        numbers = rng.choice(model.spec.elements or [1, 6, 7, 8], 48)
+        numbers = rng.choice(model.spec.elements or range(model.spec.max_z)[:9], 48)
         exact = TorchEngine(
             model, torch.device("cpu"), torch.float64, self.max_neighbors
         ).compute(numbers, positions, boxes)
@@ -245,12 +245,17 @@ class CudaEngine(Engine):
         from mdgeomfeat.gnn.engine._cuda_pairs import find_pairs, pair_records
 
         # Coordinates travel as they are; their differences are formed in float64.
-        r = lane.upload(frames.positions[part]).double()
+        given = frames.positions[part]
+        real = torch.float32 if given.dtype == np.float32 else torch.float64
+        r = lane.upload(given, real).double()
         if nodes.atoms is not None:
             r = r.index_select(1, nodes.atoms)
         cells = None
         if frames.periodic[part].any():
-            cells = lane.upload(frames.lattice[part]), lane.upload(frames.inverse[part])
+            cells = (
+                lane.upload(frames.lattice[part], torch.float64),
+                lane.upload(frames.inverse[part], torch.float64),
+            )
         found = find_pairs(r, cells, nodes.first, nodes.last, self.cutoff)
         if self.max_neighbors is not None:
             found = _nearest(*found, self.max_neighbors)
@@ -298,12 +303,12 @@ class _Lane:
         with torch.cuda.stream(self._stream):
             yield
 
-    def upload(self, values: np.ndarray) -> torch.Tensor:
+    def upload(self, values: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
         """Return an array on the device, without waiting for the copy."""
-        host = torch.from_numpy(np.ascontiguousarray(values))
-        if self._stream is None:
-            return host
-        return host.pin_memory().to(self._device, non_blocking=True)
+        pinned = self._stream is not None
+        host = torch.empty(values.shape, dtype=dtype, pin_memory=pinned)
+        host.numpy()[...] = values
+        return host.to(self._device, non_blocking=True)
 
     def deliver(self, *results: tuple[torch.Tensor, np.ndarray]) -> None:
         """Queue the download of tensors, for :meth:`collect` to write to arrays."""
