@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+#: Of the sources of a mapped array, read at a time.
+_BLOCK_BYTES = 32e6
+
+
 class RowArray(ABC):
     """An array that hands out rows.
 
@@ -168,10 +172,18 @@ class MappedArray(RowArray):
         return MappedArray(self._function, parts, self.shape[1:], self.dtype)
 
     def _take(self, index: NDArray[np.int64]) -> NDArray:
-        # rows that follow each other are cheaper to read as a slice
-        run = len(index) > 1 and (np.diff(index) == 1).all()
-        rows: Any = slice(int(index[0]), int(index[-1]) + 1) if run else index
-        return self._function(*(source[rows] for source in self._sources))
+        out = np.empty((len(index), *self.shape[1:]), dtype=self.dtype)
+        width = sum(np.prod(s.shape[1:]) * s.dtype.itemsize for s in self._sources)
+        step = max(int(_BLOCK_BYTES // max(width, 1)), 1)
+        for start in range(0, len(index), step):
+            block = index[start : start + step]
+            # rows that follow each other are cheaper to read as a slice
+            run = len(block) > 1 and (np.diff(block) == 1).all()
+            rows: Any = slice(int(block[0]), int(block[-1]) + 1) if run else block
+            out[start : start + step] = self._function(
+                *(source[rows] for source in self._sources)
+            )
+        return out
 
 
 #: An array in memory, or one whose rows are read when they are asked for.
