@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mdgeomfeat.featurizer import GeomGNNFeaturizer
     from mdgeomfeat.featurizer.transformer import GeomGNNTransformer
     from mdgeomfeat.gnn import list_models, load_model
+    from mdgeomfeat.kinetics import TokenDataset
     from mdgeomfeat.structure import Structure
 
 __version__ = "0.1.0"
@@ -24,6 +25,7 @@ _HOMES = {
     "InputError": "mdgeomfeat.errors",
     "MDGeomFeatWarning": "mdgeomfeat.errors",
     "Structure": "mdgeomfeat.structure",
+    "TokenDataset": "mdgeomfeat.kinetics",
     "list_models": "mdgeomfeat.gnn",
     "load_model": "mdgeomfeat.gnn",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "InputError",
     "MDGeomFeatWarning",
     "Structure",
+    "TokenDataset",
     "__version__",
     "list_models",
     "load_model",

@@ -32,10 +32,6 @@ def features(
             "--overwrite", help="Make features anew instead of going on with them."
         ),
     ] = False,
-    workers: Annotated[
-        int,
-        typer.Option(min=1, metavar="N", help="Processes that share the work."),
-    ] = 1,
     store_dtype: Annotated[
         StoreDtype, typer.Option(help="float16 halves the size of the store.")
     ] = StoreDtype.FLOAT32,
@@ -52,7 +48,6 @@ def features(
         out,
         overwrite,
         make_reporter(),
-        workers=workers,
         store_dtype=store_dtype.value,
     )
     typer.echo(str(folder))

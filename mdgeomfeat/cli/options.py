@@ -29,10 +29,12 @@ __all__ = [
     "States",
     "Step",
     "Stop",
+    "Store",
     "Temperature",
     "TokenKind",
     "Tokens",
     "Window",
+    "Workers",
 ]
 
 _ATOMS = "What becomes features"
@@ -233,6 +235,25 @@ EngineName = Annotated[
         "--engine",
         metavar="ENGINE",
         help="auto, torch, cpu or cuda.",
+        rich_help_panel=_RUN,
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Processes that share the computing of features.",
+        rich_help_panel=_RUN,
+    ),
+]
+Store = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Keep token features here and go on with those that are there, also "
+        "after an interruption (default: features.zarr, with the results).",
+        show_default=False,
         rich_help_panel=_RUN,
     ),
 ]

@@ -26,6 +26,8 @@ def _read_options(
     skip_bad_frames: o.SkipBadFrames = False,
     device: o.Device = "auto",
     engine: o.EngineName = "auto",
+    workers: o.Workers = 1,
+    store: o.Store = None,
 ) -> ReadOptions:
     """Gather what the command line says."""
     return ReadOptions(
@@ -42,6 +44,8 @@ def _read_options(
         skip_bad_frames=skip_bad_frames,
         device=device,
         engine=engine,
+        workers=workers,
+        store=store,
     )
 
 

@@ -14,22 +14,26 @@ kind              columns
 
 from __future__ import annotations
 
-from mdgeomfeat.descriptors.compute import (
+from mdgeomfeat.descriptors.compute import Descriptors, angles, compute_descriptors
+from mdgeomfeat.descriptors.plan import (
     KINDS,
-    Descriptors,
-    angles,
+    DescriptorPlan,
     applicable,
-    compute_descriptors,
     descriptor_width,
+    plan_angles,
+    plan_descriptors,
 )
 from mdgeomfeat.descriptors.superpose import superpose
 
 __all__ = [
     "KINDS",
+    "DescriptorPlan",
     "Descriptors",
     "angles",
     "applicable",
     "compute_descriptors",
     "descriptor_width",
+    "plan_angles",
+    "plan_descriptors",
     "superpose",
 ]

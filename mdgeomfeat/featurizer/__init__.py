@@ -14,7 +14,7 @@ from mdgeomfeat.featurizer.invariants import (
     invariants,
     n_invariants,
 )
-from mdgeomfeat.featurizer.results import FeatureResults
+from mdgeomfeat.featurizer.results import FeatureResults, join_channels
 
 __all__ = [
     "FeatureResults",
@@ -22,5 +22,6 @@ __all__ = [
     "TokenEncoder",
     "invariant_names",
     "invariants",
+    "join_channels",
     "n_invariants",
 ]

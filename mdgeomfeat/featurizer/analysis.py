@@ -38,12 +38,12 @@ from mdgeomfeat.featurizer.frames import (
     used_frames,
 )
 from mdgeomfeat.featurizer.invariants import InvariantKind
-from mdgeomfeat.featurizer.memory import check_memory
 from mdgeomfeat.featurizer.parallel import InProcessBackend, PartsBackend, make_backend
 from mdgeomfeat.featurizer.provenance import run_provenance
 from mdgeomfeat.featurizer.results import FeatureResults
 from mdgeomfeat.featurizer.storing import open_store
 from mdgeomfeat.featurizer.unusable import read_frame, say_dropped, usable_rows
+from mdgeomfeat.memory import check_memory
 from mdgeomfeat.store import FeatureStore, StoreLock, StoreWriter
 from mdgeomfeat.structure import Structure, Tokens, make_whole
 from mdgeomfeat.structure.periodic import use_box

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.featurizer.invariants import DEFAULT_SEED, InvariantKind, n_invariants
-from mdgeomfeat.featurizer.memory import available_memory, check_memory
+from mdgeomfeat.memory import available_memory, check_memory
 
 if TYPE_CHECKING:
     from mdgeomfeat.gnn import Backbone

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,19 +14,19 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.featurizer.frames import segments, time_step
 from mdgeomfeat.featurizer.invariants import InvariantKind, invariants, n_invariants
-from mdgeomfeat.featurizer.memory import check_memory
-from mdgeomfeat.store import FeatureStore
+from mdgeomfeat.memory import check_memory
+from mdgeomfeat.store import FeatureStore, RowArray, Rows, cut_rows, flat_rows, map_rows
 from mdgeomfeat.structure import Structure
 
-__all__ = ["FeatureResults"]
+__all__ = ["FeatureResults", "join_channels"]
 
 
 class FeatureResults(Results):
     """Token features of a run, as attributes and as keys.
 
     With ``store=`` the arrays of F frames that are large are
-    :class:`mdgeomfeat.store.LazyArray`, which read what is indexed;
-    ``numpy.asarray`` reads them whole.
+    :class:`mdgeomfeat.store.RowArray`, which read, or compute, what is indexed;
+    ``numpy.asarray`` reads them whole, ``part`` cuts them without reading.
 
     Attributes
     ----------
@@ -37,7 +39,8 @@ class FeatureResults(Results):
     trajectory : (F,) ndarray of int
         Which of the source trajectories a frame came from.
     features : (F, N*K) ndarray
-        Rotation-invariant numbers for flat estimators, computed at every access.
+        Rotation-invariant numbers for flat estimators, computed at every access (with
+        a store: of the rows that are indexed).
     token_features : (F, N, K) ndarray
         The same, token by token.
     positions : (F, A, 3) float32 ndarray, Å
@@ -126,21 +129,21 @@ class FeatureResults(Results):
         )
 
     @property
-    def token_features(self) -> NDArray:
+    def token_features(self) -> Rows:
         """(F, N, K) invariants of every token, computed at every access."""
         return self.invariants()
 
     @property
-    def features(self) -> NDArray:
+    def features(self) -> Rows:
         """(F, N*K) invariants, computed at every access."""
-        return self.invariants().reshape(len(self.scalars), -1)
+        return flat_rows(self.invariants())
 
     @property
     def segments(self) -> list[slice]:
         """Rows of each unbroken run: one trajectory, frames equally far apart."""
         return segments(self.trajectory, self.frames)
 
-    def invariants(self, kind: InvariantKind | None = None) -> NDArray:
+    def invariants(self, kind: InvariantKind | None = None) -> Rows:
         """Return (F, N, K) invariants of another kind than the run's.
 
         Parameters
@@ -148,28 +151,46 @@ class FeatureResults(Results):
         kind : {"geometric", "norms", "scalars"}, optional
             By default the kind that was chosen for the run.
 
+        Returns
+        -------
+        (F, N, K) ndarray, or MappedArray with a store
+
         Raises
         ------
         InputError
-            If they would take more than half of the free memory.
+            If they would take more than half of the free memory, without a store.
         """
         kind = kind or self.provenance["invariants"]
         n_frames, n_tokens, n_channels = self.scalars.shape
-        size = n_frames * n_tokens * n_invariants(kind, n_channels)
-        check_memory(
-            size * max(4, self.scalars.dtype.itemsize),
-            "the features of all frames",
-            "read blocks of results.scalars and results.vectors instead",
-        )
-        return invariants(
-            self.scalars,
-            self.vectors,
-            self.structure.next_token,
-            kind,
+        row_shape = (n_tokens, n_invariants(kind, n_channels))
+        dtype = np.promote_types(self.scalars.dtype, np.float32)
+        if not isinstance(self.scalars, RowArray):
+            check_memory(
+                n_frames * math.prod(row_shape) * dtype.itemsize,
+                "the features of all frames",
+                "read blocks of results.scalars and results.vectors instead",
+            )
+        compute = partial(
+            invariants,
+            next_token=self.structure.next_token,
+            kind=kind,
             seed=self.provenance["invariants_seed"],
         )
+        return map_rows(compute, (self.scalars, self.vectors), row_shape, dtype)
 
-    def token_features_list(self, kind: InvariantKind | None = None) -> list[NDArray]:
+    @property
+    def channels(self) -> Rows:
+        """(F, N, 4, C) scalars and vectors, scalars first, for equivariant mixers."""
+        _, n_tokens, n_channels = self.scalars.shape
+        row_shape = (n_tokens, 4, n_channels)
+        sources = self.scalars, self.vectors
+        return map_rows(join_channels, sources, row_shape, self.scalars.dtype)
+
+    def split(self, rows: Rows) -> list[Rows]:
+        """Cut an array over all frames into unbroken runs, without reading it."""
+        return [cut_rows(rows, run.start, run.stop) for run in self.segments]
+
+    def token_features_list(self, kind: InvariantKind | None = None) -> list[Rows]:
         """Return the token features of each unbroken run, [(F_i, N, K), ...].
 
         Parameters
@@ -177,10 +198,9 @@ class FeatureResults(Results):
         kind : {"geometric", "norms", "scalars"}, optional
             By default the kind that was chosen for the run.
         """
-        tokens = self.invariants(kind)
-        return [tokens[rows] for rows in self.segments]
+        return self.split(self.invariants(kind))
 
-    def features_list(self, kind: InvariantKind | None = None) -> list[NDArray]:
+    def features_list(self, kind: InvariantKind | None = None) -> list[Rows]:
         """Return the features of each unbroken run, [(F_i, N*K), ...].
 
         A run ends where its trajectory ends and where the distance between frames
@@ -191,4 +211,9 @@ class FeatureResults(Results):
         kind : {"geometric", "norms", "scalars"}, optional
             By default the kind that was chosen for the run.
         """
-        return [x.reshape(len(x), -1) for x in self.token_features_list(kind)]
+        return self.split(flat_rows(self.invariants(kind)))
+
+
+def join_channels(scalars: NDArray, vectors: NDArray) -> NDArray:
+    """Join scalars (F, N, C) and vectors (F, N, 3, C) to (F, N, 4, C)."""
+    return np.concatenate([scalars[:, :, None, :], vectors], axis=2)

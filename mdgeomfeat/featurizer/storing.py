@@ -81,7 +81,7 @@ def _say_found(path: Path, plan: FramePlan, missing: NDArray[np.int64]) -> None:
         "the run goes on with the others"
         if n_missing
         else f"{path} holds these features already, so nothing is computed; "
-        "overwrite=True (--overwrite) makes them anew"
+        "overwrite=True (features --overwrite) makes them anew"
     )
     warnings.warn(text, MDGeomFeatWarning, stacklevel=5)
 

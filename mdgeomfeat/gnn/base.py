@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,7 @@ def vector_norm(vectors: Tensor, dim: int) -> Tensor:
     return torch.where(positive, root, torch.zeros_like(root))
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A network from atoms and edges to scalars and vectors.
 
     Attributes
@@ -122,6 +123,7 @@ class Backbone(nn.Module):
         self.spec = spec
         self.card: dict[str, Any] = {}
 
+    @abstractmethod
     def forward(self, numbers: Tensor, edges: EdgeList) -> tuple[Tensor, Tensor]:
         """Compute the features of every atom.
 
@@ -137,7 +139,6 @@ class Backbone(nn.Module):
         scalars : (M, C) Tensor
         vectors : (M, 3, C) Tensor
         """
-        raise NotImplementedError
 
     @property
     def dtype(self) -> torch.dtype:

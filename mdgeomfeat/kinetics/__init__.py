@@ -7,6 +7,7 @@ times in frames.
 from __future__ import annotations
 
 from mdgeomfeat.kinetics.ck import CKTest, ck_test
+from mdgeomfeat.kinetics.dataset import PairBatches, TokenDataset
 from mdgeomfeat.kinetics.energy import FreeEnergy, free_energy
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
@@ -31,11 +32,13 @@ __all__ = [
     "LagScan",
     "LinearMap",
     "MarkovModel",
+    "PairBatches",
     "Score",
     "ScoreError",
     "StateModel",
     "StudyResult",
     "StudySettings",
+    "TokenDataset",
     "TrainingOptions",
     "VampnetFit",
     "build_states",

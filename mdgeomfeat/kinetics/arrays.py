@@ -2,8 +2,9 @@
 
 Everything in this room works on a list with one array per unbroken trajectory,
 frames first: (F, D) flat features, (F, N, K) token features, or (F, N, 4, C) scalars
-and vectors. A span cuts such a list without copying, so a part of the data is again
-a list of unbroken arrays, and no lagged pair can leave it.
+and vectors. The arrays may be lazy (:class:`mdgeomfeat.store.RowArray`): everything
+is read in chunks. A span cuts such a list without copying or reading, so a part of the
+data is again a list of unbroken arrays, and no lagged pair can leave it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.store import Rows, cut_rows
 
 __all__ = [
     "Arrays",
@@ -29,7 +31,7 @@ __all__ = [
     "nonfinite_frame",
 ]
 
-Arrays: TypeAlias = Sequence[NDArray[np.floating]]
+Arrays: TypeAlias = Sequence[Rows]
 
 #: Numbers in one chunk of a streaming pass: 16 MB in float64.
 _CHUNK_NUMBERS = 2_000_000
@@ -81,9 +83,9 @@ def as_arrays(arrays: Arrays | NDArray[np.floating], name: str = "input") -> lis
     return listed
 
 
-def cut(arrays: Arrays, spans: Sequence[Span]) -> list[NDArray[np.floating]]:
-    """Return the views of `arrays` that `spans` name."""
-    return [arrays[s.trajectory][s.start : s.stop] for s in spans]
+def cut(arrays: Arrays, spans: Sequence[Span]) -> list[Rows]:
+    """Return the parts of `arrays` that `spans` name."""
+    return [cut_rows(arrays[s.trajectory], s.start, s.stop) for s in spans]
 
 
 def n_pairs(arrays: Arrays, lag: int) -> int:
@@ -94,8 +96,7 @@ def n_pairs(arrays: Arrays, lag: int) -> int:
 def chunks(arrays: Arrays) -> Iterator[NDArray[np.floating]]:
     """Yield runs of frames of bounded size, for streaming passes."""
     for array in arrays:
-        width = max(int(np.prod(array.shape[1:])), 1)
-        rows = int(np.clip(_CHUNK_NUMBERS // width, 16, 8192))
+        rows = _rows(array)
         for start in range(0, len(array), rows):
             yield np.asarray(array[start : start + rows])
 
@@ -105,8 +106,7 @@ def lagged_chunks(
 ) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
     """Yield runs of pairs (x_t, x_{t+lag}), each inside one trajectory."""
     for array in arrays:
-        width = max(int(np.prod(array.shape[1:])), 1)
-        rows = int(np.clip(_CHUNK_NUMBERS // width, 16, 8192))
+        rows = _rows(array)
         for start in range(0, len(array) - lag, rows):
             stop = min(start + rows, len(array) - lag)
             yield (
@@ -150,9 +150,19 @@ def gather(
     """
     out = np.empty((len(index), *arrays[0].shape[1:]), dtype=np.float32)
     for trajectory in np.unique(index[:, 0]):
-        rows = np.flatnonzero(index[:, 0] == trajectory)
-        out[rows] = arrays[trajectory][index[rows, 1] + offset]
+        array = arrays[trajectory]
+        mine = np.flatnonzero(index[:, 0] == trajectory)
+        step = _rows(array)
+        for start in range(0, len(mine), step):
+            rows = mine[start : start + step]
+            out[rows] = array[index[rows, 1] + offset]
     return out
+
+
+def _rows(array: Rows) -> int:
+    """Return how many frames make a chunk."""
+    width = max(int(np.prod(array.shape[1:])), 1)
+    return int(np.clip(_CHUNK_NUMBERS // width, 16, 8192))
 
 
 def nonfinite_frame(arrays: Arrays) -> tuple[int, int] | None:

@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.kinetics.arrays import Arrays
+from mdgeomfeat.kinetics.arrays import Arrays, chunks, lagged_chunks
+from mdgeomfeat.store import RowArray
 
 __all__ = ["DeeptimeTransformer", "estimator"]
 
@@ -69,7 +70,14 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
                     "features) is needed; flatten the tokens first."
                 )
         self.estimator_ = clone(self.estimator, safe=False)
-        self.model_ = self.estimator_.fit([np.asarray(a) for a in listed]).fetch_model()
+        lazy = any(isinstance(array, RowArray) for array in listed)
+        if lazy and hasattr(self.estimator_, "partial_fit"):
+            # in chunks, where fit would read a trajectory whole
+            for pair in lagged_chunks(listed, self.estimator_.lagtime):
+                self.estimator_.partial_fit(pair)
+        else:
+            self.estimator_.fit([np.asarray(a) for a in listed])
+        self.model_ = self.estimator_.fetch_model()
         self.n_features_in_ = int(listed[0].shape[1])
         return self
 
@@ -79,8 +87,13 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
         """Transform one trajectory, or every one of a list."""
         check_is_fitted(self, "model_")
         if hasattr(X, "ndim"):
-            return self.model_.transform(np.asarray(X))
-        return [self.model_.transform(np.asarray(a)) for a in X]
+            return self._transform(X)
+        return [self._transform(a) for a in X]
+
+    def _transform(self, array: Any) -> NDArray[np.floating]:
+        if isinstance(array, RowArray) and len(array):
+            return np.concatenate([self.model_.transform(c) for c in chunks([array])])
+        return self.model_.transform(np.asarray(array))
 
     def get_feature_names_out(
         self,

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.kinetics.arrays import Arrays, gather, lagged_index
+from mdgeomfeat.kinetics.arrays import Arrays, n_pairs
+from mdgeomfeat.kinetics.dataset import PairBatches, TokenDataset
 from mdgeomfeat.kinetics.scores import ScoreError, pair_score
 from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
 from mdgeomfeat.kinetics.threads import threads_for
@@ -194,21 +195,24 @@ def fit_vampnet(
         If the covariances of a batch cannot be inverted, or nothing varies.
     """
     options = options or TrainingOptions()
-    index = lagged_index(arrays, lag)
-    if len(index) < spec.n_outputs + 2:
+    found = n_pairs(arrays, lag)
+    if found < spec.n_outputs + 2:
         raise ScoreError(
-            f"{len(index)} training pairs are too few for {spec.n_outputs} outputs"
+            f"{found} training pairs are too few for {spec.n_outputs} outputs"
         )
+    if not n_pairs(stop, lag):
+        raise ScoreError(f"the stopping part has no pairs at a lag of {lag} frames")
+    pairs = TokenDataset(arrays, lag)
     standardizer = standardizer or fit_standardizer(arrays)
     device = torch.device(options.device)
     devices = [device] if device.type == "cuda" else []
-    thinned = _thin(stop, lag, options.max_stop_pairs)
-    max_steps = options.steps(len(index))
+    thinned = _halves(TokenDataset(stop, lag).thinned(options.max_stop_pairs))
+    max_steps = options.steps(len(pairs))
     every = max(5, max_steps // 15)
-    work = step_operations(spec, len(index), options)
+    work = step_operations(spec, len(pairs), options)
     with torch.random.fork_rng(devices=devices), threads_for(work):
         torch.manual_seed(seed)
-        lobe = _start(arrays, index, lag, spec, standardizer, seed, options)
+        lobe = _start(pairs, spec, standardizer, seed, options)
         estimator = VAMPNet(
             lobe=lobe,
             device=device,
@@ -216,7 +220,7 @@ def fit_vampnet(
             score_mode="regularize",
             epsilon=options.epsilon,
         )
-        batches = _batches(arrays, index, lag, options.pairs(spec), seed, device)
+        batches = _endless(pairs.batches(options.pairs(spec), seed=seed), device)
         best = _score(lobe, thinned)
         history, best_step, weights = [(0, best)], 0, _copy(lobe)
         for step in range(1, max_steps + 1):
@@ -295,9 +299,7 @@ def _batch_rows(spec: MixerSpec) -> int:
 
 
 def _start(
-    arrays: Arrays,
-    index: NDArray[np.int64],
-    lag: int,
+    pairs: TokenDataset,
     spec: MixerSpec,
     standardizer: Standardizer,
     seed: int,
@@ -305,13 +307,12 @@ def _start(
 ) -> Lobe:
     """Return the most promising of several untrained lobes."""
     wanted = _START_PAIRS if operations(spec) < _LARGE else _START_PAIRS // 5
-    index = index[:: -(-len(index) // wanted)]
-    pairs = gather(arrays, index), gather(arrays, index, lag)
+    some = _halves(pairs.thinned(wanted))
     draws = np.random.SeedSequence(seed).generate_state(options.n_starts)
     best: tuple[float, Lobe] | None = None
     for draw in draws:
         lobe = Lobe(spec, standardizer, int(draw)).to(options.device)
-        score = _score(lobe, pairs)
+        score = _score(lobe, some)
         if best is None or score > best[0]:
             best = score, lobe
     if best is None:
@@ -319,34 +320,19 @@ def _start(
     return best[1]
 
 
-def _batches(
-    arrays: Arrays,
-    index: NDArray[np.int64],
-    lag: int,
-    size: int,
-    seed: int,
-    device: torch.device,
+def _endless(
+    batches: PairBatches, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield shuffled batches of pairs without end."""
-    rng = np.random.default_rng(seed)
-    size = min(size, len(index))
+    """Yield the batches of one epoch after the other."""
     while True:
-        order = rng.permutation(len(index))
-        for start in range(0, len(order) - size + 1, size):
-            rows = index[order[start : start + size]]
-            x, y = gather(arrays, rows), gather(arrays, rows, lag)
-            yield torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+        for x, y in batches:
+            yield x.to(device), y.to(device)
 
 
-def _thin(
-    stop: Arrays, lag: int, max_pairs: int
+def _halves(
+    pairs: tuple[Tensor, Tensor],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the two halves of evenly spaced pairs of the stopping part."""
-    index = lagged_index(stop, lag)
-    if not len(index):
-        raise ScoreError(f"the stopping part has no pairs at a lag of {lag} frames")
-    index = index[:: -(-len(index) // max_pairs)]
-    return gather(stop, index), gather(stop, index, lag)
+    return pairs[0].numpy(), pairs[1].numpy()
 
 
 def _score(lobe: Lobe, pairs: tuple[NDArray[np.float32], NDArray[np.float32]]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.store import RowArray, Rows, cut_rows
 
 __all__ = ["Agreement", "agreement"]
 
@@ -17,6 +18,8 @@ __all__ = ["Agreement", "agreement"]
 ALPHAS: Final = np.logspace(-7, 2, 19)
 #: A third of the data is held out, and a third of the rest chooses the penalty.
 _HELD_OUT: Final = 1.0 / 3.0
+#: Frames that are looked through at a time.
+_BLOCK: Final = 1000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,8 +61,8 @@ class Agreement:
 
 
 def agreement(
-    features: Sequence[NDArray[np.floating]],
-    targets: Sequence[NDArray[np.floating]],
+    features: Sequence[Rows],
+    targets: Sequence[Rows],
     names: Sequence[str] | None = None,
     *,
     max_frames: int = 3000,
@@ -75,7 +78,7 @@ def agreement(
     Parameters
     ----------
     features : sequence of (F, D) arrays
-        One array per unbroken trajectory.
+        One array per unbroken trajectory; they may be lazy, as those of a store.
     targets : sequence of (F, T) arrays
         The same frames; angles as sine and cosine columns.
     names : sequence of str, optional
@@ -94,8 +97,7 @@ def agreement(
     InputError
         If frames do not correspond, are too few, or a number is not finite.
     """
-    x_parts = [np.asarray(x) for x in features]
-    y_parts = [np.asarray(y) for y in targets]
+    x_parts, y_parts = _readable(features), _readable(targets)
     _check(x_parts, y_parts)
     n_targets = y_parts[0].shape[1]
     labels = [str(i) for i in range(n_targets)] if names is None else list(names)
@@ -118,8 +120,10 @@ def agreement(
         cut = round((1.0 - _HELD_OUT) * len(x))
         # A gap between the parts: neighbouring frames are nearly the same.
         gap = min(max(1, len(x) // 20), cut - 1)
-        train = _thin([x[: cut - gap]], max_frames), _thin([y[: cut - gap]], max_frames)
-        test = _thin([x[cut:]], max_frames), _thin([y[cut:]], max_frames)
+        train, test = (
+            (_thin([cut_rows(x, *r)], max_frames), _thin([cut_rows(y, *r)], max_frames))
+            for r in ((0, cut - gap), (cut, len(x)))
+        )
         note = "trained and tested on parts of one trajectory (not independent)"
     if len(train[0]) < 10 or len(test[0]) < 5:
         raise InputError(
@@ -136,9 +140,7 @@ def agreement(
     )
 
 
-def _check(
-    x_parts: list[NDArray[np.floating]], y_parts: list[NDArray[np.floating]]
-) -> None:
+def _check(x_parts: list[Rows], y_parts: list[Rows]) -> None:
     shapes = [(x.shape, y.shape) for x, y in zip(x_parts, y_parts, strict=False)]
     if (
         not x_parts
@@ -153,11 +155,21 @@ def _check(
         )
     for what, parts in (("features", x_parts), ("targets", y_parts)):
         for i, part in enumerate(parts):
-            if not np.isfinite(part.sum(dtype=np.float64)):
+            if not _is_finite(part):
                 raise InputError(
                     f"The {what} of trajectory {i} hold a number that is not finite; "
                     "leave that frame out."
                 )
+
+
+def _readable(arrays: Sequence[Rows]) -> list[Rows]:
+    return [a if isinstance(a, RowArray) else np.asarray(a) for a in arrays]
+
+
+def _is_finite(part: Rows) -> bool:
+    """Tell it block by block, since an array may be larger than the memory."""
+    blocks = (part[i : i + _BLOCK] for i in range(0, len(part), _BLOCK))
+    return all(np.isfinite(block.sum(dtype=np.float64)) for block in blocks)
 
 
 def _trajectories_held_out(lengths: list[int]) -> int:
@@ -169,9 +181,7 @@ def _trajectories_held_out(lengths: list[int]) -> int:
     return best + 1
 
 
-def _thin(
-    parts: Sequence[NDArray[np.floating]], max_frames: int
-) -> NDArray[np.float64]:
+def _thin(parts: Sequence[Rows], max_frames: int) -> NDArray[np.float64]:
     """Join parts, keeping evenly spaced rows without copying the others."""
     step = max(1, -(-sum(map(len, parts)) // max_frames))
     return np.concatenate([part[::step] for part in parts], dtype=np.float64)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.store import RowArray, Rows
 
 __all__ = ["METHODS", "MapResult", "fit_map", "standardise"]
 
@@ -20,6 +21,8 @@ N_COMPONENTS: Final = 50
 #: Below this many frames a neighbour graph has no shape to show.
 MIN_FRAMES: Final = 20
 
+#: Frames that are placed into a finished map at a time.
+_PLACED: Final = 10_000
 #: Frames at a time whose deviations are held in double precision.
 _ROWS: Final = 256
 
@@ -47,7 +50,7 @@ class MapResult:
 
 
 def fit_map(
-    features: NDArray[np.floating],
+    features: Rows,
     method: str = "umap",
     *,
     seed: int = 0,
@@ -66,7 +69,7 @@ def fit_map(
     Parameters
     ----------
     features : (F, D) array
-        One row per frame.
+        One row per frame; may be lazy, as those of a store.
     method : {"umap", "pca"}
         UMAP keeps neighbourhoods, PCA the largest linear variation.
     seed : int
@@ -95,7 +98,8 @@ def fit_map(
         raise InputError(
             f"Map method {method!r} is unknown; choose one of {', '.join(METHODS)}."
         )
-    features = np.asarray(features)
+    if not isinstance(features, RowArray):
+        features = np.asarray(features)
     if features.ndim != 2:
         raise InputError(
             f"A map needs features of shape (frames, columns), got {features.shape}; "
@@ -111,20 +115,20 @@ def fit_map(
     if n_frames > max_points:
         frames = np.linspace(0, n_frames - 1, max_points).round().astype(np.int64)
 
-    shift, scale, kept = standardise(
-        features if len(frames) == n_frames else features[frames]
-    )
+    sample = np.asarray(features if len(frames) == n_frames else features[frames])
+    shift, scale, kept = standardise(sample)
 
-    def prepare(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def prepare(rows: NDArray[np.floating]) -> NDArray[np.float32]:
         # one copy: features of a large protein are as large as all else together
-        points = features[np.ix_(rows, kept)].astype(np.float32, copy=False)
+        points = rows[:, kept].astype(np.float32, copy=False)
         points -= shift
         points /= scale
         return points
 
     from sklearn.decomposition import PCA
 
-    points = prepare(frames)
+    points = prepare(sample)
+    del sample
     n_columns = points.shape[1]
     width = 2 if method == "pca" else N_COMPONENTS
     pca = None
@@ -135,11 +139,13 @@ def fit_map(
     place, steps = _layout(points, method, seed, n_neighbors, min_dist)
     embedding = place(None)
     if transform_rest and n_frames > len(frames):
-        rest = np.setdiff1d(np.arange(n_frames), frames)
-        outside = prepare(rest)
         full = np.empty((n_frames, 2), dtype=np.float32)
         full[frames] = embedding
-        full[rest] = place(outside if pca is None else pca.transform(outside))
+        rest = np.setdiff1d(np.arange(n_frames), frames)
+        for start in range(0, len(rest), _PLACED):
+            rows = rest[start : start + _PLACED]
+            outside = prepare(features[rows])
+            full[rows] = place(outside if pca is None else pca.transform(outside))
         embedding, shown = full, np.arange(n_frames)
     else:
         shown = frames

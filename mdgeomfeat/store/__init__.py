@@ -31,7 +31,16 @@ This room knows neither MDAnalysis nor torch.
 """
 
 from mdgeomfeat.store.layout import StoreDescription, TrajectoryLayout
-from mdgeomfeat.store.lazy import LazyArray
+from mdgeomfeat.store.lazy import (
+    LazyArray,
+    MappedArray,
+    RowArray,
+    Rows,
+    cut_rows,
+    flat_rows,
+    join_rows,
+    map_rows,
+)
 from mdgeomfeat.store.lock import StoreLock
 from mdgeomfeat.store.reader import FeatureStore
 from mdgeomfeat.store.writer import StoreWriter
@@ -39,8 +48,15 @@ from mdgeomfeat.store.writer import StoreWriter
 __all__ = [
     "FeatureStore",
     "LazyArray",
+    "MappedArray",
+    "RowArray",
+    "Rows",
     "StoreDescription",
     "StoreLock",
     "StoreWriter",
     "TrajectoryLayout",
+    "cut_rows",
+    "flat_rows",
+    "join_rows",
+    "map_rows",
 ]

@@ -1,43 +1,47 @@
-"""Arrays on disk that are indexed like arrays in memory."""
+"""Arrays whose rows are read, or computed, when they are asked for.
+
+They are indexed like arrays in memory and give arrays in memory; ``part`` alone stays
+lazy. ``numpy.asarray`` reads everything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["LazyArray"]
+from mdgeomfeat.memory import check_memory
+
+__all__ = [
+    "LazyArray",
+    "MappedArray",
+    "RowArray",
+    "Rows",
+    "cut_rows",
+    "flat_rows",
+    "join_rows",
+    "map_rows",
+]
 
 
-class LazyArray:
-    """Rows of several arrays on disk, indexed like one array in memory.
+#: Of the sources of a mapped array, read at a time.
+_BLOCK_BYTES = 32e6
 
-    Only what is asked for is read. ``numpy.asarray`` reads everything.
 
-    Parameters
+class RowArray(ABC):
+    """An array that hands out rows.
+
+    Attributes
     ----------
-    parts : sequence of array_like
-        zarr arrays that agree in all axes but the first.
-    rows : sequence of (n,) ndarray of int or None
-        For every part the rows that count, in order; None for all of them.
+    shape : tuple of int
+    dtype : numpy.dtype
     """
 
-    def __init__(
-        self, parts: Sequence[Any], rows: Sequence[NDArray[np.int64] | None]
-    ) -> None:
-        self._parts = list(parts)
-        self._rows = [
-            np.arange(part.shape[0]) if row is None else np.asarray(row)
-            for part, row in zip(parts, rows, strict=True)
-        ]
-        self._starts = np.cumsum([0, *map(len, self._rows)])
-        self.shape: tuple[int, ...] = (
-            int(self._starts[-1]),
-            *self._parts[0].shape[1:],
-        )
-        self.dtype: np.dtype = np.dtype(self._parts[0].dtype)
+    shape: tuple[int, ...]
+    dtype: np.dtype
 
     @property
     def ndim(self) -> int:
@@ -53,7 +57,7 @@ class LazyArray:
         return self.shape[0]
 
     def __repr__(self) -> str:
-        return f"LazyArray(shape={self.shape}, dtype={self.dtype})"
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
 
     def __iter__(self) -> Iterator[NDArray]:
         return (self[i] for i in range(len(self)))
@@ -63,17 +67,63 @@ class LazyArray:
     ) -> NDArray:
         if copy is False:
             raise ValueError("an array on disk cannot be had without a copy")
+        check_memory(
+            self.nbytes, "the whole array", "read it in blocks, such as array[:1000]"
+        )
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def __getitem__(self, key: Any) -> NDArray:
         first, *rest = key if isinstance(key, tuple) else (key,)
         if first is Ellipsis or first is None:
             return np.asarray(self)[key]
-        index = np.arange(len(self))[first]
+        if isinstance(first, slice):
+            index = np.arange(*first.indices(len(self)))
+        elif isinstance(first, int | np.integer):
+            index = np.asarray(range(len(self))[first])
+        else:
+            index = np.arange(len(self))[first]
         block = self._take(np.atleast_1d(index))
         if np.ndim(index) == 0:
             return block[0][tuple(rest)] if rest else block[0]
         return block[(slice(None), *rest)] if rest else block
+
+    @abstractmethod
+    def part(self, start: int, stop: int) -> Self:
+        """Return rows ``start:stop`` without reading them."""
+
+    @abstractmethod
+    def _take(self, index: NDArray[np.int64]) -> NDArray:
+        """Return rows (n,), none of them negative, in the order asked for."""
+
+
+class LazyArray(RowArray):
+    """Rows of several arrays, one after another.
+
+    Parameters
+    ----------
+    parts : sequence of arrays
+        Of zarr, of numpy or lazy themselves; they agree in all axes but the first.
+    rows : sequence of (n,) ndarray of int or None
+        For every part the rows that count, in order; None for all of them.
+    """
+
+    def __init__(
+        self, parts: Sequence[Any], rows: Sequence[NDArray[np.int64] | None]
+    ) -> None:
+        self._parts = list(parts)
+        self._rows = [
+            np.arange(part.shape[0]) if row is None else np.asarray(row)
+            for part, row in zip(parts, rows, strict=True)
+        ]
+        self._starts = np.cumsum([0, *map(len, self._rows)])
+        self.shape = (int(self._starts[-1]), *self._parts[0].shape[1:])
+        self.dtype = np.dtype(self._parts[0].dtype)
+
+    def part(self, start: int, stop: int) -> LazyArray:
+        """Return rows ``start:stop`` without reading them."""
+        ends = np.clip([start - self._starts[:-1], stop - self._starts[:-1]], 0, None)
+        rows = [row[a:b] for row, a, b in zip(self._rows, *ends.tolist(), strict=True)]
+        return LazyArray(self._parts, rows)
 
     def _take(self, index: NDArray[np.int64]) -> NDArray:
         out = np.empty((len(index), *self.shape[1:]), dtype=self.dtype)
@@ -85,5 +135,98 @@ class LazyArray:
             if high - low == len(rows) and (np.diff(rows) == 1).all():
                 out[mine] = self._parts[part][low:high]
             else:
-                out[mine] = self._parts[part].get_orthogonal_selection((rows,))
+                source = self._parts[part]
+                out[mine] = getattr(source, "oindex", source)[rows]
         return out
+
+
+class MappedArray(RowArray):
+    """Rows that a function makes of the rows of other arrays.
+
+    Parameters
+    ----------
+    function : callable
+        Gets the same n rows of each source and returns (n, ...) rows. What it makes of
+        a row must not depend on the others.
+    sources : sequence of arrays
+        Of equal length; in memory or lazy themselves.
+    row_shape : tuple of int
+    dtype : dtype
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., NDArray],
+        sources: Sequence[Any],
+        row_shape: tuple[int, ...],
+        dtype: DTypeLike,
+    ) -> None:
+        self._function = function
+        self._sources = list(sources)
+        self.shape = (len(self._sources[0]), *row_shape)
+        self.dtype = np.dtype(dtype)
+
+    def part(self, start: int, stop: int) -> MappedArray:
+        """Return rows ``start:stop`` without computing them."""
+        parts = [cut_rows(source, start, stop) for source in self._sources]
+        return MappedArray(self._function, parts, self.shape[1:], self.dtype)
+
+    def _take(self, index: NDArray[np.int64]) -> NDArray:
+        out = np.empty((len(index), *self.shape[1:]), dtype=self.dtype)
+        width = sum(np.prod(s.shape[1:]) * s.dtype.itemsize for s in self._sources)
+        step = max(int(_BLOCK_BYTES // max(width, 1)), 1)
+        for start in range(0, len(index), step):
+            block = index[start : start + step]
+            # rows that follow each other are cheaper to read as a slice
+            run = len(block) > 1 and (np.diff(block) == 1).all()
+            rows: Any = slice(int(block[0]), int(block[-1]) + 1) if run else block
+            out[start : start + step] = self._function(
+                *(source[rows] for source in self._sources)
+            )
+        return out
+
+
+#: An array in memory, or one whose rows are read when they are asked for.
+Rows: TypeAlias = NDArray | RowArray
+
+
+def cut_rows(array: Rows, start: int, stop: int) -> Rows:
+    """Return rows ``start:stop`` without copying or reading them."""
+    if isinstance(array, RowArray):
+        return array.part(start, stop)
+    return array[start:stop]
+
+
+def map_rows(
+    function: Callable[..., NDArray],
+    sources: Sequence[Rows],
+    row_shape: tuple[int, ...],
+    dtype: DTypeLike,
+) -> Rows:
+    """Apply a function to rows: at once in memory, when they are asked for if lazy.
+
+    Parameters
+    ----------
+    function, sources, row_shape, dtype
+        As in :class:`MappedArray`.
+    """
+    if any(isinstance(source, RowArray) for source in sources):
+        return MappedArray(function, sources, row_shape, dtype)
+    return function(*sources)
+
+
+def join_rows(arrays: Sequence[Rows]) -> Rows:
+    """Join arrays along their first axis; lazily if one of them is lazy."""
+    if any(isinstance(array, RowArray) for array in arrays):
+        return LazyArray(arrays, [None] * len(arrays))
+    return np.concatenate(arrays)  # type: ignore[arg-type]
+
+
+def flat_rows(array: Rows) -> Rows:
+    """Return (F, D) rows: all axes but the first joined."""
+    width = int(np.prod(array.shape[1:]))
+    return map_rows(_flatten, [array], (width,), array.dtype)
+
+
+def _flatten(rows: NDArray) -> NDArray:
+    return rows.reshape(len(rows), int(np.prod(rows.shape[1:])))

@@ -106,7 +106,7 @@ class StoreWriter:
         if differing:
             raise InputError(
                 f"{path} was made with {', '.join(differing)}; name another store, or "
-                "pass overwrite=True (--overwrite) to replace it."
+                "pass overwrite=True (features --overwrite) to replace it."
             )
         writer = cls(path)
         with disk_errors(path):

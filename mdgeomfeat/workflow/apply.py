@@ -51,7 +51,7 @@ def apply_model(
     Returns
     -------
     Path
-        The folder, with ``cvs.csv``, ``summary.json`` and ``features.zarr``.
+        The folder, with ``cvs.csv`` and ``summary.json``.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def apply_model(
         If the model cannot be read, or the molecule is another one.
     """
     folder = out or default_folder(read, "applied")
-    check_output(folder, overwrite)
+    check_output(folder, overwrite, read.store)
     cv_model, network = read_model_folder(model_folder)
     recipe = cv_model.metadata["features"]
     read = replace(
@@ -71,7 +71,7 @@ def apply_model(
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
         data = featurize(
             read,
-            work / "features.zarr",
+            work,
             progress,
             model=network,
             invariants=recipe["invariants"],

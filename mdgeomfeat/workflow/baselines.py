@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from mdgeomfeat.errors import InputError
 from mdgeomfeat.report.summary import RANDOM
+from mdgeomfeat.store import LazyArray, Rows, map_rows
 from mdgeomfeat.workflow.comparison import Torsion
 from mdgeomfeat.workflow.features import Featurized
 from mdgeomfeat.workflow.progress import Reporter
 
 if TYPE_CHECKING:
+    from mdgeomfeat.descriptors import DescriptorPlan
     from mdgeomfeat.workflow.options import ReadOptions
 
 __all__ = [
@@ -52,10 +56,10 @@ class Baselines:
     distances : (names, (F, P) ndarray) or None
     """
 
-    inputs: dict[str, list[np.ndarray]]
+    inputs: dict[str, list[Rows]]
     notes: dict[str, str]
     torsions: tuple[Torsion, ...] = ()
-    distances: tuple[Sequence[str], np.ndarray] | None = None
+    distances: tuple[Sequence[str], Rows] | None = None
     itself: dict[str, str] = field(default_factory=dict)
 
 
@@ -69,31 +73,31 @@ def classical_baselines(data: Featurized, progress: Reporter) -> Baselines:
     progress : Reporter
     """
     from mdgeomfeat.descriptors import (
-        angles,
         applicable,
-        compute_descriptors,
         descriptor_width,
+        plan_descriptors,
     )
 
-    structure, boxes = data.structure, data.results.boxes
-    positions = data.positions
+    structure, positions = data.structure, data.positions
     kinds = applicable(structure)
     if "ca_distances" in kinds:
         enough = MIN_ALPHA_CARBONS * (MIN_ALPHA_CARBONS - 1) // 2
         if descriptor_width("ca_distances", structure) < enough:
             kinds.remove("ca_distances")
+    first = positions[0]
     inputs, notes = {}, {}
     torsions: tuple[Torsion, ...] = ()
     distances = None
     with progress.stage("classical descriptors", len(kinds), "kinds") as advance:
         for kind in kinds:
-            found = compute_descriptors(kind, structure, positions, boxes)
-            inputs[_NAMES[kind]] = data.split(found.values)
-            notes[_NAMES[kind]] = found.note
+            plan = plan_descriptors(kind, structure, first)
+            values = _values(plan, data, positions)
+            inputs[_NAMES[kind]] = data.split(values)
+            notes[_NAMES[kind]] = plan.note
             if kind == "distances":
-                distances = (found.names, found.values)
+                distances = (plan.names, values)
             if kind == "dihedrals":
-                torsions = _torsions(angles, data, positions)
+                torsions = _torsions(data, positions)
             advance(1)
     return Baselines(
         inputs=inputs,
@@ -104,22 +108,28 @@ def classical_baselines(data: Featurized, progress: Reporter) -> Baselines:
     )
 
 
-def _torsions(angles, data: Featurized, positions: np.ndarray) -> tuple[Torsion, ...]:  # type: ignore[no-untyped-def]
-    """Return main-chain angles, or side-chain ones where there is no main chain."""
-    from mdgeomfeat.errors import InputError
+def _values(plan: DescriptorPlan, data: Featurized, positions: Rows) -> Rows:
+    """Return descriptors of all frames, of lazy positions lazily."""
+    boxes = data.results.boxes
+    sources = [positions] if boxes is None else [positions, boxes]
+    return map_rows(plan.compute, sources, (len(plan.names),), np.float32)
 
-    structure, boxes = data.structure, data.results.boxes
+
+def _torsions(data: Featurized, positions: Rows) -> tuple[Torsion, ...]:
+    """Return main-chain angles, or side-chain ones where there is no main chain."""
+    from mdgeomfeat.descriptors import plan_angles
+
     try:
-        found = angles(structure, positions, boxes)
+        plan = plan_angles(data.structure, positions[0])
     except InputError:
-        found = angles(structure, positions, boxes, side_chains=True)
+        plan = plan_angles(data.structure, positions[0], side_chains=True)
+    values = np.asarray(_values(plan, data, positions))
     return tuple(
-        Torsion(name=name, values=found.values[:, i])
-        for i, name in enumerate(found.names)
+        Torsion(name=name, values=values[:, i]) for i, name in enumerate(plan.names)
     )
 
 
-def gnn_input(data: Featurized, *, vectors: bool = False) -> list[np.ndarray]:
+def gnn_input(data: Featurized, *, vectors: bool = False) -> list[Rows]:
     """Return what the estimators see of the network's features, run by run.
 
     Parameters
@@ -129,15 +139,8 @@ def gnn_input(data: Featurized, *, vectors: bool = False) -> list[np.ndarray]:
         Scalars and vectors (F, N, 4, C) for an equivariant mixer, in place of the
         invariants (F, N, K).
     """
-    if not vectors:
-        return [np.asarray(x) for x in data.results.token_features_list()]
     results = data.results
-    return data.split(_joined(np.asarray(results.scalars), np.asarray(results.vectors)))
-
-
-def _joined(scalars: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Return (F, N, 4, C), the scalar first."""
-    return np.concatenate([scalars[:, :, None, :], vectors], axis=2)
+    return data.split(data.held(results.channels if vectors else results.invariants()))
 
 
 def untrained_twin(
@@ -146,7 +149,7 @@ def untrained_twin(
     progress: Reporter,
     *,
     vectors: bool = False,
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+) -> tuple[list[Rows], list[Rows]]:
     """Return the features of a network of the same shape that was never trained.
 
     Parameters
@@ -164,7 +167,7 @@ def untrained_twin(
     invariants, estimator_input : lists of arrays, run by run
         The same list twice unless ``vectors``.
     """
-    from mdgeomfeat.featurizer import TokenEncoder, invariants
+    from mdgeomfeat.featurizer import TokenEncoder, invariants, join_channels
     from mdgeomfeat.gnn import random_twin
 
     encoder = TokenEncoder(
@@ -176,14 +179,14 @@ def untrained_twin(
         engine=read.engine,
     )
     positions, boxes = data.positions, data.results.boxes
-    flat, joined = [], []
+    flat, joined = _Collected(data), _Collected(data)
     with progress.stage("untrained twin", len(positions)) as advance:
         for start in range(0, len(positions), encoder.batch_size):
             rows = slice(start, start + encoder.batch_size)
             scalars, vector = encoder.encode(
                 positions[rows], None if boxes is None else boxes[rows]
             )
-            flat.append(
+            flat.add(
                 invariants(
                     scalars,
                     vector,
@@ -193,7 +196,46 @@ def untrained_twin(
                 )
             )
             if vectors:
-                joined.append(_joined(scalars, vector))
+                joined.add(join_channels(scalars, vector))
             advance(len(scalars))
-    numbers = data.split(np.concatenate(flat))
-    return numbers, data.split(np.concatenate(joined)) if vectors else numbers
+    numbers = data.split(flat.rows())
+    return numbers, data.split(joined.rows()) if vectors else numbers
+
+
+class _Collected:
+    """Rows of all frames, one batch after another: in memory, or in a scratch file."""
+
+    def __init__(self, data: Featurized) -> None:
+        self._blocks: list[np.ndarray] = []
+        self._file: IO[bytes] | None = None
+        self._n_rows = 0
+        if data.streams:
+            # has no name on the disk, so that nothing stays behind
+            self._file = tempfile.TemporaryFile(dir=data.scratch)  # noqa: SIM115
+
+    def add(self, block: np.ndarray) -> None:
+        """Take the next rows."""
+        self._n_rows += len(block)
+        if self._file is None:
+            self._blocks.append(block)
+            return
+        self._blocks = [block]
+        try:
+            self._file.write(block.tobytes())
+        except OSError as error:
+            raise InputError(
+                "There is no room for the features of the untrained network beside "
+                f"those of the trained one ({error.strerror}); make room, or analyse "
+                "fewer frames (--step)."
+            ) from error
+
+    def rows(self) -> Rows:
+        """Return what was taken."""
+        if self._file is None:
+            return np.concatenate(self._blocks)
+        last = self._blocks[-1]
+        self._file.flush()
+        shape = (self._n_rows, *last.shape[1:])
+        # written first and mapped then: a full disk would end a process that maps
+        values = np.memmap(self._file, last.dtype, "r", shape=shape)
+        return LazyArray([values], [None])

@@ -13,7 +13,7 @@ from mdgeomfeat.workflow.baselines import (
     untrained_twin,
 )
 from mdgeomfeat.workflow.comparison import compare_inputs
-from mdgeomfeat.workflow.features import default_folder, featurize
+from mdgeomfeat.workflow.features import STORE, default_folder, featurize
 from mdgeomfeat.workflow.notes import remembered_warnings
 from mdgeomfeat.workflow.options import ReadOptions
 from mdgeomfeat.workflow.output import check_output, output_folder
@@ -28,7 +28,7 @@ MIN_FRAMES = 50
 
 _FILES = (
     ("summary.json", "all numbers of this page"),
-    ("features.zarr", "token features of every frame"),
+    (STORE, "token features of every frame"),
     ("figures", "the figures of this page, as PNG"),
 )
 
@@ -60,9 +60,9 @@ def write_comparison(
     from mdgeomfeat.report import Gallery, comparison_page
 
     folder = out or default_folder(read, "compare")
-    check_output(folder, overwrite)
+    check_output(folder, overwrite, read.store)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        data = featurize(read, work / "features.zarr", progress)
+        data = featurize(read, work, progress)
         if len(data.results.times) < MIN_FRAMES:
             raise InputError(
                 f"{len(data.results.times)} frames are too few for a comparison; give "

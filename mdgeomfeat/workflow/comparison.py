@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from mdgeomfeat.projection import agreement, fit_map, knn_r2
 from mdgeomfeat.report.data import Comparison, ComparisonRow
 from mdgeomfeat.report.figures import ColorBy, NamedMap
 from mdgeomfeat.report.text import pretty_angle
+from mdgeomfeat.store import Rows, cut_rows, flat_rows, join_rows, map_rows
 from mdgeomfeat.workflow.progress import Reporter, SilentReporter
 
 __all__ = ["Torsion", "choose_torsions", "compare_inputs"]
@@ -37,10 +39,10 @@ class Torsion:
 
 
 def compare_inputs(
-    inputs: Mapping[str, Sequence[np.ndarray]],
+    inputs: Mapping[str, Sequence[Rows]],
     *,
     torsions: Sequence[Torsion],
-    distances: tuple[Sequence[str], np.ndarray] | None,
+    distances: tuple[Sequence[str], Rows] | None,
     cvs: Sequence[np.ndarray] | None = None,
     same_as: Mapping[str, str] | None = None,
     max_points: int = 3000,
@@ -80,11 +82,11 @@ def compare_inputs(
     names = list(inputs)[:MAX_MAPS]
     with progress.stage("maps and agreement", len(inputs), "inputs") as advance:
         for name, shaped in inputs.items():
-            parts = [np.reshape(part, (len(part), -1)) for part in shaped]
+            parts = [flat_rows(part) for part in shaped]
             near = None
             if name in names:
                 result = fit_map(
-                    np.concatenate(parts),
+                    join_rows(parts),
                     seed=seed,
                     max_points=max_points,
                 )
@@ -162,29 +164,32 @@ def _near(
 
 def _row(
     name: str,
-    parts: Sequence[np.ndarray],
+    parts: Sequence[Rows],
     torsions: Sequence[Torsion],
-    distances: tuple[Sequence[str], np.ndarray] | None,
+    distances: tuple[Sequence[str], Rows] | None,
     lengths: Sequence[int],
     itself: str | None,
     near: np.ndarray | None,
 ) -> ComparisonRow:
     """Measure one input."""
     max_frames = int(np.clip(_NUMBERS / parts[0].shape[1], 300, 3000))
-    cuts = np.cumsum(lengths)[:-1]
+    ends = np.cumsum(lengths).tolist()
     split = ""
     angles_r2 = distance_r2 = None
     if torsions:
         circle = np.stack([f(t.values) for t in torsions for f in (np.sin, np.cos)], 1)
-        found = agreement(parts, np.split(circle, cuts), max_frames=max_frames)
+        found = agreement(parts, np.split(circle, ends[:-1]), max_frames=max_frames)
         split = found.note
         if itself != "dihedrals":
             angles_r2 = found.r2.reshape(-1, 2).mean(axis=1)
     if distances is not None:
-        values = distances[1]
-        chosen = np.linspace(0, values.shape[1] - 1, MAX_DISTANCES).astype(int)
-        values = values[:, np.unique(chosen)]
-        found = agreement(parts, np.split(values, cuts), max_frames=max_frames)
+        width = distances[1].shape[1]
+        some = np.unique(np.linspace(0, width - 1, MAX_DISTANCES).astype(int))
+        values = map_rows(
+            lambda rows: rows[:, some], [distances[1]], (len(some),), np.float32
+        )
+        targets = [cut_rows(values, a, b) for a, b in pairwise([0, *ends])]
+        found = agreement(parts, targets, max_frames=max_frames)
         split = found.note
         if itself != "distances":
             distance_r2 = found.mean

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.memory import available_memory
 from mdgeomfeat.workflow.notes import remembered_warnings
 from mdgeomfeat.workflow.options import ReadOptions
 from mdgeomfeat.workflow.progress import Reporter
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from mdgeomfeat.featurizer import FeatureResults
     from mdgeomfeat.gnn import Backbone
+    from mdgeomfeat.store import Rows
     from mdgeomfeat.structure import Structure
 
 __all__ = [
@@ -29,6 +32,9 @@ __all__ = [
     "source_names",
     "write_features",
 ]
+
+
+STORE = "features.zarr"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,6 +53,8 @@ class Featurized:
         The network.
     sources : tuple of str
         File name of each source trajectory.
+    scratch : Path
+        Folder for temporary files as large as the features.
     """
 
     universe: Universe
@@ -55,6 +63,7 @@ class Featurized:
     results: FeatureResults
     model: Backbone
     sources: tuple[str, ...]
+    scratch: Path
 
     @property
     def dt(self) -> float | None:
@@ -77,23 +86,35 @@ class Featurized:
         """Source trajectory of each unbroken run."""
         return tuple(int(self.results.trajectory[rows.start]) for rows in self.rows)
 
-    @property
-    def positions(self) -> np.ndarray:
-        """(F, A, 3) whole molecules, Å, in memory."""
-        return np.asarray(self.results.positions)
+    @cached_property
+    def streams(self) -> bool:
+        """Whether frames stay on disk, because all of them would fill the memory."""
+        features = self.results.token_features
+        free = available_memory()
+        # the network's features, their untrained twin's, descriptors, and as much again
+        need = 4 * (features.nbytes + self.results.positions.nbytes)
+        return free is not None and need > free
 
-    def split(self, values: np.ndarray) -> list[np.ndarray]:
+    @property
+    def positions(self) -> Rows:
+        """(F, A, 3) whole molecules, Å."""
+        return self.held(self.results.positions)
+
+    def held(self, rows: Rows) -> Rows:
+        """Read an array over all frames, unless there are too many of them."""
+        return rows if self.streams else np.asarray(rows)
+
+    def split(self, values: Rows) -> list[Rows]:
         """Cut an array over all frames into unbroken runs."""
-        return [values[rows] for rows in self.rows]
+        return self.results.split(values)
 
 
 def featurize(
     read: ReadOptions,
-    store: Path,
+    folder: Path,
     progress: Reporter,
     *,
     model: Any = None,
-    workers: int = 1,
     **options: Any,
 ) -> Featurized:
     """Read trajectories and compute their features into a store.
@@ -101,13 +122,11 @@ def featurize(
     Parameters
     ----------
     read : ReadOptions
-    store : Path
-        Where the features are written, or where an earlier run has begun to.
+    folder : Path
+        Of the results; the store goes there unless ``read`` names another place.
     progress : Reporter
     model : Backbone, optional
         In place of the one that ``read`` names.
-    workers : int
-        Processes that share the work; with one it is done in this process.
     **options
         Further options of the featurizer.
 
@@ -120,6 +139,7 @@ def featurize(
     from mdgeomfeat.gnn import load_model
     from mdgeomfeat.reading import open_universe
 
+    store = read.store or folder / STORE
     universe = open_universe(
         [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames
     )
@@ -142,8 +162,8 @@ def featurize(
     with progress.stage("features", len(frames)) as advance:
         featurizer.run(
             frames=frames,
-            backend="serial" if workers == 1 else "multiprocessing",
-            n_workers=workers,
+            backend="serial" if read.workers == 1 else "multiprocessing",
+            n_workers=read.workers,
             advance=advance,
         )
     return Featurized(
@@ -153,6 +173,7 @@ def featurize(
         results=featurizer.results,
         model=network,
         sources=tuple(source_names(universe)),
+        scratch=store.parent,
     )
 
 
@@ -202,7 +223,6 @@ def write_features(
     overwrite: bool,
     progress: Reporter,
     *,
-    workers: int = 1,
     store_dtype: str | None = None,
 ) -> Path:
     """Featurize to a store, without a report.
@@ -218,15 +238,14 @@ def write_features(
     overwrite : bool
         Whether earlier features there are replaced instead of gone on with.
     progress : Reporter
-    workers : int
-        Processes that share the work.
     store_dtype : {"float16", "float32"}, optional
         How token features are stored.
 
     Returns
     -------
     Path
-        The folder, with ``features.zarr`` and ``summary.json``.
+        The folder, with ``summary.json`` and, unless ``read`` names another place,
+        ``features.zarr``.
 
     Raises
     ------
@@ -238,16 +257,15 @@ def write_features(
     from mdgeomfeat.workflow.tables import write_json
 
     folder = out or default_folder(read, "features")
-    _check_features_folder(folder)
+    _check_features_folder(folder, read.store)
     summary = folder / "summary.json"
     if overwrite:
         summary.unlink(missing_ok=True)
     with remembered_warnings() as notes:
         data = featurize(
             read,
-            folder / "features.zarr",
+            folder,
             progress,
-            workers=workers,
             store_dtype=store_dtype,
             overwrite=overwrite,
         )
@@ -258,17 +276,19 @@ def write_features(
             warnings=notes,
             files=(),
         )
+        folder.mkdir(parents=True, exist_ok=True)
         write_json(summary, record_summary(record, "features"))
     return folder
 
 
-def _check_features_folder(folder: Path) -> None:
+def _check_features_folder(folder: Path, store: Path | None) -> None:
     """Refuse a folder that holds anything but features."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file, so --out must name another folder.")
     if folder.is_dir():
         for entry in sorted(folder.iterdir()):
-            ours = "features.zarr" in entry.name or entry.name == "summary.json"
+            ours = STORE in entry.name or entry.name == "summary.json"
+            ours |= store is not None and store.name in entry.name
             if not ours:
                 raise InputError(
                     f"The folder '{folder}' holds something other than features "

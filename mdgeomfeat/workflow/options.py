@@ -38,6 +38,10 @@ class ReadOptions:
         Leave out frames that cannot be used in place of stopping.
     device, engine : str
         Where and how the network is run.
+    workers : int
+        Processes that share the work; with one it is done in this process.
+    store : Path or None
+        Where token features are kept; None keeps them with the results.
     """
 
     files: tuple[Path, ...]
@@ -53,6 +57,8 @@ class ReadOptions:
     skip_bad_frames: bool = False
     device: str = "auto"
     engine: str = "auto"
+    workers: int = 1
+    store: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ __all__ = ["check_output", "output_folder"]
 _MARK = "summary.json"
 
 
-def check_output(out: Path, overwrite: bool) -> None:
+def check_output(out: Path, overwrite: bool, store: Path | None = None) -> None:
     """Refuse a place for the results that cannot be used, before any work is done.
 
     Parameters
@@ -24,12 +24,20 @@ def check_output(out: Path, overwrite: bool) -> None:
         The folder that will hold the results.
     overwrite : bool
         Whether an earlier folder of results may be replaced.
+    store : Path, optional
+        Where features are kept apart from the results.
 
     Raises
     ------
     InputError
-        If something is in the way or the folder around it cannot be written to.
+        If something is in the way or the folder around it cannot be written to, or the
+        store lies inside the folder.
     """
+    if store is not None and store.resolve().is_relative_to(out.resolve()):
+        raise InputError(
+            f"The store '{store}' lies in the folder of results '{out}', which a later "
+            "run would replace; name a place outside with --store."
+        )
     if out.exists() and not out.is_dir():
         raise InputError(f"'{out}' is a file, so --out must name another folder.")
     if out.is_dir() and any(out.iterdir()):

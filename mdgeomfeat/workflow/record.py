@@ -12,7 +12,7 @@ import numpy as np
 
 from mdgeomfeat.report.data import Record
 from mdgeomfeat.report.text import count, enumerate_words, format_time
-from mdgeomfeat.workflow.features import Featurized
+from mdgeomfeat.workflow.features import STORE, Featurized
 from mdgeomfeat.workflow.options import ReadOptions
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def make_record(
         network=tuple(_network(data.model, results.provenance)),
         run=tuple(_run(results.provenance)),
         warnings=tuple(warnings),
-        files=files,
+        files=tuple(f for f in files if read.store is None or f[0] != STORE),
     )
 
 

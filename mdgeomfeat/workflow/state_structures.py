@@ -15,6 +15,7 @@ from mdgeomfeat.report.figures import align
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
 
+    from mdgeomfeat.store import Rows
     from mdgeomfeat.structure import Structure
 
 __all__ = ["sticks", "write_states"]
@@ -28,7 +29,7 @@ def write_states(
     folder: Path,
     atoms: AtomGroup,
     structure: Structure,
-    positions: np.ndarray,
+    positions: Rows,
     frames: Sequence[np.ndarray],
     angles: Sequence[tuple[str, np.ndarray]] = (),
 ) -> StateFrames:

@@ -18,7 +18,12 @@ from mdgeomfeat.workflow.baselines import (
     untrained_twin,
 )
 from mdgeomfeat.workflow.comparison import choose_torsions, compare_inputs
-from mdgeomfeat.workflow.features import Featurized, default_folder, featurize
+from mdgeomfeat.workflow.features import (
+    STORE,
+    Featurized,
+    default_folder,
+    featurize,
+)
 from mdgeomfeat.workflow.lag import parse_lag
 from mdgeomfeat.workflow.models import feature_recipe, write_model
 from mdgeomfeat.workflow.notes import remembered_warnings
@@ -32,6 +37,7 @@ from mdgeomfeat.workflow.tables import write_cvs, write_json
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import StudyResult
+    from mdgeomfeat.store import Rows
 
 __all__ = ["write_study"]
 
@@ -40,7 +46,7 @@ MIN_FRAMES = 100
 _FILES = (
     ("cvs.csv", "collective variables and state of every frame"),
     ("summary.json", "all numbers of this page"),
-    ("features.zarr", "token features of every frame"),
+    (STORE, "token features of every frame"),
     ("model", "the trained model, for mdgeomfeat vamp --apply"),
     ("states", "representative frames of each state, as PDB"),
     ("figures", "the figures of this page, as PNG"),
@@ -81,9 +87,9 @@ def write_study(
     from mdgeomfeat.report import Gallery, study_page
 
     folder = out or default_folder(read, options.method)
-    check_output(folder, overwrite)
+    check_output(folder, overwrite, read.store)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        data = featurize(read, work / "features.zarr", progress)
+        data = featurize(read, work, progress)
         n_frames = len(data.results.times)
         if n_frames < MIN_FRAMES:
             few = "1 frame is" if n_frames == 1 else f"{n_frames} frames are"
@@ -142,7 +148,7 @@ def write_study(
 
 
 def _study(
-    inputs: dict[str, list[np.ndarray]],
+    inputs: dict[str, list[Rows]],
     data: Featurized,
     options: StudyOptions,
     lag: int | None,

@@ -47,7 +47,9 @@ def test_the_same_command_goes_on(run_cli, command, made, out):
 def test_a_finished_store_is_said(run_cli, command, made, out):
     result = run_cli(*command, "--out", out)
     assert result.exit_code == 0, result.stderr
-    assert "so nothing is computed; overwrite=True (--overwrite)" in result.stderr
+    assert (
+        "so nothing is computed; overwrite=True (features --overwrite)" in result.stderr
+    )
     assert bytes_of(out) == bytes_of(made)
 
 

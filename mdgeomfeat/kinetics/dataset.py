@@ -1,0 +1,220 @@
+"""Lagged pairs of token features for training, from memory or from a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, gather, lagged_index
+from mdgeomfeat.store import RowArray
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from mdgeomfeat.featurizer.invariants import InvariantKind
+
+__all__ = ["PairBatches", "TokenDataset"]
+
+#: Memory for pairs that are read from disk together and shuffled.
+_BUFFER_BYTES = 256e6
+#: A buffer consists of at least so many blocks, so that a batch is not of one time.
+_MIN_BLOCKS = 32
+#: Pairs of a block, which follow each other on the disk, at most.
+_MAX_BLOCK = 1024
+
+
+class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
+    """All pairs of frames one lag apart, none of them across two trajectories.
+
+    A map-style torch dataset, for ``torch.utils.data.DataLoader`` and with it for
+    deeptime's deep estimators. :meth:`batches` reads a store much faster than shuffling
+    single pairs does.
+
+    Parameters
+    ----------
+    arrays : (F, ...) array or list of them
+        Features of every unbroken trajectory, such as ``results.token_features_list()``
+        gives; in memory, or lazy as those of a store.
+    lag : int
+        Lag in frames.
+
+    Attributes
+    ----------
+    arrays : list of (F, ...) arrays
+    lag : int
+
+    Raises
+    ------
+    InputError
+        If the lag is below 1 or leaves no pair, or shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import TokenDataset
+    >>> runs = [np.zeros((10, 3, 8)), np.zeros((4, 3, 8))]
+    >>> pairs = TokenDataset(runs, lag=2)
+    >>> len(pairs), pairs[0][0].shape
+    (10, torch.Size([3, 8]))
+    """
+
+    def __init__(self, arrays: Arrays | NDArray[np.floating], lag: int) -> None:
+        self.arrays = as_arrays(arrays)
+        self.lag = lag
+        if lag < 1:
+            raise InputError(f"A lag of {lag} frames is below 1; choose 1 or more.")
+        self._index = lagged_index(self.arrays, lag)
+        if not len(self._index):
+            longest = max(map(len, self.arrays))
+            raise InputError(
+                f"The lag of {lag} frames is not shorter than the longest trajectory "
+                f"({longest} frames); choose a shorter lag."
+            )
+
+    @classmethod
+    def from_store(
+        cls,
+        path: str | Path,
+        lag: int,
+        *,
+        kind: InvariantKind | None = None,
+        channels: bool = False,
+    ) -> Self:
+        """Open a feature store; rows are read when batches are made of them.
+
+        Parameters
+        ----------
+        path : str or Path
+            What was given as ``store=``.
+        lag : int
+            Lag in frames.
+        kind : {"geometric", "norms", "scalars"}, optional
+            Which invariants (N, K) of the tokens; by default those of the run.
+        channels : bool
+            Scalars and vectors (N, 4, C) in their place.
+
+        Raises
+        ------
+        InputError
+            If it is no finished store, or the lag leaves no pair.
+        """
+        from mdgeomfeat.featurizer import FeatureResults
+
+        results = FeatureResults.load(path)
+        if channels:
+            return cls(results.split(results.channels), lag)
+        return cls(results.token_features_list(kind), lag)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        x, y = self.pairs(np.array([range(len(self))[number]]))
+        return x[0], y[0]
+
+    def __getitems__(self, numbers: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """Return several pairs at once, which a DataLoader asks for."""
+        return list(zip(*self.pairs(np.asarray(numbers)), strict=True))
+
+    def pairs(self, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return the two halves of some pairs, (n, ...) float32 each.
+
+        Parameters
+        ----------
+        numbers : (n,) ndarray of int
+            Between 0 and ``len(dataset) - 1``.
+        """
+        rows = self._index[numbers]
+        return (
+            torch.from_numpy(gather(self.arrays, rows)),
+            torch.from_numpy(gather(self.arrays, rows, self.lag)),
+        )
+
+    def thinned(self, n: int) -> tuple[Tensor, Tensor]:
+        """Return the two halves of at most `n` pairs, evenly spaced in time."""
+        return self.pairs(np.arange(0, len(self), -(-len(self) // n)))
+
+    def batches(
+        self, size: int, *, seed: int = 0, buffer_bytes: float = _BUFFER_BYTES
+    ) -> PairBatches:
+        """Return shuffled batches, epoch after epoch.
+
+        Parameters
+        ----------
+        size : int
+            Pairs in a batch.
+        seed : int
+            Of the order.
+        buffer_bytes : float
+            Memory for pairs that are read from disk together.
+        """
+        return PairBatches(self, size, seed, buffer_bytes)
+
+
+class PairBatches:
+    """Shuffled batches of a :class:`TokenDataset`; every iteration is an epoch.
+
+    In memory all pairs are shuffled. On disk, blocks of consecutive pairs come in
+    random order, as many at a time as the buffer holds, and the pairs of a buffer are
+    shuffled, so that every row is read about twice in an epoch (once as either half of
+    a pair), in long runs. The short last batch is dropped.
+
+    Parameters
+    ----------
+    dataset : TokenDataset
+    size : int
+        Pairs in a batch; all pairs where there are fewer.
+    seed : int
+    buffer_bytes : float
+    """
+
+    def __init__(
+        self, dataset: TokenDataset, size: int, seed: int, buffer_bytes: float
+    ) -> None:
+        if size < 1:
+            raise InputError(f"Batches of {size} pairs hold nothing; choose 1 or more.")
+        self._dataset = dataset
+        self._size = min(size, len(dataset))
+        self._rng = np.random.default_rng(seed)
+        row_bytes = 4 * int(np.prod(dataset.arrays[0].shape[1:]))
+        self._buffer = max(int(buffer_bytes / (2 * row_bytes)), self._size)
+
+    def __len__(self) -> int:
+        return len(self._dataset) // self._size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if any(isinstance(array, RowArray) for array in self._dataset.arrays):
+            yield from self._from_disk()
+            return
+        order = self._rng.permutation(len(self._dataset))
+        for start in range(0, len(order) - self._size + 1, self._size):
+            yield self._dataset.pairs(order[start : start + self._size])
+
+    def _from_disk(self) -> Iterator[tuple[Tensor, Tensor]]:
+        n, size = len(self._dataset), self._size
+        length = int(np.clip(self._buffer // _MIN_BLOCKS, 1, _MAX_BLOCK))
+        starts = self._rng.permutation(np.arange(0, n, length))
+        per_buffer = max(self._buffer // length, 1)
+        shape = (0, *self._dataset.arrays[0].shape[1:])
+        batch = empty = torch.empty(shape), torch.empty(shape)
+        for first in range(0, len(starts), per_buffer):
+            chosen = np.sort(starts[first : first + per_buffer])
+            numbers = np.concatenate([np.arange(s, min(s + length, n)) for s in chosen])
+            x, y = self._dataset.pairs(numbers)
+            order = torch.from_numpy(self._rng.permutation(len(x)))
+            while len(order):
+                rows, order = order.tensor_split([size - len(batch[0])])
+                batch = torch.cat([batch[0], x[rows]]), torch.cat([batch[1], y[rows]])
+                # what a buffer leaves is filled up from the next one
+                if len(batch[0]) == size:
+                    yield batch
+                    batch = empty
