@@ -85,16 +85,33 @@ def test_modules_stay_small(path):
 @pytest.mark.parametrize("room", ["mdgeomfeat.gnn", "mdgeomfeat.pretraining"])
 def test_training_needs_neither_mdanalysis_nor_deeptime(room):
     code = (
-        "import sys, pkgutil, importlib\n"
+        "import sys, pkgutil, importlib.util\n"
         "for name in ('MDAnalysis', 'deeptime', 'mdtraj'): sys.modules[name] = None\n"
         f"room = importlib.import_module('{room}')\n"
+        "triton = importlib.util.find_spec('triton') is not None\n"
         "for info in pkgutil.walk_packages(room.__path__, room.__name__ + '.'):\n"
-        "    importlib.import_module(info.name)\n"
+        "    if triton or '._cuda_' not in info.name:\n"
+        "        importlib.import_module(info.name)\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_only_the_cuda_engine_needs_triton():
+    code = (
+        "import sys\n"
+        "sys.modules['triton'] = None\n"
+        "from mdgeomfeat.gnn import ModelSpec, build_model\n"
+        "from mdgeomfeat.gnn.engine import cuda\n"
+        "from mdgeomfeat.gnn.engine.choice import choose_engine\n"
+        "print(choose_engine(build_model(ModelSpec(n_layers=1)), device='cpu')[0])\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "cpu"
 
 
 def test_importing_the_package_loads_nothing_heavy():

@@ -234,7 +234,7 @@ EngineName = Annotated[
     typer.Option(
         "--engine",
         metavar="ENGINE",
-        help="auto, torch or cpu.",
+        help="auto, torch, cpu or cuda.",
         rich_help_panel=_RUN,
     ),
 ]

@@ -94,7 +94,7 @@ class GeomGNNFeaturizer(AnalysisBase):
     allow_unseen : bool
         Accept elements that the network was not trained on.
     device : {"auto", "cpu", "cuda", ...}
-    engine : {"auto", "torch", "cpu"}
+    engine : {"auto", "torch", "cpu", "cuda"}
         What computes the network; the answer is the same.
     batch_size : int or "auto"
         Frames that are computed at once.

@@ -179,17 +179,7 @@ def _network(read: ReadOptions, structure: Any) -> Facts:
 
 def _engine(read: ReadOptions, model: Any) -> str:
     """Name the engine that would be used, without making it (kernels compile)."""
-    import torch
+    from mdgeomfeat.gnn.engine.choice import choose_engine
 
-    from mdgeomfeat.gnn.engine.base import resolve_device
-
-    wanted = "cpu" if read.engine == "cpu" and read.device == "auto" else read.device
-    device = resolve_device(wanted)
-    if read.engine != "auto":
-        return f"{read.engine} on {device}"
-    from mdgeomfeat.gnn.engine.cpu import can_run
-
-    obstacle = can_run(model, device, torch.float32)
-    if obstacle is None:
-        return f"cpu on {device} (fast kernels)"
-    return f"torch on {device} ({obstacle})"
+    name, device, reason = choose_engine(model, read.engine, read.device)
+    return f"{name} on {device} ({reason})"

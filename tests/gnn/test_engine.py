@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import logging
 import time
-from types import SimpleNamespace
 
 import numba
 import numpy as np
 import pytest
 import torch
+from engine_checks import (
+    BOX,
+    LIMIT,
+    assert_close,
+    chain_windows,
+    lively,
+    reference,
+    window_reference,
+)
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.gnn import ModelSpec, build_model
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine import make_engine, resolve_device
-from mdgeomfeat.neighbors import lattice_vectors, neighbor_list
+from mdgeomfeat.gnn.engine.choice import choose_engine
+from mdgeomfeat.neighbors import lattice_vectors
 from mdgeomfeat.testing import random_rotation, relative_error
 
 ARCHITECTURES = ("et", "tensornet", "visnet")
-# Float32 rounding through two to six layers; the contract asks for 1e-5. ViSNet's
-# edges take differences of large products in the published order of operations.
-LIMIT = 2e-6
+# ViSNet's edges take differences of large products in the published order.
 TORCH_LIMIT = {"et": LIMIT, "tensornet": LIMIT, "visnet": 1e-5}
-BOX = np.array([17.0, 18, 19, 70, 80, 100])
 N = 45
-
-
-def lively(**options):
-    """Return a network whose every parameter matters (biases start at zero)."""
-    spec = ModelSpec(**({"n_layers": 3, "n_channels": 32, "n_rbf": 16} | options))
-    model = build_model(spec, seed=1)
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for name, values in model.named_parameters():
-            if values.dim() == 1 and not name.startswith("basis"):
-                values += 0.2 * torch.randn(values.shape, generator=generator)
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -49,41 +42,7 @@ def system():
 
 @pytest.fixture(scope="module")
 def windows():
-    token = np.arange(N) // 5
-    ptr, atoms, pooled = [0], [], []
-    for i in range(9):
-        inside = np.flatnonzero(abs(token - i) <= 1)
-        atoms.extend(inside)
-        pooled.extend(token[inside] == i)
-        ptr.append(len(atoms))
-    return SimpleNamespace(
-        ptr=np.array(ptr), atoms=np.array(atoms), pooled=np.array(pooled)
-    )
-
-
-def reference(model, numbers, positions, boxes=None, max_neighbors=None):
-    """Run the network itself, frame by frame, in float64."""
-    model = model.double()
-    out = []
-    for f, frame in enumerate(positions):
-        edges = neighbor_list(
-            frame[None],
-            model.spec.cutoff,
-            None if boxes is None else boxes if boxes.ndim == 1 else boxes[f],
-            max_neighbors=max_neighbors,
-            dtype=torch.float64,
-            backend="torch",
-        )
-        with torch.no_grad():
-            out.append(model(torch.as_tensor(numbers), edges))
-    model.float()
-    return tuple(torch.stack(part).numpy() for part in zip(*out, strict=True))
-
-
-def assert_close(got, expected, limit=LIMIT):
-    for a, b in zip(got, expected, strict=True):
-        assert a.shape == b.shape
-        assert relative_error(a, b) < limit
+    return chain_windows(np.arange(N) // 5)
 
 
 ENGINES = [("torch", "float32"), ("torch", "float64"), ("cpu", "float32")]
@@ -108,6 +67,9 @@ SPECS = [
 
 class Unknown(Backbone):
     """A network of somebody else's."""
+
+    def forward(self, numbers, edges):
+        raise NotImplementedError
 
 
 def limit_of(engine, architecture):
@@ -179,13 +141,7 @@ def test_a_window_sees_its_own_atoms_only(engine, boxes, architecture, system, w
     model = lively(architecture=architecture)
     fast = make_engine(model, engine=engine)
     got = fast.compute(numbers, positions, boxes, windows)
-    expected = [np.empty_like(part, np.float64) for part in got]
-    for w in range(9):
-        inside = slice(windows.ptr[w], windows.ptr[w + 1])
-        atoms, own = windows.atoms[inside], windows.pooled[inside]
-        alone = reference(model, numbers[atoms], positions[:, atoms], boxes)
-        for whole, part in zip(expected, alone, strict=True):
-            whole[:, atoms[own]] = part[:, own]
+    expected = window_reference(model, numbers, positions, windows, boxes)
     assert_close(got, expected, limit_of(engine, architecture))
 
 
@@ -390,7 +346,7 @@ def test_compiling_is_said_and_loading_is_not(monkeypatch, caplog):
 def test_mistakes_are_named(system):
     numbers, positions = system
     model = lively()
-    with pytest.raises(InputError, match=r"no engine 'fast'.*'auto', 'torch', 'cpu'"):
+    with pytest.raises(InputError, match=r"no engine 'fast'.*'torch', 'cpu', 'cuda'"):
         make_engine(model, engine="fast")
     with pytest.raises(InputError, match="dtype 'float16'"):
         make_engine(model, dtype="float16")
@@ -416,6 +372,66 @@ def test_mistakes_are_named(system):
             fast.compute(numbers, bad)
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_cuda_engine_says_what_is_missing(architecture, monkeypatch):
+    from mdgeomfeat.gnn.engine import cuda
+
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    model = lively(architecture=architecture)
+    with pytest.raises(InputError, match=r"torch sees none; use engine='auto', or"):
+        make_engine(model, engine="cuda")
+    if architecture == "visnet":
+        with pytest.raises(InputError, match=r"not know ViSNet; use engine='torch'"):
+            make_engine(model, engine="cuda", device="cpu")
+        return
+    with pytest.raises(InputError, match=r"does not run on cpu; use engine='torch' or"):
+        make_engine(model, engine="cuda", device="cpu")
+    with pytest.raises(InputError, match="torch sees 0 CUDA devices"):
+        make_engine(model, engine="cuda", device="cuda")
+    with pytest.raises(InputError, match="computes in float32"):
+        make_engine(model, engine="cuda", device="cpu", dtype="float64")
+    with pytest.raises(InputError, match=r"does not run on cpu; use engine='torch'"):
+        cuda.CudaEngine(model, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_auto_takes_the_engine_of_the_device(architecture, monkeypatch):
+    from mdgeomfeat.gnn.engine import cuda
+
+    found = {"capability": (9, 0), "triton": True}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda _: found["capability"]
+    )
+    monkeypatch.setattr(cuda, "find_spec", lambda _: found["triton"] or None)
+    model = lively(architecture=architecture)
+    if architecture == "visnet":
+        name, device, reason = choose_engine(model)
+        assert (name, device.type) == ("torch", "cuda")
+        assert "does not know ViSNet" in reason
+        return
+    assert choose_engine(model) == (
+        "cuda",
+        torch.device("cuda"),
+        f"fused kernels for {architecture} on a CUDA device",
+    )
+    assert choose_engine(model, "cuda", "cuda:0")[2] == "asked for"
+    assert choose_engine(model, device="cpu")[0] == "cpu"
+    assert choose_engine(model, dtype="float64")[0] == "torch"
+    found["capability"] = (7, 5)
+    name, _, reason = choose_engine(model)
+    assert name == "torch"
+    assert "capability 8.0, and cuda has 7.5" in reason
+    found |= {"capability": (8, 0), "triton": False}
+    name, _, reason = choose_engine(model)
+    assert name == "torch"
+    assert "pip install 'mdgeomfeat[cuda]'" in reason
+    with pytest.raises(InputError, match=r"needs Triton \(pip install"):
+        make_engine(model, engine="cuda")
+
+
 def test_devices_are_resolved_with_an_explanation(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto").type == "cpu"
@@ -432,6 +448,6 @@ def test_devices_are_resolved_with_an_explanation(monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_the_reference_engine_on_a_gpu(system):
     model = lively()
-    fast = make_engine(model)
+    fast = make_engine(model, engine="torch")
     assert fast.device.type == "cuda"
     assert_close(fast.compute(*system, BOX), reference(model, *system, BOX))

@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mdgeomfeat.gnn.engine._kernels import Graph
 from mdgeomfeat.gnn.engine._pairs import pair_records, window_pairs
 from mdgeomfeat.gnn.engine._program import Program
-from mdgeomfeat.neighbors import EdgeList
-from mdgeomfeat.neighbors._numba import BRUTE_FORCE_ATOMS, search_half
+from mdgeomfeat.neighbors import EdgeList, check_cutoff, lattice_vectors
+from mdgeomfeat.neighbors._numba import (
+    BRUTE_FORCE_ATOMS,
+    inverse_lattices,
+    search_half,
+)
+from mdgeomfeat.neighbors.boxes import check_boxes
 from mdgeomfeat.neighbors.windows import WindowsLike
 
-__all__ = ["Frames", "Workspace"]
+__all__ = ["Frames", "Workspace", "prepare_frames"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +41,31 @@ class Frames:
     lattice: np.ndarray
     inverse: np.ndarray
     periodic: np.ndarray
+
+
+def prepare_frames(
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    boxes: ArrayLike | None,
+    cutoff: float,
+) -> Frames:
+    """Check the boxes of frames, and prepare them for the pair search.
+
+    Raises
+    ------
+    InputError
+        If a box is malformed or too small for the cutoff.
+    """
+    F = len(positions)
+    periodic = np.zeros(F, bool)
+    lattice = np.zeros((F, 3, 3))
+    if boxes is not None:
+        checked = check_boxes(boxes, F)
+        check_cutoff(checked, cutoff)
+        periodic = (checked[:, :3] != 0).any(axis=1)
+        lattice[periodic] = lattice_vectors(checked[periodic])
+    inverse = inverse_lattices(lattice, periodic)
+    return Frames(numbers, positions, lattice, inverse, periodic)
 
 
 class _Pairs:

@@ -14,14 +14,14 @@ import torch
 
 from mdgeomfeat.jit import cached_njit
 
-__all__ = ["filter_table", "pair_records", "window_pairs"]
+__all__ = ["coordinate", "filter_table", "pair_records", "window_pairs"]
 
 FEWEST_ROWS = 128
 MOST_ROWS = 4096
 
 
 @cached_njit()
-def _coordinate(r, cutoff):
+def coordinate(r, cutoff):
     """Return s(r), which rises from 0; dense where the basis changes fast."""
     x = 5.0 * r / cutoff
     return 1.0 - 1.0 / (1.0 + x * (1.0 + x * (0.5 + x / 6.0))) + 0.034 * x
@@ -37,11 +37,11 @@ def _slope(r, cutoff):
 
 def _distances(rows: int, cutoff: float) -> np.ndarray:
     """Return r at even steps of s from 0 to s(cutoff), (rows + 1,)."""
-    goal = np.linspace(0.0, _coordinate.py_func(cutoff, cutoff), rows + 1)
+    goal = np.linspace(0.0, coordinate.py_func(cutoff, cutoff), rows + 1)
     low, high = np.zeros(rows + 1), np.full(rows + 1, cutoff)
     for _ in range(60):
         middle = 0.5 * (low + high)
-        above = _coordinate.py_func(middle, cutoff) > goal
+        above = coordinate.py_func(middle, cutoff) > goal
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     r = 0.5 * (low + high)
     r[0], r[-1] = 0.0, cutoff
@@ -77,7 +77,7 @@ def filter_table(
     while True:
         r = _distances(rows, cutoff)
         value, slope = exact(r)
-        step = _coordinate.py_func(cutoff, cutoff) / rows
+        step = coordinate.py_func(cutoff, cutoff) / rows
         slope = slope * (step / _slope.py_func(r, cutoff))[:, None]
         # Half way between two rows a cubic spline is at its worst.
         halves = _distances(2 * rows, cutoff)[1::2]
@@ -96,11 +96,11 @@ def pair_records(vector, n_pairs, cutoff, rows, interval, hermite, direction):
 
     Weights belong to the value and the slope of the row, then of the next row.
     """
-    scale = rows / _coordinate(cutoff, cutoff)
+    scale = rows / coordinate(cutoff, cutoff)
     for e in range(n_pairs):
         x, y, z = vector[e, 0], vector[e, 1], vector[e, 2]
         r = math.sqrt(x * x + y * y + z * z)
-        s = _coordinate(r, cutoff) * scale
+        s = coordinate(r, cutoff) * scale
         row = min(int(s), rows - 1)
         t = s - row
         u = 1.0 - t

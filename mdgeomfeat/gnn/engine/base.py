@@ -16,7 +16,7 @@ from mdgeomfeat.neighbors.windows import WindowsLike
 
 __all__ = ["Engine", "EngineName", "resolve_device"]
 
-EngineName = Literal["auto", "torch", "cpu"]
+EngineName = Literal["auto", "torch", "cpu", "cuda"]
 
 
 class Engine(ABC):
@@ -25,7 +25,7 @@ class Engine(ABC):
     Attributes
     ----------
     name : str
-        What it is called: ``"torch"`` or ``"cpu"``.
+        What it is called: ``"torch"``, ``"cpu"`` or ``"cuda"``.
     device : torch.device
     dtype : torch.dtype
         Of the computation and of the results.

@@ -11,10 +11,70 @@ from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine.base import Engine, EngineName, resolve_device
 from mdgeomfeat.gnn.engine.torch import TorchEngine
 
-__all__ = ["make_engine"]
+__all__ = ["choose_engine", "make_engine"]
 
-ENGINES = ("auto", "torch", "cpu")
+ENGINES = ("auto", "torch", "cpu", "cuda")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def choose_engine(
+    model: Backbone,
+    engine: str = "auto",
+    device: str | torch.device = "auto",
+    dtype: str = "float32",
+) -> tuple[str, torch.device, str]:
+    """Decide what computes a network and where, without making it.
+
+    Parameters
+    ----------
+    model, engine, device, dtype
+        As for :func:`make_engine`.
+
+    Returns
+    -------
+    name : {"torch", "cpu", "cuda"}
+    device : torch.device
+    reason : str
+
+    Raises
+    ------
+    InputError
+        If an option is unknown or the engine cannot do what is asked.
+    """
+    if engine not in ENGINES:
+        raise InputError(
+            f"there is no engine {engine!r}; choose one of "
+            + ", ".join(repr(name) for name in ENGINES)
+        )
+    if dtype not in DTYPES:
+        raise InputError(
+            f"dtype {dtype!r} is not supported; choose 'float32' or 'float64'"
+        )
+    place = resolve_device("cpu" if engine == "cpu" and device == "auto" else device)
+    if engine == "torch":
+        return engine, place, "asked for"
+    if engine == "cuda" and device == "auto" and place.type != "cuda":
+        raise InputError(
+            "the engine 'cuda' needs a CUDA device, and torch sees none; use "
+            "engine='auto', or install a CUDA build of torch"
+        )
+    # The kernels are compiled by numba, which only those who use them should load.
+    from mdgeomfeat.gnn.engine import cpu, cuda
+
+    name = engine
+    if engine == "auto":
+        name = "cuda" if place.type == "cuda" else "cpu"
+    can_run = cuda.can_run if name == "cuda" else cpu.can_run
+    obstacle = can_run(model, place, DTYPES[dtype])
+    if obstacle is None:
+        if engine == name:
+            return name, place, "asked for"
+        kind = "fused kernels for" if name == "cuda" else "the fastest for"
+        on = "a CUDA device" if name == "cuda" else "a CPU"
+        return name, place, f"{kind} {model.spec.architecture} on {on}"
+    if engine == name:
+        raise InputError(f"{obstacle}; use engine='torch' or 'auto'")
+    return "torch", place, obstacle
 
 
 def make_engine(
@@ -31,10 +91,11 @@ def make_engine(
     Parameters
     ----------
     model : Backbone
-    engine : {"auto", "torch", "cpu"}, optional
+    engine : {"auto", "torch", "cpu", "cuda"}, optional
         ``"torch"`` runs the network itself and is the definition of the answer;
-        ``"cpu"`` is a fast path in float32. ``"auto"`` takes the fastest that
-        can do it; :meth:`Engine.describe` tells which and why.
+        ``"cpu"`` and ``"cuda"`` (which needs Triton) are fast paths in float32.
+        ``"auto"`` takes the fast path of the device if it can do what is asked;
+        :meth:`Engine.describe` tells which it is and why.
     device : str or torch.device, optional
         ``"auto"`` is the first CUDA device if there is one, else the CPU.
     dtype : {"float32", "float64"}, optional
@@ -53,31 +114,15 @@ def make_engine(
     InputError
         If an option is unknown or the engine cannot do what is asked.
     """
-    if engine not in ENGINES:
-        raise InputError(
-            f"there is no engine {engine!r}; choose one of "
-            + ", ".join(repr(name) for name in ENGINES)
-        )
-    if dtype not in DTYPES:
-        raise InputError(
-            f"dtype {dtype!r} is not supported; choose 'float32' or 'float64'"
-        )
     if max_neighbors is not None and max_neighbors < 1:
         raise InputError(
             f"max_neighbors is {max_neighbors}, but must be at least 1, or None for all"
         )
-    place = resolve_device("cpu" if engine == "cpu" and device == "auto" else device)
-    real = DTYPES[dtype]
-    if engine == "torch":
-        return TorchEngine(model, place, real, max_neighbors)
-    # The kernels are compiled by numba, which only those who use them should load.
-    from mdgeomfeat.gnn.engine.cpu import CpuEngine, can_run
+    name, place, reason = choose_engine(model, engine, device, dtype)
+    if name == "torch":
+        return TorchEngine(model, place, DTYPES[dtype], max_neighbors, reason)
+    from mdgeomfeat.gnn.engine import cpu, cuda
 
-    obstacle = can_run(model, place, real)
-    if obstacle is None:
-        fastest = f"the fastest for {model.spec.architecture} on a CPU"
-        reason = "asked for" if engine == "cpu" else fastest
-        return CpuEngine(model, max_neighbors, reason, notify)
-    if engine == "cpu":
-        raise InputError(f"{obstacle}; use engine='torch' or 'auto'")
-    return TorchEngine(model, place, real, max_neighbors, obstacle)
+    if name == "cuda":
+        return cuda.CudaEngine(model, place, max_neighbors, reason)
+    return cpu.CpuEngine(model, max_neighbors, reason, notify)

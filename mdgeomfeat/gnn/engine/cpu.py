@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.gnn.base import Backbone
-from mdgeomfeat.gnn.engine._chunks import Frames, Workspace
+from mdgeomfeat.gnn.engine._chunks import Frames, Workspace, prepare_frames
 from mdgeomfeat.gnn.engine._et_program import ETProgram
 from mdgeomfeat.gnn.engine._kernels import Graph
 from mdgeomfeat.gnn.engine._program import Program
@@ -30,8 +30,6 @@ from mdgeomfeat.gnn.et import ET
 from mdgeomfeat.gnn.tensornet import TensorNet
 from mdgeomfeat.gnn.visnet import ViSNet
 from mdgeomfeat.jit import n_threads, run_threads, when_compiling
-from mdgeomfeat.neighbors import check_cutoff, lattice_vectors
-from mdgeomfeat.neighbors._numba import inverse_lattices
 from mdgeomfeat.neighbors.boxes import check_boxes
 from mdgeomfeat.neighbors.windows import WindowsLike, own_copies
 
@@ -126,7 +124,7 @@ class CpuEngine(Engine):
         C = self.n_channels
         scalars = np.empty((F * A, C), np.float32)
         vectors = np.empty((F * A, 3, C), np.float32)
-        frames = self._frames(numbers, positions, boxes)
+        frames = prepare_frames(numbers, positions, boxes, self.cutoff)
         nodes = A
         own = None
         if windows is not None:
@@ -157,21 +155,6 @@ class CpuEngine(Engine):
 
         run_threads(work, [(job,) for job in jobs], len(jobs))
         return scalars.reshape(F, A, C), vectors.reshape(F, A, 3, C)
-
-    def _frames(
-        self, numbers: np.ndarray, positions: np.ndarray, boxes: ArrayLike | None
-    ) -> Frames:
-        """Check the boxes, and prepare the boxes for the pair search."""
-        F = len(positions)
-        periodic = np.zeros(F, bool)
-        lattice = np.zeros((F, 3, 3))
-        if boxes is not None:
-            checked = check_boxes(boxes, F)
-            check_cutoff(checked, self.cutoff)
-            periodic = (checked[:, :3] != 0).any(axis=1)
-            lattice[periodic] = lattice_vectors(checked[periodic])
-        inverse = inverse_lattices(lattice, periodic)
-        return Frames(numbers, positions, lattice, inverse, periodic)
 
     def _directed(
         self,
