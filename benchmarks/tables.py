@@ -7,8 +7,8 @@ from typing import Any
 FACTS = """\
 Rates are frames per CPU second and frames per second (wall); *gain* is the wall rate
 over that on one thread. Memory is above that of a process that has imported and loaded
-everything. The floor is the rate at which a core would get through the operations of the
-fast engine's algorithm at the speed of sgemm; *of it* is what is reached."""
+everything. The floor is the rate at which a core would get through the operations of
+the fast engine's algorithm at the speed of sgemm; *of it* is what is reached."""
 
 HEAD = (
     "model",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -23,6 +22,7 @@ from mdgeomfeat.featurizer.batches import (
     Merger,
     Part,
     Recorder,
+    join_batches,
 )
 from mdgeomfeat.featurizer.encoder import (
     STORE_DTYPES,
@@ -361,14 +361,15 @@ class GeomGNNFeaturizer(AnalysisBase):
             closing(ahead(self._batches(rows, self.frames))) as batches,
             Behind(collector.add) as keep,
         ):
-            chunk: list[tuple[Batch, NDArray[np.bool_], dict[str, NDArray]]] = []
-            for batch, good in batches:
-                arrays = self._encode(batch.positions[good], batch.boxes[good])
-                chunk.append((batch, good, arrays))
+            chunk: list[tuple[Batch, dict[str, NDArray]]] = []
+            for batch in batches:
+                use = batch.good
+                arrays = self._encode(batch.positions[use], batch.boxes[use])
+                chunk.append((batch, arrays))
                 if self._advance is not None:
-                    self._advance(len(good))
+                    self._advance(len(use))
                 if self._plan.chunk_ends[batch.rows[-1]]:
-                    keep(*_joined(chunk))
+                    keep(*join_batches(chunk))
                     chunk = []
         part = collector.finish()
         part.results.batch = np.array([self._encoder.batch_limit])
@@ -376,22 +377,19 @@ class GeomGNNFeaturizer(AnalysisBase):
 
     def _batches(
         self, rows: NDArray[np.int64], frames: NDArray[np.int64]
-    ) -> Iterator[tuple[Batch, NDArray[np.bool_]]]:
+    ) -> Iterator[Batch]:
         """Read the batches of whole chunks, and tell which of their rows are usable."""
-        chunks = np.flatnonzero(self._plan.chunk_ends[rows]) + 1
-        for begin, end in pairwise([0, *chunks.tolist()]):
-            for start in range(begin, end, self._encoder.batch_size):
-                part = slice(start, min(start + self._encoder.batch_size, end))
-                batch = self._read_batch(rows[part], frames[part])
-                good = usable_rows(
-                    self._plan,
-                    self.structure,
-                    batch.rows,
-                    batch.positions,
-                    batch.boxes if self._box_used else None,
-                    skip_bad=self._skip_bad_frames,
-                )
-                yield batch, good
+        for part in self._plan.batches(rows, self._encoder.batch_size):
+            batch = self._read_batch(rows[part], frames[part])
+            batch.good = usable_rows(
+                self._plan,
+                self.structure,
+                batch.rows,
+                batch.positions,
+                batch.boxes if self._box_used else None,
+                skip_bad=self._skip_bad_frames,
+            )
+            yield batch
 
     def _read_batch(self, rows: NDArray[np.int64], frames: NDArray[np.int64]) -> Batch:
         indices = self.structure.indices
@@ -498,16 +496,3 @@ class GeomGNNFeaturizer(AnalysisBase):
     def _forget(self) -> None:
         self._writer = self._advance = None
         self.__dict__.pop("_chunks", None)
-
-
-def _joined(
-    chunk: Sequence[tuple[Batch, NDArray[np.bool_], dict[str, NDArray]]],
-) -> tuple[NDArray[np.int64], NDArray, NDArray[np.bool_], dict[str, NDArray]]:
-    """Return rows, times, use and arrays of batches that make a chunk."""
-    batches, good, arrays = zip(*chunk, strict=True)
-    return (
-        np.concatenate([batch.rows for batch in batches]),
-        np.concatenate([batch.times for batch in batches]),
-        np.concatenate(good),
-        {name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]},
-    )

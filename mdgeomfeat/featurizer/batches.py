@@ -14,7 +14,15 @@ from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.store import StoreWriter
 from mdgeomfeat.store.layout import UNUSABLE
 
-__all__ = ["Batch", "Collector", "Keeper", "Merger", "Part", "Recorder"]
+__all__ = [
+    "Batch",
+    "Collector",
+    "Keeper",
+    "Merger",
+    "Part",
+    "Recorder",
+    "join_batches",
+]
 
 
 class Batch:
@@ -32,6 +40,8 @@ class Batch:
         NaN, as times are, where a frame could not be read.
     boxes : (n, 6) float32 ndarray
         Zeros where there is none.
+    good : (n,) ndarray of bool
+        Which of them can be used.
     """
 
     def __init__(self, rows: NDArray[np.int64], n_atoms: int) -> None:
@@ -39,6 +49,20 @@ class Batch:
         self.times = np.full(len(rows), np.nan)
         self.positions = np.full((len(rows), n_atoms, 3), np.nan, dtype=np.float32)
         self.boxes = np.zeros((len(rows), 6), dtype=np.float32)
+        self.good = np.zeros(len(rows), dtype=bool)
+
+
+def join_batches(
+    chunk: Sequence[tuple[Batch, Mapping[str, NDArray]]],
+) -> tuple[NDArray[np.int64], NDArray, NDArray[np.bool_], dict[str, NDArray]]:
+    """Return rows, times, use and arrays of batches that make a chunk."""
+    batches, arrays = zip(*chunk, strict=True)
+    return (
+        np.concatenate([batch.rows for batch in batches]),
+        np.concatenate([batch.times for batch in batches]),
+        np.concatenate([batch.good for batch in batches]),
+        {name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]},
+    )
 
 
 @dataclass(frozen=True)
