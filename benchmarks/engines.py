@@ -219,35 +219,43 @@ def main() -> None:
     torch.set_num_threads(1)
     models = args.model or ["default"]
     systems = named_systems(args.system, args.out)
-    load = os.getloadavg()
-    rows = [row for name in models for row in measure_model(name, systems, args)]
-    gain = thread_gain(max(args.threads)) if max(args.threads) > 1 else {}
+    load = os.getloadavg()[0]
+    args.out.mkdir(parents=True, exist_ok=True)
     about = {
         "processor": platform.processor() or platform.machine(),
-        "instructions": make_engine(load_model(models[0]))
-        .describe()
-        .get("instructions", "unknown"),
+        "instructions": make_engine(load_model(models[0])).describe()["instructions"],
         "torch": torch.__version__,
         "numba": numba.__version__,
         "torchmd-net": "installed" if torchmd.available() else "not installed",
         "malloc": ", ".join(f"{key}={value}" for key, value in MALLOC.items()),
         "rounds": args.rounds,
-        "load of the machine (1 min), begin and end": ", ".join(
-            f"{x[0]:.1f}" for x in (load, os.getloadavg())
-        ),
-        f"gain of {max(args.threads)} threads": gain or "not measured",
+        "load of the machine (1 min) at the beginning": f"{load:.1f}",
     }
-    args.out.mkdir(parents=True, exist_ok=True)
-    growth = {}
+    if max(args.threads) > 1:
+        about["gain of other work"] = thread_gain(max(args.threads))
+    rows: list[dict[str, Any]] = []
+    for name in models:
+        rows += measure_model(name, systems, args)
+        about["load at the end"] = f"{os.getloadavg()[0]:.1f}"
+        write(args.out, about, rows)
     if not args.no_plots:
         numba.set_num_threads(1)
         torch.set_num_threads(1)
-        growth = measure_growth(models, rates, args)
-    text = json.dumps({"about": about, "rows": rows, "growth": growth}, indent=2)
-    (args.out / "engines.json").write_text(text + "\n")
+        write(args.out, about, rows, measure_growth(models, rates, args))
+
+
+def write(
+    out: Path,
+    about: dict[str, Any],
+    rows: list[dict[str, Any]],
+    growth: dict[str, Any] | None = None,
+) -> None:
+    """Write what has been measured so far."""
+    text = json.dumps({"about": about, "rows": rows, "growth": growth or {}}, indent=2)
+    (out / "engines.json").write_text(text + "\n")
     facts = "\n".join(f"- {key}: {value}" for key, value in about.items())
     page = f"# Engines\n\n{facts}\n\n{FACTS}\n\n{table(rows)}\n"
-    (args.out / "engines.md").write_text(page)
+    (out / "engines.md").write_text(page)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Peak memory of an engine, in a process of its own.
 
-Run by ``engines.py``. The peak is the highest resident memory while the engine is
+The peak is the highest resident memory while the engine is
 built and computes one batch of frames, above what the process held when everything was
 imported and the weights were loaded. Results of the batch count; so do, for the fast
 engine, its tables and kernels.
@@ -8,9 +8,7 @@ engine, its tables and kernels.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,12 @@ from mdgeomfeat.gnn import Backbone, load_model
 from mdgeomfeat.gnn.engine import Engine, make_engine
 
 MEMORY = Path("/proc/self/status")
+PRELOADED = [
+    "mdgeomfeat.gnn.engine.cpu",
+    "mdgeomfeat.report.figures.style",
+    "torchmdnet.models.torchmd_et",
+    "torchmdnet.models.tensornet",
+]
 
 
 def build(model: Backbone, name: str) -> Engine:
@@ -37,12 +41,11 @@ def peak_memory(
     """Return the peak, MB, or None where the system does not tell."""
     if not MEMORY.exists():
         return None
-    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
-        np.savez(file, numbers=numbers, frames=frames)
-        file.flush()
-        command = [sys.executable, __file__, model, engine, file.name]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
+    # A server that has imported everything, of which each measurement is a fork.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    with context.Pool(1) as pool:
+        return pool.apply(_measure, (model, engine, numbers, frames))
 
 
 def _resident(field: str) -> float:
@@ -52,21 +55,12 @@ def _resident(field: str) -> float:
     raise KeyError(field)
 
 
-def main() -> None:
-    """Measure the engine that the command line names, and print megabytes."""
-    name, engine, file = sys.argv[1:]
+def _measure(name: str, engine: str, numbers: np.ndarray, frames: np.ndarray) -> float:
     torch.set_num_threads(1)
-    with np.load(file) as arrays:
-        numbers, frames = arrays["numbers"], arrays["frames"]
     model = load_model(name)
-    few = numbers[:2], frames[:1, :2]
     # Whatever loads on first use is loaded, and then the record of the peak is cleared.
-    build(model, engine).compute(*few)
+    build(model, engine).compute(numbers[:2], frames[:1, :2])
     before = _resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     build(model, engine).compute(numbers, frames)
-    print(_resident("VmHWM") - before)
-
-
-if __name__ == "__main__":
-    main()
+    return _resident("VmHWM") - before
