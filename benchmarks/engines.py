@@ -121,7 +121,9 @@ def measure_model(
         errors = {key: error(engine, exact, few) for key, engine in engines.items()}
         atoms = len(system[0])
         batch = repeated(system, max(2, min(256, BATCH_ATOMS // atoms)))
-        memory = {key: peak_memory(name, key, *batch) for key in engines}
+        memory: dict[str, float | None] = dict.fromkeys(engines)
+        if not args.no_memory:
+            memory = {key: peak_memory(name, key, *batch) for key in engines}
         pairs = count_pairs(system[1], model.spec.cutoff)
         work = operations(model.spec, atoms, pairs)
         alone: dict[str, float] = {}
@@ -210,6 +212,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="CPU s per round")
     parser.add_argument("--no-plots", action="store_true")
+    parser.add_argument("--no-memory", action="store_true", help="do not measure it")
     parser.add_argument("--out", type=Path, default=Path("benchmark-engines"))
     args = parser.parse_args()
     if any(os.environ.get(key) != value for key, value in MALLOC.items()):

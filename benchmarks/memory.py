@@ -18,12 +18,6 @@ from mdgeomfeat.gnn import Backbone, load_model
 from mdgeomfeat.gnn.engine import Engine, make_engine
 
 MEMORY = Path("/proc/self/status")
-PRELOADED = [
-    "mdgeomfeat.gnn.engine.cpu",
-    "mdgeomfeat.report.figures.style",
-    "torchmdnet.models.torchmd_et",
-    "torchmdnet.models.tensornet",
-]
 
 
 def build(model: Backbone, name: str) -> Engine:
@@ -41,9 +35,8 @@ def peak_memory(
     """Return the peak, MB, or None where the system does not tell."""
     if not MEMORY.exists():
         return None
-    # A server that has imported everything, of which each measurement is a fork.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    # Not forked: a child of a process that has run OpenMP threads may hang.
+    context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_measure, (model, engine, numbers, frames))
 

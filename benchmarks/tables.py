@@ -48,7 +48,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                     _number(row["ratio_torchmd"], ".1f", missing)
                     if fast or row["model"] in installed
                     else missing,
-                    _number(row["peak_memory_MB"], ".0f", "unknown"),
+                    _number(row["peak_memory_MB"], ".0f", ""),
                     f"{row['error']:.1e}",
                     f"{row['floor']:.4g}" if fast else "",
                     f"{row['of_floor']:.0%}" if fast else "",
