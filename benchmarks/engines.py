@@ -1,18 +1,21 @@
-"""Measure the engines: speed, ratio to the reference path, and error.
+"""Measure the engines: speed, ratios, memory, error, and the floor.
 
-    python benchmarks/engines.py --model default --out benchmark-out
+    python benchmarks/engines.py --model et-64 --model visnet-64 --threads 1 2 --out out
     python benchmarks/engines.py --model et_l6_h64_rbf64_r75.pth \
-        --system adk=adk.psf,adk_dims.dcd --threads 1 2
+        --system adk=adk.psf,adk_dims.dcd
 
-Systems are alanine dipeptide from this repository's data and packings of atoms at the
-density of a protein's heavy atoms, unless ``--system NAME=TOPOLOGY[,TRAJECTORY]`` names
-others (heavy atoms of the default selection). In every round each engine computes the
-same frames once, one after the other, so that a disturbance meets all of them; medians
-over the rounds are reported. CPU seconds are those of the whole process. The reference
-``engine="torch"`` is written as published networks are: one gather, one product and one
-scatter over all edges per layer; glibc is told to keep freed memory, without which half
-of the reference's time on proteins goes into page faults. The error is the relative L2
-difference to float64. Writes ``engines.md`` and ``engines.json``.
+Systems are alanine dipeptide from this repository's data, a protein of 35 residues
+(simulated once, if openmm is there, and kept in the output folder) and what
+``--system NAME=TOPOLOGY[,TRAJECTORY]`` names (heavy atoms of the default selection). In
+every round each engine computes the same frames once, one after the other, so that a
+disturbance meets all of them; medians over the rounds are reported. CPU seconds are
+those of the whole process. ``engine="torch"`` is written as published networks are: one
+gather, one product and one scatter over all edges per layer; ``torchmd-net`` is its own
+code with our weights on our graphs, in the same batches. glibc is told to keep freed
+memory, without which half of the time of both on proteins goes into page faults. The
+error is the relative L2 difference to float64. See ``memory.py`` for what memory and
+``floor.py`` for what the floor is. Writes ``engines.md``, ``engines.json`` and, unless
+``--no-plots`` is given, ``atoms.png`` and ``neighbors.png``.
 """
 
 from __future__ import annotations
@@ -21,10 +24,10 @@ import argparse
 import json
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,67 +35,21 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+import torchmd
+from floor import count_pairs, operations, sgemm_rate
+from growth import measure_growth
+from memory import build, peak_memory
+from systems import System, named_systems, repeated
+from tables import FACTS, table
 
-from mdgeomfeat.gnn import load_model
+from mdgeomfeat.gnn import Backbone, load_model
 from mdgeomfeat.gnn.engine import Engine, make_engine
 
-ROOT = Path(__file__).resolve().parents[1]
-System = tuple[np.ndarray, np.ndarray]
-# Heavy atoms per cubic Å inside a protein, and the distance of bonded ones in Å.
-DENSITY, BOND = 0.05, 1.4
 MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": "8000000000",
     "MALLOC_MMAP_THRESHOLD_": "8000000000",
 }
-
-
-def packing(n_atoms: int, n_frames: int, seed: int = 0) -> System:
-    """Return a ball of atoms at a protein's density, none closer than a bond."""
-    rng = np.random.default_rng(seed)
-    radius = (3 * n_atoms / (4 * np.pi * DENSITY)) ** (1 / 3)
-    placed: list[np.ndarray] = []
-    while len(placed) < n_atoms:
-        trial = rng.uniform(-radius, radius, 3)
-        if np.linalg.norm(trial) < radius and (
-            not placed or np.linalg.norm(placed - trial, axis=1).min() > BOND
-        ):
-            placed.append(trial)
-    # Neighbours in space are near in a file, roughly: sort along a chain of slabs.
-    frame = np.array(placed)
-    frame = frame[np.lexsort((frame[:, 0], frame[:, 1] // 4, frame[:, 2] // 4))]
-    frames = frame + rng.normal(0, 0.2, (n_frames, n_atoms, 3))
-    return rng.choice([6, 6, 6, 7, 8], n_atoms), frames.astype(np.float32)
-
-
-def from_files(text: str, n_frames: int) -> System:
-    """Read the default selection of TOPOLOGY[,TRAJECTORY]."""
-    import MDAnalysis as mda
-
-    from mdgeomfeat.structure import Structure, select_atoms
-
-    universe = mda.Universe(*text.split(","))
-    atoms = select_atoms(universe)
-    numbers = Structure.from_atomgroup(atoms).numbers
-    frames = [atoms.positions.copy() for _ in universe.trajectory[:n_frames]]
-    return numbers, np.array(frames, np.float32)
-
-
-def default_systems(n_frames: int) -> dict[str, System]:
-    """Return what is measured where no system is named."""
-    systems = {}
-    folder = ROOT / "data" / "ala2"
-    files = [*folder.glob("*.pdb"), *sorted(folder.glob("*.xtc"))][:2]
-    if len(files) == 2:
-        systems["ala2 (10 atoms)"] = from_files(",".join(map(str, files)), n_frames)
-    for n in (300, 1600):
-        systems[f"packing ({n} atoms)"] = packing(n, 4)
-    return systems
-
-
-def repeated(system: System, n_frames: int) -> System:
-    """Repeat or cut the frames to a number."""
-    numbers, frames = system
-    return numbers, np.resize(frames, (n_frames, *frames.shape[1:]))
+BATCH_ATOMS = 4096
 
 
 def timed(task: Callable[[], object]) -> tuple[float, float]:
@@ -111,79 +68,151 @@ def error(engine: Engine, exact: Engine, system: System) -> float:
     )
 
 
-def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure all engines on all systems."""
-    model = load_model(args.model)
-    engines = {name: make_engine(model, engine=name) for name in args.engines}
+def rates(
+    engines: dict[str, Engine],
+    system: System,
+    seconds: float,
+    rounds: int,
+    floor: list[float] | None = None,
+) -> dict[str, tuple[float, float]]:
+    """Return frames per CPU second and per second, engines taking turns.
+
+    The rate of sgemm is measured in the same rounds and added to `floor`.
+    """
+    few = repeated(system, 2)
+    counts = {}
+    for key, engine in engines.items():
+        # One run to warm up, one to see how many frames take the wanted time.
+        engine.compute(*few)
+        cpu, _ = timed(lambda e=engine: e.compute(*few))
+        counts[key] = int(np.clip(seconds * 2 / cpu, 1, 20_000))
+    times: dict[str, list[tuple[float, float]]] = {key: [] for key in engines}
+    for _ in range(rounds):
+        for key, engine in engines.items():
+            frames = repeated(system, counts[key])
+            times[key].append(timed(lambda e=engine, f=frames: e.compute(*f)))
+        if floor is not None:
+            floor.append(sgemm_rate())
+    return {
+        key: (
+            counts[key] / median(cpu for cpu, _ in spent),
+            counts[key] / median(wall for _, wall in spent),
+        )
+        for key, spent in times.items()
+    }
+
+
+def names_for(model: Backbone, wanted: list[str]) -> list[str]:
+    """Leave out torchmd-net where it is not installed or has no such network."""
+    fits = torchmd.available() and model.spec.architecture != "visnet"
+    return [name for name in wanted if name != "torchmd-net" or fits]
+
+
+def measure_model(
+    name: str, systems: dict[str, System], args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Measure all engines with a model on all systems."""
+    model = load_model(name)
+    engines = {key: build(model, key) for key in names_for(model, args.engines)}
     exact = make_engine(model, engine="torch", dtype="float64")
-    named = dict(entry.split("=", 1) for entry in args.system)
-    systems = {name: from_files(text, 20) for name, text in named.items()}
     rows = []
-    for name, system in (systems or default_systems(20)).items():
+    for title, system in systems.items():
         few = repeated(system, 2)
         errors = {key: error(engine, exact, few) for key, engine in engines.items()}
-        # Frames for about the wanted CPU time per round, after one run to warm up.
-        counts = {}
-        for key, engine in engines.items():
-            engine.compute(*few)
-            cpu, _ = timed(lambda e=engine, f=few: e.compute(*f))
-            counts[key] = int(np.clip(args.seconds * 2 / cpu, 1, 20_000))
+        atoms = len(system[0])
+        batch = repeated(system, max(2, min(256, BATCH_ATOMS // atoms)))
+        memory: dict[str, float | None] = dict.fromkeys(engines)
+        if not args.no_memory:
+            memory = {key: peak_memory(name, key, *batch) for key in engines}
+        pairs = count_pairs(system[1], model.spec.cutoff)
+        work = operations(model.spec, atoms, pairs)
+        alone: dict[str, float] = {}
         for threads in args.threads:
             numba.set_num_threads(threads)
             torch.set_num_threads(threads)
-            times: dict[str, list[tuple[float, float]]] = {key: [] for key in engines}
-            for _ in range(args.rounds):
-                for key, engine in engines.items():
-                    frames = repeated(system, counts[key])
-                    spent = timed(lambda e=engine, f=frames: e.compute(*f))
-                    times[key].append(spent)
-            rate = {
-                key: counts[key] / median(cpu for cpu, _ in spent)
-                for key, spent in times.items()
-            }
-            rows.extend(
-                {
-                    "system": name,
-                    "atoms": len(system[0]),
-                    "engine": key,
-                    "threads": threads,
-                    "frames_per_cpu_second": rate[key],
-                    "frames_per_second": counts[key] / median(w for _, w in times[key]),
-                    "ratio": rate[key] / rate["torch"] if "torch" in rate else None,
-                    "error": errors[key],
-                }
-                for key in engines
-            )
+            sgemm: list[float] = []
+            rate = rates(engines, system, args.seconds, args.rounds, sgemm)
+            for key, (per_cpu, per_second) in rate.items():
+                alone.setdefault(key, per_second)
+                rows.append(
+                    {
+                        "model": Path(name).stem,
+                        "architecture": model.spec.architecture,
+                        "system": title,
+                        "atoms": atoms,
+                        "neighbors": 2 * pairs / atoms,
+                        "engine": key,
+                        "threads": threads,
+                        "frames_per_cpu_second": per_cpu,
+                        "frames_per_second": per_second,
+                        "gain": per_second / alone[key],
+                        "ratio_torch": _ratio(rate, key, "torch"),
+                        "ratio_torchmd": _ratio(rate, key, "torchmd-net"),
+                        "peak_memory_MB": memory[key],
+                        "memory_frames": len(batch[1]),
+                        "error": errors[key],
+                        "sgemm_gflops": median(sgemm) / 1e9,
+                        "floor": median(sgemm) / work,
+                        "of_floor": per_cpu * work / median(sgemm),
+                    }
+                )
             print(table(rows[-len(engines) :]), flush=True)
     return rows
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Format rows as a markdown table."""
-    lines = [
-        "| system | engine | threads | frames / CPU s | frames / s | ratio to torch "
-        "| error |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}"
-        lines.append(
-            f"| {row['system']} | {row['engine']} | {row['threads']} "
-            f"| {row['frames_per_cpu_second']:.4g} | {row['frames_per_second']:.4g} "
-            f"| {ratio} | {row['error']:.1e} |"
-        )
-    return "\n".join(lines)
+def _ratio(
+    rate: dict[str, tuple[float, float]], engine: str, other: str
+) -> float | None:
+    return rate[engine][0] / rate[other][0] if other in rate else None
+
+
+def thread_gain(threads: int, rounds: int = 5) -> dict[str, float]:
+    """Return how much more work several threads do, by what they do.
+
+    ``"sgemm"`` fills the vector units, ``"counting"`` a loop of integers none: where
+    two processors are one core, the first gains nothing. Both need no memory.
+    """
+
+    @numba.njit(nogil=True)
+    def count(n: int) -> int:
+        x = 1
+        for k in range(n):
+            x = (x * 1103515245 + k) % 2147483648
+        return x
+
+    a = torch.rand(256, 256)
+    tasks = {
+        "sgemm": lambda: [torch.mm(a, a) for _ in range(200)],
+        "counting": lambda: count(20_000_000),
+    }
+    torch.set_num_threads(1)
+    gains = {}
+    with ThreadPoolExecutor(threads) as pool:
+        for name, task in tasks.items():
+            task()
+            list(pool.map(lambda _, t=task: t(), range(threads)))
+            found = []
+            for _ in range(rounds):
+                _, one = timed(task)
+                _, many = timed(
+                    lambda t=task: list(pool.map(lambda _: t(), range(threads)))
+                )
+                found.append(threads * one / many)
+            gains[name] = median(found)
+    return gains
 
 
 def main() -> None:
-    """Read the command line, measure, write the tables."""
+    """Read the command line, measure, write tables and plots."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--model", default="default", help="registry name or file")
+    parser.add_argument("--model", action="append", help="registry name or file")
     parser.add_argument("--system", nargs="*", default=[], metavar="NAME=TOP[,TRAJ]")
-    parser.add_argument("--engines", nargs="+", default=["torch", "cpu"])
+    parser.add_argument("--engines", nargs="+", default=["torch", "torchmd-net", "cpu"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="CPU s per round")
+    parser.add_argument("--no-plots", action="store_true")
+    parser.add_argument("--no-memory", action="store_true", help="do not measure it")
     parser.add_argument("--out", type=Path, default=Path("benchmark-engines"))
     args = parser.parse_args()
     if any(os.environ.get(key) != value for key, value in MALLOC.items()):
@@ -191,23 +220,45 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | MALLOC)
     numba.set_num_threads(1)
     torch.set_num_threads(1)
-    fast = make_engine(load_model(args.model)).describe()
-    rows = measure(args)
+    models = args.model or ["default"]
+    systems = named_systems(args.system, args.out)
+    load = os.getloadavg()[0]
+    args.out.mkdir(parents=True, exist_ok=True)
     about = {
-        "model": str(args.model),
         "processor": platform.processor() or platform.machine(),
-        "instructions": fast.get("instructions", "unknown"),
+        "instructions": make_engine(load_model(models[0])).describe()["instructions"],
         "torch": torch.__version__,
         "numba": numba.__version__,
+        "torchmd-net": "installed" if torchmd.available() else "not installed",
         "malloc": ", ".join(f"{key}={value}" for key, value in MALLOC.items()),
         "rounds": args.rounds,
-        "peak_memory_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "load of the machine (1 min) at the beginning": f"{load:.1f}",
     }
-    args.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"about": about, "rows": rows}, indent=2)
-    (args.out / "engines.json").write_text(text + "\n")
+    if max(args.threads) > 1:
+        about["gain of other work"] = thread_gain(max(args.threads))
+    rows: list[dict[str, Any]] = []
+    for name in models:
+        rows += measure_model(name, systems, args)
+        about["load at the end"] = f"{os.getloadavg()[0]:.1f}"
+        write(args.out, about, rows)
+    if not args.no_plots:
+        numba.set_num_threads(1)
+        torch.set_num_threads(1)
+        write(args.out, about, rows, measure_growth(models, rates, args))
+
+
+def write(
+    out: Path,
+    about: dict[str, Any],
+    rows: list[dict[str, Any]],
+    growth: dict[str, Any] | None = None,
+) -> None:
+    """Write what has been measured so far."""
+    text = json.dumps({"about": about, "rows": rows, "growth": growth or {}}, indent=2)
+    (out / "engines.json").write_text(text + "\n")
     facts = "\n".join(f"- {key}: {value}" for key, value in about.items())
-    (args.out / "engines.md").write_text(f"# Engines\n\n{facts}\n\n{table(rows)}\n")
+    page = f"# Engines\n\n{facts}\n\n{FACTS}\n\n{table(rows)}\n"
+    (out / "engines.md").write_text(page)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,16 +16,16 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurizer.batches import (
+    Batch,
     Collector,
-    FrameBuffer,
     Keeper,
     Merger,
     Part,
     Recorder,
+    join_batches,
 )
 from mdgeomfeat.featurizer.encoder import (
     STORE_DTYPES,
-    Pooling,
     TokenEncoder,
     check_choice,
 )
@@ -38,6 +37,8 @@ from mdgeomfeat.featurizer.frames import (
 )
 from mdgeomfeat.featurizer.invariants import InvariantKind
 from mdgeomfeat.featurizer.parallel import InProcessBackend, PartsBackend, make_backend
+from mdgeomfeat.featurizer.pipeline import Behind, ahead
+from mdgeomfeat.featurizer.pooling import Pooling
 from mdgeomfeat.featurizer.provenance import run_provenance
 from mdgeomfeat.featurizer.results import FeatureResults
 from mdgeomfeat.featurizer.storing import open_store
@@ -350,58 +351,58 @@ class GeomGNNFeaturizer(AnalysisBase):
     def _compute(  # type: ignore[override]
         self, indexed_frames: NDArray[np.int64], **_: Any
     ) -> Part:
-        self._rows, self.frames = indexed_frames.T
-        self.n_frames = len(self.frames)
-        self._prepare()
-        for index, frame in enumerate(self.frames.tolist()):
-            self._frame_index, self._ts = index, self._read(frame)
-            self._single_frame()
-        part = self._collector.finish()
-        part.results.batch = np.array([self._encoder.batch_limit])
-        return part
-
-    def _prepare(self) -> None:
-        size = min(self._plan.chunk_size, self.n_frames)
-        self._buffer = FrameBuffer(size, self.structure.n_atoms)
-        self._collector: Collector = (
+        rows, self.frames = indexed_frames.T
+        collector: Collector = (
             Keeper(self.frames)
             if self._writer is None
             else Recorder(self._writer, self._plan)
         )
+        with (
+            closing(ahead(self._batches(rows, self.frames))) as batches,
+            Behind(collector.add) as keep,
+        ):
+            chunk: list[tuple[Batch, dict[str, NDArray]]] = []
+            for batch in batches:
+                use = batch.good
+                arrays = self._encode(batch.positions[use], batch.boxes[use])
+                chunk.append((batch, arrays))
+                if self._advance is not None:
+                    self._advance(len(use))
+                if self._plan.chunk_ends[batch.rows[-1]]:
+                    keep(*join_batches(chunk))
+                    chunk = []
+        part = collector.finish()
+        part.results.batch = np.array([self._encoder.batch_limit])
+        return part
 
-    def _single_frame(self) -> None:
-        row, ts = int(self._rows[self._frame_index]), self._ts
-        if ts is None:
-            self._buffer.add(row, math.nan, math.nan, None)
-        else:
-            positions = ts.positions[self.structure.indices]
-            self._buffer.add(row, frame_time(ts), positions, ts.dimensions)
-        if self._plan.chunk_ends[row]:
-            self._flush()
+    def _batches(
+        self, rows: NDArray[np.int64], frames: NDArray[np.int64]
+    ) -> Iterator[Batch]:
+        """Read the batches of whole chunks, and tell which of their rows are usable."""
+        for part in self._plan.batches(rows, self._encoder.batch_size):
+            batch = self._read_batch(rows[part], frames[part])
+            batch.good = usable_rows(
+                self._plan,
+                self.structure,
+                batch.rows,
+                batch.positions,
+                batch.boxes if self._box_used else None,
+                skip_bad=self._skip_bad_frames,
+            )
+            yield batch
 
-    def _flush(self) -> None:
-        """Compute the chunk that has been read, batch by batch."""
-        rows, times, positions, boxes = self._buffer.take()
-        good = usable_rows(
-            self._plan,
-            self.structure,
-            rows,
-            positions,
-            boxes if self._box_used else None,
-            skip_bad=self._skip_bad_frames,
-        )
-        batches = []
-        for start in range(0, len(rows), self._encoder.batch_size):
-            batch = slice(start, start + self._encoder.batch_size)
-            use = good[batch]
-            batches.append(self._encode(positions[batch][use], boxes[batch][use]))
-            if self._advance is not None:
-                self._advance(len(use))
-        arrays = {
-            name: np.concatenate([batch[name] for batch in batches])
-            for name in batches[0]
-        }
-        self._collector.add(rows, times, good, arrays)
+    def _read_batch(self, rows: NDArray[np.int64], frames: NDArray[np.int64]) -> Batch:
+        indices = self.structure.indices
+        batch = Batch(rows, len(indices))
+        for place, frame in enumerate(frames.tolist()):
+            ts = self._read(frame)
+            if ts is None:
+                continue
+            batch.times[place] = frame_time(ts)
+            batch.positions[place] = ts.positions[indices]
+            if self._box_used and ts.dimensions is not None:
+                batch.boxes[place] = ts.dimensions
+        return batch
 
     def _encode(self, positions: NDArray, boxes: NDArray) -> dict[str, NDArray]:
         used = boxes if self._box_used else None
@@ -494,5 +495,4 @@ class GeomGNNFeaturizer(AnalysisBase):
 
     def _forget(self) -> None:
         self._writer = self._advance = None
-        for name in ("_chunks", "_collector", "_buffer", "_ts", "_rows"):
-            self.__dict__.pop(name, None)
+        self.__dict__.pop("_chunks", None)

@@ -8,50 +8,61 @@ from typing import Protocol
 
 import numpy as np
 from MDAnalysis.analysis.results import Results, ResultsGroup
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.store import StoreWriter
 from mdgeomfeat.store.layout import UNUSABLE
 
-__all__ = ["Collector", "FrameBuffer", "Keeper", "Merger", "Part", "Recorder"]
+__all__ = [
+    "Batch",
+    "Collector",
+    "Keeper",
+    "Merger",
+    "Part",
+    "Recorder",
+    "join_batches",
+]
 
 
-class FrameBuffer:
-    """Frames that have been read and wait for their chunk to be complete.
+class Batch:
+    """Frames that are computed at once, filled as they are read.
 
     Parameters
     ----------
-    size : int
-        Frames of a chunk.
+    rows : (n,) ndarray of int
     n_atoms : int
+
+    Attributes
+    ----------
+    times : (n,) ndarray, ps
+    positions : (n, A, 3) float32 ndarray, Å
+        NaN, as times are, where a frame could not be read.
+    boxes : (n, 6) float32 ndarray
+        Zeros where there is none.
+    good : (n,) ndarray of bool
+        Which of them can be used.
     """
 
-    def __init__(self, size: int, n_atoms: int) -> None:
-        self._positions = np.empty((size, n_atoms, 3), dtype=np.float32)
-        self._boxes = np.empty((size, 6), dtype=np.float32)
-        self._rows: list[int] = []
-        self._times: list[float] = []
+    def __init__(self, rows: NDArray[np.int64], n_atoms: int) -> None:
+        self.rows = rows
+        self.times = np.full(len(rows), np.nan)
+        self.positions = np.full((len(rows), n_atoms, 3), np.nan, dtype=np.float32)
+        self.boxes = np.zeros((len(rows), 6), dtype=np.float32)
+        self.good = np.zeros(len(rows), dtype=bool)
 
-    def add(
-        self, row: int, time: float, positions: ArrayLike, box: ArrayLike | None
-    ) -> None:
-        """Take in a frame: its row, time (ps), positions (A, 3) Å and box (6,)."""
-        place = len(self._rows)
-        self._positions[place] = positions
-        self._boxes[place] = 0 if box is None else box
-        self._rows.append(row)
-        self._times.append(time)
 
-    def take(self) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        """Return rows, times, positions and boxes (zeros for none), and start anew.
-
-        Positions and boxes are overwritten by the next chunk.
-        """
-        n = len(self._rows)
-        rows, times = np.array(self._rows), np.array(self._times)
-        self._rows, self._times = [], []
-        return rows, times, self._positions[:n], self._boxes[:n]
+def join_batches(
+    chunk: Sequence[tuple[Batch, Mapping[str, NDArray]]],
+) -> tuple[NDArray[np.int64], NDArray, NDArray[np.bool_], dict[str, NDArray]]:
+    """Return rows, times, use and arrays of batches that make a chunk."""
+    batches, arrays = zip(*chunk, strict=True)
+    return (
+        np.concatenate([batch.rows for batch in batches]),
+        np.concatenate([batch.times for batch in batches]),
+        np.concatenate([batch.good for batch in batches]),
+        {name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]},
+    )
 
 
 @dataclass(frozen=True)

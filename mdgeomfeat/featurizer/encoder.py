@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.featurizer.invariants import DEFAULT_SEED, InvariantKind, n_invariants
+from mdgeomfeat.featurizer.pooling import Pooling, TokenPool
 from mdgeomfeat.memory import available_memory, check_memory
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from mdgeomfeat.gnn.engine import Engine
     from mdgeomfeat.structure import Structure
 
-__all__ = ["STORE_DTYPES", "Pooling", "TokenEncoder", "check_choice"]
+__all__ = ["STORE_DTYPES", "TokenEncoder", "check_choice"]
 
-Pooling = Literal["mean", "sum"]
 DTYPES = ("float32", "float64")
 STORE_DTYPES = ("float16", "float32")
 
@@ -36,7 +36,9 @@ _BATCH_FRAMES = (4, 512)
 # Features of all atoms: the engine's, sorted by token, and what an engine works with.
 _COPIES = 3
 # A chunk on disk: long runs must not make millions of files, nor hold much at once.
+# Where frames are small, what a file costs counts, so a chunk has a few batches.
 _CHUNK_FRAMES = 64
+_CHUNK_BATCHES = 4
 _CHUNK_BYTES = 16 << 20
 
 
@@ -117,7 +119,7 @@ batch_size, dtype
         )
         self.batch_limit = self.batch_size
         self._windows = None if window is None else structure.windows(window)
-        self._pool_atoms = _Pool(structure.token_of_atom, structure.n_tokens, pool)
+        self._pool_atoms = TokenPool(structure.token_of_atom, structure.n_tokens, pool)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_model": None, "_engine": None}
@@ -163,7 +165,8 @@ batch_size, dtype
     @property
     def chunk_size(self) -> int:
         """Frames of a chunk on disk: whole batches."""
-        frames = min(_CHUNK_FRAMES, _CHUNK_BYTES // self.row_bytes)
+        wanted = max(_CHUNK_FRAMES, _CHUNK_BATCHES * self.batch_size)
+        frames = min(wanted, _CHUNK_BYTES // self.row_bytes)
         return self.batch_size * max(1, frames // self.batch_size)
 
     def adopt_batch(self, size: int) -> None:
@@ -346,25 +349,6 @@ batch_size, dtype
         if isinstance(self._source, str) or hasattr(self._source, "__fspath__"):
             return str(self._source)
         return type(self._source).__name__
-
-
-class _Pool:
-    """Sum or average the atoms of each token."""
-
-    def __init__(self, token_of_atom: NDArray, n_tokens: int, how: Pooling) -> None:
-        order = np.argsort(token_of_atom, kind="stable")
-        self._order = None if (np.diff(order) == 1).all() else order
-        self._starts = np.searchsorted(token_of_atom[order], np.arange(n_tokens))
-        counts = np.bincount(token_of_atom, minlength=n_tokens)
-        self._counts = counts if how == "mean" else None
-
-    def __call__(self, values: NDArray) -> NDArray:
-        if self._order is not None:
-            values = values[:, self._order]
-        out = np.add.reduceat(values, self._starts, axis=1)
-        if self._counts is not None:
-            out /= self._counts.astype(out.dtype).reshape(-1, *[1] * (out.ndim - 2))
-        return out
 
 
 def _engine_of(encoder: TokenEncoder) -> dict[str, str]:

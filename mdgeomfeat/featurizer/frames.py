@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -132,6 +132,25 @@ class FramePlan:
             rows = np.concatenate([np.arange(a, b) for a, b in ranges])
             parts.append(np.column_stack([rows, self.frames[rows]]))
         return parts
+
+    def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[slice]:
+        """Cut the rows of whole chunks into batches that lie within a chunk.
+
+        Parameters
+        ----------
+        rows : (n,) ndarray of int
+        size : int
+            Frames of a batch, all but the last of a chunk.
+
+        Yields
+        ------
+        slice
+            Of `rows`.
+        """
+        ends = np.flatnonzero(self.chunk_ends[rows]) + 1
+        for begin, end in pairwise([0, *ends.tolist()]):
+            for start in range(begin, end, size):
+                yield slice(start, min(start + size, end))
 
     @staticmethod
     def default_parts(n_chunks: int, n_workers: int) -> int:

@@ -11,8 +11,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.featurizer.encoder import Pooling, TokenEncoder
+from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.invariants import InvariantKind, invariant_names, invariants
+from mdgeomfeat.featurizer.pooling import Pooling
 from mdgeomfeat.structure import Structure, Tokens
 from mdgeomfeat.structure.periodic import use_box
 

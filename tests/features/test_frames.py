@@ -155,3 +155,15 @@ def test_what_is_no_universe_is_said(tmp_path):
         reader_of([])
     with pytest.raises(InputError, match="came without coordinates"):
         reader_of(mda.Universe.empty(3))
+
+
+def test_batches_lie_within_chunks():
+    made = plan(list(range(16)), chunk_size=5)  # 10 and 6 frames: 5, 5, 5, 1
+    (part,) = made.parts(np.arange(made.n_chunks), 1)
+    cuts = [(s.start, s.stop) for s in made.batches(part[:, 0], 2)]
+    want = [(0, 2), (2, 4), (4, 5), (5, 7), (7, 9), (9, 10)]
+    assert cuts == [*want, (10, 12), (12, 14), (14, 15), (15, 16)]
+    # A part that begins later is cut at the same places.
+    later = made.parts(np.array([1, 3]), 1)[0]
+    found = [later[s, 0].tolist() for s in made.batches(later[:, 0], 2)]
+    assert found == [[5, 6], [7, 8], [9], [15]]
