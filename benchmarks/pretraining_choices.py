@@ -55,17 +55,17 @@ def recipe(changes: dict[str, dict[str, object]], steps: int, atoms: int) -> Run
     return config.with_train(steps=steps, minutes=None, atoms=atoms)
 
 
-def speed(folder: Path, rounds: int = 5) -> float:
-    """Return frames per CPU second of the CPU engine on 300 atoms."""
-    engine = make_engine(load_denoiser(folder).backbone, engine="cpu")
-    numbers, frames = packing(300, 20)
-    engine.compute(numbers, frames)
-    spent = []
+def speeds(folders: list[Path], rounds: int = 7) -> list[float]:
+    """Return frames per CPU second of 300 atoms; the networks take turns."""
+    engines = [make_engine(load_denoiser(f).backbone, engine="cpu") for f in folders]
+    numbers, frames = packing(300, 10)
+    spent: list[list[float]] = [[] for _ in engines]
     for _ in range(rounds):
-        started = time.process_time()
-        engine.compute(numbers, frames)
-        spent.append(time.process_time() - started)
-    return len(frames) / median(spent)
+        for engine, times in zip(engines, spent, strict=True):
+            started = time.process_time()
+            engine.compute(numbers, frames)
+            times.append(time.process_time() - started)
+    return [len(frames) / median(times) for times in spent]
 
 
 def measure(
@@ -96,7 +96,6 @@ def measure(
         "all": errors["all"],
         "heavy": errors["heavy"],
         "cpu_minutes": seconds / 60,
-        "frames_per_cpu_second": speed(folder),
     }
     done.write_text(json.dumps(row, indent=1) + "\n")
     return row
@@ -133,6 +132,9 @@ def main() -> None:
     for name in options.runs:
         rows.append(measure(name, options, data))
         print(rows[-1], flush=True)
+    folders = [options.out / row["run"].replace(" ", "-") for row in rows]
+    for row, rate in zip(rows, speeds(folders), strict=True):
+        row["frames_per_cpu_second"] = rate
     text = table(rows, options)
     print(text)
     (options.out / "choices.md").write_text(text)
