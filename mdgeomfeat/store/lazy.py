@@ -1,7 +1,7 @@
 """Arrays whose rows are read, or computed, when they are asked for.
 
 They are indexed like arrays in memory and give arrays in memory; ``part`` alone stays
-lazy. ``numpy.asarray`` reads everything.
+lazy. Arithmetic and ``numpy.asarray`` read everything.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TypeAlias
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
 from mdgeomfeat.memory import check_memory
@@ -31,7 +32,7 @@ __all__ = [
 _BLOCK_BYTES = 32e6
 
 
-class RowArray(ABC):
+class RowArray(NDArrayOperatorsMixin, ABC):
     """An array that hands out rows.
 
     Attributes
@@ -71,6 +72,12 @@ class RowArray(ABC):
             self.nbytes, "the whole array", "read it in blocks, such as array[:1000]"
         )
         return self[:].astype(dtype or self.dtype, copy=False)
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any
+    ) -> Any:
+        held = [np.asarray(x) if isinstance(x, RowArray) else x for x in inputs]
+        return getattr(ufunc, method)(*held, **kwargs)
 
     def __getitem__(self, key: Any) -> NDArray:
         first, *rest = key if isinstance(key, tuple) else (key,)

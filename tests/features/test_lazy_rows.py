@@ -127,3 +127,13 @@ def test_stored_results_are_the_same_lazily(gly2, options, tmp_path):
     assert held.channels.shape == (*held.scalars.shape[:2], 4, held.scalars.shape[2])
     np.testing.assert_array_equal(held.channels[:, :, 0], held.scalars)
     np.testing.assert_array_equal(held.channels[:, :, 1:], held.vectors)
+
+
+def test_arithmetic_reads_the_rows():
+    array = lazy()
+    np.testing.assert_array_equal(array - array, np.zeros_like(VALUES))
+    np.testing.assert_array_equal(2 * array, 2 * VALUES)
+    np.testing.assert_array_equal(VALUES + array, 2 * VALUES)
+    np.testing.assert_array_equal(array > 0, VALUES > 0)
+    np.testing.assert_array_equal(np.abs(array), np.abs(VALUES))
+    np.testing.assert_array_equal(np.mean(array, axis=0), VALUES.mean(axis=0))
