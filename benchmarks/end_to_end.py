@@ -94,7 +94,7 @@ def measure(name: str, files: list[str], args: argparse.Namespace) -> dict[str, 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         universe = open_universe(files)
-    n_frames = universe.trajectory.n_frames
+    n_frames = int(universe.trajectory.n_frames)  # a NumPy integer with several files
     model = load_model(args.model)
     store = args.out / f"{name}.zarr"
     featurizer = GeomGNNFeaturizer(universe, model=model, store=store, overwrite=True)
