@@ -190,28 +190,36 @@ class FeatureResults(Results):
         """Cut an array over all frames into unbroken runs, without reading it."""
         return [cut_rows(rows, run.start, run.stop) for run in self.segments]
 
-    def token_features_list(self, kind: InvariantKind | None = None) -> list[Rows]:
+    def token_features_list(self, kind: InvariantKind | None = None) -> list[NDArray]:
         """Return the token features of each unbroken run, [(F_i, N, K), ...].
+
+        In memory, also with a store; ``split(token_features)`` leaves them on disk.
 
         Parameters
         ----------
         kind : {"geometric", "norms", "scalars"}, optional
             By default the kind that was chosen for the run.
         """
-        return self.split(self.invariants(kind))
+        return self._held(self.invariants(kind))
 
-    def features_list(self, kind: InvariantKind | None = None) -> list[Rows]:
+    def features_list(self, kind: InvariantKind | None = None) -> list[NDArray]:
         """Return the features of each unbroken run, [(F_i, N*K), ...].
 
         A run ends where its trajectory ends and where the distance between frames
-        changes, so that no lagged pair is made across either.
+        changes, so that no lagged pair is made across either. In memory, also with a
+        store, because deeptime takes nothing else; ``split(features)`` leaves them on
+        disk.
 
         Parameters
         ----------
         kind : {"geometric", "norms", "scalars"}, optional
             By default the kind that was chosen for the run.
         """
-        return self.split(flat_rows(self.invariants(kind)))
+        return self._held(flat_rows(self.invariants(kind)))
+
+    def _held(self, rows: Rows) -> list[NDArray]:
+        values = np.asarray(rows)
+        return [values[run] for run in self.segments]
 
 
 def join_channels(scalars: NDArray, vectors: NDArray) -> NDArray:

@@ -17,9 +17,6 @@ from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, gather, lagged_index
 from mdgeomfeat.store import RowArray
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from mdgeomfeat.featurizer.invariants import InvariantKind
 
 __all__ = ["PairBatches", "TokenDataset"]
@@ -42,8 +39,9 @@ class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
     Parameters
     ----------
     arrays : (F, ...) array or list of them
-        Features of every unbroken trajectory, such as ``results.token_features_list()``
-        gives; in memory, or lazy as those of a store.
+        Features of every unbroken trajectory: in memory, as
+        ``results.token_features_list()`` gives them, or lazy, as
+        ``results.split(results.token_features)`` does for a store.
     lag : int
         Lag in frames.
 
@@ -110,9 +108,8 @@ class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
         from mdgeomfeat.featurizer import FeatureResults
 
         results = FeatureResults.load(path)
-        if channels:
-            return cls(results.split(results.channels), lag)
-        return cls(results.token_features_list(kind), lag)
+        rows = results.channels if channels else results.invariants(kind)
+        return cls(results.split(rows), lag)
 
     def __len__(self) -> int:
         return len(self._index)

@@ -12,6 +12,7 @@ from deeptime.decomposition.deep import VAMPNet
 from torch.utils.data import DataLoader
 
 from mdgeomfeat import GeomGNNFeaturizer, InputError, TokenDataset
+from mdgeomfeat.featurizer import FeatureResults
 from mdgeomfeat.kinetics import StudySettings, estimator, fit_vampnet, run_study
 from mdgeomfeat.mixing import MixerSpec, build_mixer
 from mdgeomfeat.store import LazyArray
@@ -112,6 +113,9 @@ def test_pairs_of_a_store_are_those_of_memory(data, tmp_path):
     u = mda.Universe(data / "gly2" / "gly2.pdb", files)
     held = GeomGNNFeaturizer(u).run(stop=60).results
     GeomGNNFeaturizer(u, store=tmp_path / "f.zarr").run(stop=60)
+    found = FeatureResults.load(tmp_path / "f.zarr")
+    model = TICA(lagtime=5, dim=2).fit(found.features_list()).fetch_model()
+    assert model.transform(found.features[10:30]).shape == (20, 2)
     for options, arrays in (
         ({}, held.token_features_list()),
         ({"kind": "norms"}, held.token_features_list("norms")),
