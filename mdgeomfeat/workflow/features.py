@@ -286,9 +286,10 @@ def _check_features_folder(folder: Path, store: Path | None) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file, so --out must name another folder.")
     if folder.is_dir():
+        inside = store is not None and store.parent.resolve() == folder.resolve()
+        name = store.name if store is not None and inside else STORE
         for entry in sorted(folder.iterdir()):
-            ours = STORE in entry.name or entry.name == "summary.json"
-            ours |= store is not None and store.name in entry.name
+            ours = name in entry.name or entry.name == "summary.json"
             if not ours:
                 raise InputError(
                     f"The folder '{folder}' holds something other than features "

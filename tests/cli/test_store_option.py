@@ -77,6 +77,20 @@ def test_features_go_where_they_are_wanted(run_cli, gly2, common, tmp_path):
     assert (tmp_path / "a.zarr").is_dir()
 
 
+def test_a_store_elsewhere_does_not_make_other_files_ours(
+    run_cli, gly2, common, tmp_path
+):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.xtc").touch()
+    result = run_cli(
+        "features", *gly2, *common, *FEW, "--store", tmp_path / "run",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert "holds something other than features" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_frames_that_do_not_fit_stay_on_disk(
     stored, run_cli, gly2, common, tmp_path, monkeypatch
 ):
