@@ -9,13 +9,15 @@ Systems are alanine dipeptide from this repository's data, a protein of 35 resid
 ``--system NAME=TOPOLOGY[,TRAJECTORY]`` names (heavy atoms of the default selection). In
 every round each engine computes the same frames once, one after the other, so that a
 disturbance meets all of them; medians over the rounds are reported. CPU seconds are
-those of the whole process. ``engine="torch"`` is written as published networks are: one
-gather, one product and one scatter over all edges per layer; ``torchmd-net`` is its own
-code with our weights on our graphs, in the same batches. glibc is told to keep freed
-memory, without which half of the time of both on proteins goes into page faults. The
-error is the relative L2 difference to float64. See ``memory.py`` for what memory and
-``floor.py`` for what the floor is. Writes ``engines.md``, ``engines.json`` and, unless
-``--no-plots`` is given, ``atoms.png`` and ``neighbors.png``.
+those of the whole process. With several ``--threads`` each round also measures what
+they gain in products of matrices: two virtual processors may share one core.
+``engine="torch"`` is written as published networks are: one gather, one product and one
+scatter over all edges per layer; ``torchmd-net`` is its own code with our weights on
+our graphs, in the same batches. glibc is told to keep freed memory, without which half
+of the time of both on proteins goes into page faults. The error is the relative L2
+difference to float64. See ``memory.py`` for what memory and ``floor.py`` for what the
+floor is. Writes ``engines.md``, ``engines.json`` and, unless ``--no-plots`` is given,
+``atoms.png`` and ``neighbors.png``.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,7 +38,7 @@ import numba
 import numpy as np
 import torch
 import torchmd
-from floor import count_pairs, operations, sgemm_rate
+from floor import count_pairs, operations, sgemm_gain, sgemm_rate
 from growth import measure_growth
 from memory import build, peak_memory
 from systems import System, named_systems, repeated
@@ -45,9 +47,11 @@ from tables import FACTS, table
 from mdgeomfeat.gnn import Backbone, load_model
 from mdgeomfeat.gnn.engine import Engine, make_engine
 
-MALLOC = {
+SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": "8000000000",
     "MALLOC_MMAP_THRESHOLD_": "8000000000",
+    # Idle threads of torch would go on spinning into the next engine's turn.
+    "OMP_WAIT_POLICY": "passive",
 }
 BATCH_ATOMS = 4096
 
@@ -68,38 +72,64 @@ def error(engine: Engine, exact: Engine, system: System) -> float:
     )
 
 
-def rates(
+@dataclass
+class Rates:
+    """What the rounds on one system gave, as medians.
+
+    Attributes
+    ----------
+    per_cpu, per_second : dict from (engine, threads) to float
+        Frames per CPU second and per second.
+    sgemm : float
+        Operations per CPU second of a product of matrices on one thread.
+    sgemm_gain : dict from threads to float
+        How much more of such products several threads get through.
+    """
+
+    per_cpu: dict[tuple[str, int], float]
+    per_second: dict[tuple[str, int], float]
+    sgemm: float
+    sgemm_gain: dict[int, float]
+
+
+def measure_rates(
     engines: dict[str, Engine],
     system: System,
     seconds: float,
     rounds: int,
-    floor: list[float] | None = None,
-) -> dict[str, tuple[float, float]]:
-    """Return frames per CPU second and per second, engines taking turns.
-
-    The rate of sgemm is measured in the same rounds and added to `floor`.
-    """
-    few = repeated(system, 2)
-    counts = {}
+    threads: Sequence[int] = (1,),
+) -> Rates:
+    """Measure engines that take turns, on every number of threads in each round."""
+    few = repeated(system, max(2, BATCH_ATOMS // len(system[0])))
+    frames = {}
     for key, engine in engines.items():
         # One run to warm up, one to see how many frames take the wanted time.
         engine.compute(*few)
         cpu, _ = timed(lambda e=engine: e.compute(*few))
-        counts[key] = int(np.clip(seconds * 2 / cpu, 1, 20_000))
-    times: dict[str, list[tuple[float, float]]] = {key: [] for key in engines}
+        count = int(np.clip(seconds * len(few[1]) / cpu, 1, 20_000))
+        frames[key] = repeated(system, count)
+    spent: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    sgemm: list[float] = []
+    gains: dict[int, list[float]] = {}
     for _ in range(rounds):
-        for key, engine in engines.items():
-            frames = repeated(system, counts[key])
-            times[key].append(timed(lambda e=engine, f=frames: e.compute(*f)))
-        if floor is not None:
-            floor.append(sgemm_rate())
-    return {
-        key: (
-            counts[key] / median(cpu for cpu, _ in spent),
-            counts[key] / median(wall for _, wall in spent),
-        )
-        for key, spent in times.items()
-    }
+        for n in threads:
+            numba.set_num_threads(n)
+            torch.set_num_threads(n)
+            for key, engine in engines.items():
+                took = timed(lambda e=engine, f=frames[key]: e.compute(*f))
+                spent.setdefault((key, n), []).append(took)
+            if n > 1:
+                gains.setdefault(n, []).append(sgemm_gain(n))
+        sgemm.append(sgemm_rate())
+    numba.set_num_threads(1)
+    torch.set_num_threads(1)
+    counts = {pair: len(frames[pair[0]][1]) for pair in spent}
+    return Rates(
+        {p: counts[p] / median(cpu for cpu, _ in took) for p, took in spent.items()},
+        {p: counts[p] / median(wall for _, wall in took) for p, took in spent.items()},
+        median(sgemm),
+        {n: median(found) for n, found in gains.items()},
+    )
 
 
 def names_for(model: Backbone, wanted: list[str]) -> list[str]:
@@ -126,80 +156,44 @@ def measure_model(
             memory = {key: peak_memory(name, key, *batch) for key in engines}
         pairs = count_pairs(system[1], model.spec.cutoff)
         work = operations(model.spec, atoms, pairs)
-        alone: dict[str, float] = {}
-        for threads in args.threads:
-            numba.set_num_threads(threads)
-            torch.set_num_threads(threads)
-            sgemm: list[float] = []
-            rate = rates(engines, system, args.seconds, args.rounds, sgemm)
-            for key, (per_cpu, per_second) in rate.items():
-                alone.setdefault(key, per_second)
-                rows.append(
-                    {
-                        "model": Path(name).stem,
-                        "architecture": model.spec.architecture,
-                        "system": title,
-                        "atoms": atoms,
-                        "neighbors": 2 * pairs / atoms,
-                        "engine": key,
-                        "threads": threads,
-                        "frames_per_cpu_second": per_cpu,
-                        "frames_per_second": per_second,
-                        "gain": per_second / alone[key],
-                        "ratio_torch": _ratio(rate, key, "torch"),
-                        "ratio_torchmd": _ratio(rate, key, "torchmd-net"),
-                        "peak_memory_MB": memory[key],
-                        "memory_frames": len(batch[1]),
-                        "error": errors[key],
-                        "sgemm_gflops": median(sgemm) / 1e9,
-                        "floor": median(sgemm) / work,
-                        "of_floor": per_cpu * work / median(sgemm),
-                    }
-                )
-            print(table(rows[-len(engines) :]), flush=True)
+        rates = measure_rates(engines, system, args.seconds, args.rounds, args.threads)
+        found = [
+            {
+                "model": Path(name).stem,
+                "architecture": model.spec.architecture,
+                "system": title,
+                "atoms": atoms,
+                "neighbors": 2 * pairs / atoms,
+                "engine": key,
+                "threads": threads,
+                "frames_per_cpu_second": per_cpu,
+                "frames_per_second": rates.per_second[key, threads],
+                "gain": _ratio(rates.per_second, (key, threads), (key, 1)),
+                "sgemm_gain": rates.sgemm_gain.get(threads),
+                "ratio_torch": _ratio(
+                    rates.per_cpu, (key, threads), ("torch", threads)
+                ),
+                "ratio_torchmd": _ratio(
+                    rates.per_cpu, (key, threads), ("torchmd-net", threads)
+                ),
+                "peak_memory_MB": memory[key],
+                "memory_frames": len(batch[1]),
+                "error": errors[key],
+                "sgemm_gflops": rates.sgemm / 1e9,
+                "floor": rates.sgemm / work,
+                "of_floor": per_cpu * work / rates.sgemm,
+            }
+            for (key, threads), per_cpu in rates.per_cpu.items()
+        ]
+        print(table(found), flush=True)
+        rows += found
     return rows
 
 
 def _ratio(
-    rate: dict[str, tuple[float, float]], engine: str, other: str
+    rate: dict[tuple[str, int], float], pair: tuple[str, int], other: tuple[str, int]
 ) -> float | None:
-    return rate[engine][0] / rate[other][0] if other in rate else None
-
-
-def thread_gain(threads: int, rounds: int = 5) -> dict[str, float]:
-    """Return how much more work several threads do, by what they do.
-
-    ``"sgemm"`` fills the vector units, ``"counting"`` a loop of integers none: where
-    two processors are one core, the first gains nothing. Both need no memory.
-    """
-
-    @numba.njit(nogil=True)
-    def count(n: int) -> int:
-        x = 1
-        for k in range(n):
-            x = (x * 1103515245 + k) % 2147483648
-        return x
-
-    a = torch.rand(256, 256)
-    tasks = {
-        "sgemm": lambda: [torch.mm(a, a) for _ in range(200)],
-        "counting": lambda: count(20_000_000),
-    }
-    torch.set_num_threads(1)
-    gains = {}
-    with ThreadPoolExecutor(threads) as pool:
-        for name, task in tasks.items():
-            task()
-            list(pool.map(lambda _, t=task: t(), range(threads)))
-            found = []
-            for _ in range(rounds):
-                _, one = timed(task)
-                _, many = timed(
-                    lambda t=task: list(pool.map(lambda _: t(), range(threads)))
-                )
-                found.append(threads * one / many)
-            gains[name] = median(found)
-    return gains
+    return rate[pair] / rate[other] if other in rate else None
 
 
 def main() -> None:
@@ -215,9 +209,9 @@ def main() -> None:
     parser.add_argument("--no-memory", action="store_true", help="do not measure it")
     parser.add_argument("--out", type=Path, default=Path("benchmark-engines"))
     args = parser.parse_args()
-    if any(os.environ.get(key) != value for key, value in MALLOC.items()):
-        # glibc reads its settings when a process starts.
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | MALLOC)
+    if any(os.environ.get(key) != value for key, value in SETTINGS.items()):
+        # glibc and OpenMP read their settings when a process starts.
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | SETTINGS)
     numba.set_num_threads(1)
     torch.set_num_threads(1)
     models = args.model or ["default"]
@@ -230,21 +224,17 @@ def main() -> None:
         "torch": torch.__version__,
         "numba": numba.__version__,
         "torchmd-net": "installed" if torchmd.available() else "not installed",
-        "malloc": ", ".join(f"{key}={value}" for key, value in MALLOC.items()),
+        "settings": ", ".join(f"{key}={value}" for key, value in SETTINGS.items()),
         "rounds": args.rounds,
         "load of the machine (1 min) at the beginning": f"{load:.1f}",
     }
-    if max(args.threads) > 1:
-        about["gain of other work"] = thread_gain(max(args.threads))
     rows: list[dict[str, Any]] = []
     for name in models:
         rows += measure_model(name, systems, args)
         about["load at the end"] = f"{os.getloadavg()[0]:.1f}"
         write(args.out, about, rows)
     if not args.no_plots:
-        numba.set_num_threads(1)
-        torch.set_num_threads(1)
-        write(args.out, about, rows, measure_growth(models, rates, args))
+        write(args.out, about, rows, measure_growth(models, measure_rates, args))
 
 
 def write(

@@ -12,6 +12,7 @@ and a few rows, may be faster than that, so its share of the floor can exceed on
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -91,3 +92,24 @@ def sgemm_rate(seconds: float = 0.1) -> float:
             np.matmul(a, b, out=out)
             done += 1
     return done * 2 * SIZE**3 / spent
+
+
+def sgemm_gain(threads: int, seconds: float = 0.05) -> float:
+    """Return how much more products of matrices several threads get through.
+
+    Less than their number where virtual processors share a core, or with others.
+    """
+
+    def rate(_: int) -> float:
+        rng = np.random.default_rng(0)
+        a, b = rng.random((2, SIZE, SIZE), np.float32)
+        out = np.empty_like(a)
+        done, start = 0, time.perf_counter()
+        while (spent := time.perf_counter() - start) < seconds:
+            np.matmul(a, b, out=out)
+            done += 1
+        return done / spent
+
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        alone = rate(0)
+        return sum(pool.map(rate, range(threads))) / alone

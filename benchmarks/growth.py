@@ -27,15 +27,15 @@ Curves = dict[str, dict[str, dict[str, list[float]]]]
 
 
 def measure_growth(
-    models: list[str], rates: Callable[..., Any], args: argparse.Namespace
+    models: list[str], measure: Callable[..., Any], args: argparse.Namespace
 ) -> Curves:
     """Measure and draw atom-frames per CPU second against size and neighbours.
 
     Parameters
     ----------
     models : list of str
-    rates : callable
-        Of ``engines.py``.
+    measure : callable
+        ``measure_rates`` of ``engines.py``.
     args : Namespace
         With ``engines``, ``seconds``, ``rounds`` and ``out``.
     """
@@ -51,8 +51,8 @@ def measure_growth(
             for system in systems:
                 n = len(system[0])
                 pairs = count_pairs(system[1], model.spec.cutoff)
-                rate = rates(engines, system, args.seconds, min(3, args.rounds))
-                for key, (per_cpu, _) in rate.items():
+                rates = measure(engines, system, args.seconds, min(3, args.rounds))
+                for (key, _), per_cpu in rates.per_cpu.items():
                     found[key]["x"].append(n if kind == "atoms" else 2 * pairs / n)
                     found[key]["rate"].append(per_cpu)
             for key, curve in found.items():

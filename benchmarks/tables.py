@@ -6,9 +6,10 @@ from typing import Any
 
 FACTS = """\
 Rates are frames per CPU second and frames per second (wall); *gain* is the wall rate
-over that on one thread. Memory is above that of a process that has imported and loaded
-everything. The floor is the rate at which a core would get through the operations of
-the fast engine's algorithm at the speed of sgemm; *of it* is what is reached."""
+over that on one thread, *sgemm's* that of products of matrices in the same rounds.
+Memory is above that of a process that has imported and loaded everything. The floor is
+the rate at which a core would get through the operations of the fast engine's algorithm
+at the speed of sgemm; *of it* is what is reached."""
 
 HEAD = (
     "model",
@@ -18,6 +19,7 @@ HEAD = (
     "frames / CPU s",
     "frames / s",
     "gain",
+    "sgemm's",
     "to torch",
     "to torchmd-net",
     "peak MB",
@@ -43,7 +45,8 @@ def table(rows: list[dict[str, Any]]) -> str:
                     row["threads"],
                     f"{row['frames_per_cpu_second']:.4g}",
                     f"{row['frames_per_second']:.4g}",
-                    f"{row['gain']:.2f}" if row["threads"] > 1 else "",
+                    _number(row["gain"] if row["threads"] > 1 else None, ".2f", ""),
+                    _number(row["sgemm_gain"], ".2f", ""),
                     _number(row["ratio_torch"], ".1f", ""),
                     _number(row["ratio_torchmd"], ".1f", missing)
                     if fast or row["model"] in installed

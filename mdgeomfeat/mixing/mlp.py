@@ -65,7 +65,10 @@ class _MixerBlock(nn.Module):
     def __init__(self, n_tokens: int, width: int, dropout: float) -> None:
         super().__init__()
         self.token_norm = nn.LayerNorm(width)
-        self.token_mlp = feed_forward(n_tokens, width, n_tokens, dropout)
+        # A hidden layer as wide as the channels would be most of the cost of few
+        # tokens: of three, a step of training took 3.5 times as long.
+        hidden = min(width, 4 * n_tokens)
+        self.token_mlp = feed_forward(n_tokens, hidden, n_tokens, dropout)
         self.channel_norm = nn.LayerNorm(width)
         self.channel_mlp = feed_forward(width, width, width, dropout)
 
@@ -86,8 +89,9 @@ class MLPMixer(nn.Module):
     Parameters
     ----------
     spec : MixerSpec
-        ``depth`` blocks of ``width`` channels; both perceptrons have ``width``
-        hidden channels.
+        ``depth`` blocks of ``width`` channels; the perceptron across channels has
+        ``width`` hidden ones, that across tokens four times as many as there are
+        tokens, at most ``width``.
     """
 
     def __init__(self, spec: MixerSpec) -> None:
