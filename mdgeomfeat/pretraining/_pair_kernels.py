@@ -19,7 +19,16 @@ from llvmlite import ir
 from numba import prange
 from numba.extending import intrinsic
 
-from ..gnn.engine._simd import Lanes, broadcast, lanes, load, muladd, silu, store
+from mdgeomfeat.gnn.engine.cpu.simd import (
+    Lanes,
+    broadcast,
+    lanes,
+    load,
+    muladd,
+    silu,
+    store,
+)
+
 from ..jit import cached_njit
 
 __all__ = ["pair_kernels"]

@@ -15,8 +15,8 @@ from triton.runtime.jit import JITFunction
 
 from mdgeomfeat.gnn import ModelSpec, build_model
 from mdgeomfeat.gnn.engine import _cuda_pairs
-from mdgeomfeat.gnn.engine._cuda_et import CudaET
-from mdgeomfeat.gnn.engine._cuda_tensornet import CudaTensorNet
+from mdgeomfeat.gnn.engine.cuda.et import CudaET
+from mdgeomfeat.gnn.engine.cuda.tensornet import CudaTensorNet
 
 CUTOFF = 5.2
 launch = JITFunction.run

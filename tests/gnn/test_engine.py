@@ -19,7 +19,7 @@ from engine_checks import (
     window_reference,
 )
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine import make_engine, resolve_device
 from mdgeomfeat.gnn.engine.choice import choose_engine
@@ -153,7 +153,7 @@ def test_windows_do_not_depend_on_how_many_fit_the_cache(
     fast = make_engine(lively(architecture=architecture), engine=engine)
     whole = fast.compute(*system, None, windows)
     if engine == "cpu":
-        from mdgeomfeat.gnn.engine import cpu
+        from mdgeomfeat.gnn.engine.cpu import engine as cpu
 
         monkeypatch.setattr(cpu, "NODES_AT_ONCE", 20)
     else:
@@ -231,7 +231,7 @@ def test_a_frame_does_not_depend_on_the_batch(engine, architecture, system):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_threads_do_not_change_a_bit(architecture, system, monkeypatch):
-    from mdgeomfeat.gnn.engine import cpu
+    from mdgeomfeat.gnn.engine.cpu import engine as cpu
 
     numbers, positions = system
     many = np.concatenate([positions] * 8)
@@ -281,7 +281,8 @@ def test_far_from_the_origin_precision_stays(architecture, system):
 
 @pytest.mark.parametrize("architecture", ["et", "tensornet"])
 def test_the_table_of_filters_is_exact_enough(architecture):
-    from mdgeomfeat.gnn.engine._pairs import filter_table, pair_records
+    from mdgeomfeat.gnn.engine.cpu.pairs import pair_records
+    from mdgeomfeat.gnn.engine.filters import filter_table
 
     model = lively(architecture=architecture, smooth=False).double()
     table = filter_table(model.radial_filters, model.spec.cutoff, 1e-6)
@@ -323,7 +324,7 @@ def test_auto_takes_the_fast_engine_where_it_can(architecture, monkeypatch):
 
 
 def test_compiling_is_said_and_loading_is_not(monkeypatch, caplog):
-    from mdgeomfeat.gnn.engine import cpu
+    from mdgeomfeat.gnn.engine.cpu import engine as cpu
 
     heard = []
     monkeypatch.setattr(cpu.CpuEngine, "compute", lambda *_: time.sleep(0.1))
@@ -374,7 +375,7 @@ def test_mistakes_are_named(system):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_cuda_engine_says_what_is_missing(architecture, monkeypatch):
-    from mdgeomfeat.gnn.engine import cuda
+    from mdgeomfeat.gnn.engine.cuda import engine as cuda
 
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -397,7 +398,7 @@ def test_the_cuda_engine_says_what_is_missing(architecture, monkeypatch):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_auto_takes_the_engine_of_the_device(architecture, monkeypatch):
-    from mdgeomfeat.gnn.engine import cuda
+    from mdgeomfeat.gnn.engine.cuda import engine as cuda
 
     found = {"capability": (9, 0), "triton": True}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -430,6 +431,30 @@ def test_auto_takes_the_engine_of_the_device(architecture, monkeypatch):
     assert "pip install 'mdgeomfeat[cuda]'" in reason
     with pytest.raises(InputError, match=r"needs Triton \(pip install"):
         make_engine(model, engine="cuda")
+
+
+def test_auto_does_without_kernels_that_do_not_run(system, monkeypatch):
+    from mdgeomfeat.gnn.engine import choice, cuda
+
+    def fail(*_):
+        raise RuntimeError("failed to find a C compiler")
+
+    def run_out(*_):
+        raise torch.cuda.OutOfMemoryError
+
+    model = lively()
+    planned = "cuda", torch.device("cpu"), "a device as it might be"
+    monkeypatch.setattr(choice, "choose_engine", lambda *_: planned)
+    monkeypatch.setattr(cuda, "CudaEngine", fail)
+    with pytest.warns(MDGeomFeatWarning, match="instead of 'cuda'.* a C compiler"):
+        engine = make_engine(model)
+    assert engine.name == "torch"
+    assert "do not run here (failed to find" in engine.describe()["reason"]
+    with pytest.raises(RuntimeError, match="C compiler"):
+        make_engine(model, engine="cuda")
+    monkeypatch.setattr(cuda, "CudaEngine", run_out)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        make_engine(model)
 
 
 def test_devices_are_resolved_with_an_explanation(monkeypatch):

@@ -26,15 +26,15 @@ if not HAS_DEVICE:
     # Read when Triton is imported, and by the engine when it is made.
     os.environ.setdefault("TRITON_INTERPRET", "1")
 pytest.importorskip("triton", reason="Triton is missing: pip install '.[cuda]'")
-from mdgeomfeat.gnn.engine import cuda  # noqa: E402
-from mdgeomfeat.gnn.engine._cuda_kernels import exact_products  # noqa: E402
-from mdgeomfeat.gnn.engine._cuda_pairs import (  # noqa: E402
+from mdgeomfeat.gnn.engine.cpu.pairs import pair_records as numba_records  # noqa: E402
+from mdgeomfeat.gnn.engine.cuda import engine as cuda  # noqa: E402
+from mdgeomfeat.gnn.engine.cuda.kernels import exact_products  # noqa: E402
+from mdgeomfeat.gnn.engine.cuda.pairs import (  # noqa: E402
     COLUMNS,
     ROWS,
     find_pairs,
     pair_records,
 )
-from mdgeomfeat.gnn.engine._pairs import pair_records as numba_records  # noqa: E402
 
 # The interpreter rounds like a processor; a device has faster ways, which are allowed
 # half of what the contract allows.

@@ -76,7 +76,7 @@ def test_without_fma_no_call_into_the_c_library(tmp_path):
     code = """
 import numpy as np
 from numba import njit
-from mdgeomfeat.gnn.engine._simd import lanes, load, muladd, silu, store
+from mdgeomfeat.gnn.engine.cpu.simd import lanes, load, muladd, silu, store
 
 @njit
 def f(x):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine.base import Engine, EngineName, resolve_device
 from mdgeomfeat.gnn.engine.torch import TorchEngine
@@ -95,7 +96,8 @@ def make_engine(
         ``"torch"`` runs the network itself and is the definition of the answer;
         ``"cpu"`` and ``"cuda"`` (which needs Triton) are fast paths in float32.
         ``"auto"`` takes the fast path of the device if it can do what is asked;
-        :meth:`Engine.describe` tells which it is and why.
+        :meth:`Engine.describe` tells which it is and why. Where the kernels of
+        ``"cuda"`` turn out not to run, it warns and takes ``"torch"``.
     device : str or torch.device, optional
         ``"auto"`` is the first CUDA device if there is one, else the CPU.
     dtype : {"float32", "float64"}, optional
@@ -124,5 +126,21 @@ def make_engine(
     from mdgeomfeat.gnn.engine import cpu, cuda
 
     if name == "cuda":
-        return cuda.CudaEngine(model, place, max_neighbors, reason)
+        try:
+            return cuda.CudaEngine(model, place, max_neighbors, reason)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if engine == "cuda":
+                raise
+            # No compiler for Triton's launchers, a driver too old, a wrong answer:
+            # whoever left the choice to us gets features all the same.
+            warnings.warn(
+                f"engine='torch' computes instead of 'cuda', whose kernels do not run "
+                f"here: {error}",
+                MDGeomFeatWarning,
+                stacklevel=2,
+            )
+            reason = f"the CUDA kernels do not run here ({error})"
+            return TorchEngine(model, place, DTYPES[dtype], max_neighbors, reason)
     return cpu.CpuEngine(model, max_neighbors, reason, notify)

@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch.nn.functional import layer_norm, linear
 
-from mdgeomfeat.gnn.engine._cuda_kernels import (
+from mdgeomfeat.gnn.engine.cuda.kernels import (
     BLOCK,
     FUSED,
     TOLERANCE,
@@ -27,7 +27,7 @@ from mdgeomfeat.gnn.engine._cuda_kernels import (
     spline,
     tile,
 )
-from mdgeomfeat.gnn.engine._pairs import filter_table
+from mdgeomfeat.gnn.engine.filters import filter_table
 from mdgeomfeat.gnn.et import ET, ETLayer
 
 __all__ = ["CudaET"]

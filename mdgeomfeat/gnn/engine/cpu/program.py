@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mdgeomfeat.gnn.engine._kernels import Graph
+from mdgeomfeat.gnn.engine.cpu.kernels import Graph
 
 __all__ = ["Program"]
 

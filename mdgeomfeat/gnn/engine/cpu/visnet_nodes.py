@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdgeomfeat.gnn.engine._kernels import (
+from mdgeomfeat.gnn.engine.cpu.kernels import (
     add,
     deliver,
     normalise,
     product,
 )
-from mdgeomfeat.gnn.engine._simd import (
+from mdgeomfeat.gnn.engine.cpu.simd import (
     load,
     muladd,
     size,

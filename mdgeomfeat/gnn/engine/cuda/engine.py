@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.gnn.base import Backbone
-from mdgeomfeat.gnn.engine._chunks import Frames, prepare_frames
 from mdgeomfeat.gnn.engine.base import Engine
+from mdgeomfeat.gnn.engine.frames import Frames, prepare_frames
 from mdgeomfeat.gnn.engine.torch import TorchEngine
 from mdgeomfeat.gnn.et import ET
 from mdgeomfeat.gnn.tensornet import TensorNet
@@ -32,7 +32,7 @@ from mdgeomfeat.neighbors.nearest import keep_nearest
 from mdgeomfeat.neighbors.windows import WindowsLike, own_copies
 
 if TYPE_CHECKING:
-    from mdgeomfeat.gnn.engine._cuda_kernels import DeviceProgram
+    from mdgeomfeat.gnn.engine.cuda.kernels import DeviceProgram
 
 __all__ = ["CudaEngine", "can_run"]
 
@@ -134,8 +134,8 @@ class CudaEngine(Engine):
         if obstacle is not None:
             raise InputError(f"{obstacle}; use engine='torch'")
         # Triton is imported by those who use its kernels only.
-        from mdgeomfeat.gnn.engine._cuda_et import CudaET
-        from mdgeomfeat.gnn.engine._cuda_tensornet import CudaTensorNet
+        from mdgeomfeat.gnn.engine.cuda.et import CudaET
+        from mdgeomfeat.gnn.engine.cuda.tensornet import CudaTensorNet
 
         programs: dict[type[Backbone], Callable[[Any, torch.device], DeviceProgram]]
         programs = {ET: CudaET, TensorNet: CudaTensorNet}
@@ -195,7 +195,7 @@ class CudaEngine(Engine):
         frames = prepare_frames(numbers, positions, boxes, self.cutoff)
         if scalars.size == 0:
             return scalars, vectors
-        from mdgeomfeat.gnn.engine._cuda_kernels import exact_products
+        from mdgeomfeat.gnn.engine.cuda.kernels import exact_products
 
         with self._at_device(), torch.inference_mode(), exact_products():
             nodes = self._nodes(numbers, windows)
@@ -242,7 +242,7 @@ class CudaEngine(Engine):
         self, frames: Frames, part: slice, nodes: _Nodes, lane: _Lane
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the features of the atoms of some frames, on the device."""
-        from mdgeomfeat.gnn.engine._cuda_pairs import find_pairs, pair_records
+        from mdgeomfeat.gnn.engine.cuda.pairs import find_pairs, pair_records
 
         # Coordinates travel as they are; their differences are formed in float64.
         given = frames.positions[part]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdgeomfeat.gnn.engine._simd import (
+from mdgeomfeat.gnn.engine.cpu.simd import (
     broadcast,
     load,
     muladd,

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from mdgeomfeat.gnn.engine._kernels import ROWS, Graph
-from mdgeomfeat.gnn.engine._layout import Layout, aligned, flat, plan_layout
-from mdgeomfeat.gnn.engine._pairs import filter_table
-from mdgeomfeat.gnn.engine._program import Program
-from mdgeomfeat.gnn.engine._visnet_edges import EDGES, WINDOW
-from mdgeomfeat.gnn.engine._visnet_kernels import Weights, Work, network
-from mdgeomfeat.gnn.engine._visnet_nodes import NODES, NORMS
+from mdgeomfeat.gnn.engine.cpu.kernels import ROWS, Graph
+from mdgeomfeat.gnn.engine.cpu.layout import Layout, aligned, flat, plan_layout
+from mdgeomfeat.gnn.engine.cpu.program import Program
+from mdgeomfeat.gnn.engine.cpu.visnet_edges import EDGES, WINDOW
+from mdgeomfeat.gnn.engine.cpu.visnet_kernels import Weights, Work, network
+from mdgeomfeat.gnn.engine.cpu.visnet_nodes import NODES, NORMS
+from mdgeomfeat.gnn.engine.filters import filter_table
 from mdgeomfeat.gnn.radial import envelope
 from mdgeomfeat.gnn.visnet import ViSNet
 

@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mdgeomfeat.gnn.engine._simd import lanes
-from mdgeomfeat.gnn.engine._visnet_edges import (
+from mdgeomfeat.gnn.engine.cpu.simd import lanes
+from mdgeomfeat.gnn.engine.cpu.visnet_edges import (
     EDGES,
     embed_edges,
     first_messages,
     pass_edges,
 )
-from mdgeomfeat.gnn.engine._visnet_nodes import (
+from mdgeomfeat.gnn.engine.cpu.visnet_nodes import (
     NODES,
     embed_nodes,
     finish,

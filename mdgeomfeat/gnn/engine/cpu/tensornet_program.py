@@ -8,11 +8,11 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from mdgeomfeat.gnn.engine._kernels import ROWS, Graph
-from mdgeomfeat.gnn.engine._layout import Layout, aligned, flat, plan_layout
-from mdgeomfeat.gnn.engine._pairs import filter_table
-from mdgeomfeat.gnn.engine._program import Program
-from mdgeomfeat.gnn.engine._tensornet_kernels import NODES, Weights, Work, network
+from mdgeomfeat.gnn.engine.cpu.kernels import ROWS, Graph
+from mdgeomfeat.gnn.engine.cpu.layout import Layout, aligned, flat, plan_layout
+from mdgeomfeat.gnn.engine.cpu.program import Program
+from mdgeomfeat.gnn.engine.cpu.tensornet_kernels import NODES, Weights, Work, network
+from mdgeomfeat.gnn.engine.filters import filter_table
 from mdgeomfeat.gnn.tensornet import Interaction, PartwiseLinear, TensorNet
 
 __all__ = ["TensorNetProgram"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdgeomfeat.gnn.engine._kernels import add_product
-from mdgeomfeat.gnn.engine._simd import broadcast, load, muladd, store
+from mdgeomfeat.gnn.engine.cpu.kernels import add_product
+from mdgeomfeat.gnn.engine.cpu.simd import broadcast, load, muladd, store
 from mdgeomfeat.jit import cached_njit
 
 __all__ = [

@@ -3,69 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from mdgeomfeat.gnn.engine._kernels import Graph
-from mdgeomfeat.gnn.engine._pairs import pair_records, window_pairs
-from mdgeomfeat.gnn.engine._program import Program
-from mdgeomfeat.neighbors import EdgeList, check_cutoff, lattice_vectors
-from mdgeomfeat.neighbors._numba import (
-    BRUTE_FORCE_ATOMS,
-    inverse_lattices,
-    search_half,
-)
-from mdgeomfeat.neighbors.boxes import check_boxes
+from mdgeomfeat.gnn.engine.cpu.kernels import Graph
+from mdgeomfeat.gnn.engine.cpu.pairs import pair_records, window_pairs
+from mdgeomfeat.gnn.engine.cpu.program import Program
+from mdgeomfeat.gnn.engine.frames import Frames
+from mdgeomfeat.neighbors import EdgeList
+from mdgeomfeat.neighbors._numba import BRUTE_FORCE_ATOMS, search_half
 from mdgeomfeat.neighbors.windows import WindowsLike
 
-__all__ = ["Frames", "Workspace", "prepare_frames"]
-
-
-@dataclass(frozen=True, eq=False)
-class Frames:
-    """Frames of a trajectory as the pair search wants them.
-
-    Attributes
-    ----------
-    numbers : (A,) int64 array
-    positions : (F, A, 3) array, Å
-    lattice, inverse : (F, 3, 3) float64 array
-    periodic : (F,) bool array
-    """
-
-    numbers: np.ndarray
-    positions: np.ndarray
-    lattice: np.ndarray
-    inverse: np.ndarray
-    periodic: np.ndarray
-
-
-def prepare_frames(
-    numbers: np.ndarray,
-    positions: np.ndarray,
-    boxes: ArrayLike | None,
-    cutoff: float,
-) -> Frames:
-    """Check the boxes of frames, and prepare them for the pair search.
-
-    Raises
-    ------
-    InputError
-        If a box is malformed or too small for the cutoff.
-    """
-    F = len(positions)
-    periodic = np.zeros(F, bool)
-    lattice = np.zeros((F, 3, 3))
-    if boxes is not None:
-        checked = check_boxes(boxes, F)
-        check_cutoff(checked, cutoff)
-        periodic = (checked[:, :3] != 0).any(axis=1)
-        lattice[periodic] = lattice_vectors(checked[periodic])
-    inverse = inverse_lattices(lattice, periodic)
-    return Frames(numbers, positions, lattice, inverse, periodic)
+__all__ = ["Workspace"]
 
 
 class _Pairs:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mdgeomfeat.gnn.engine._kernels import (
+from mdgeomfeat.gnn.engine.cpu.kernels import (
     add,
     add_product,
     deliver,
@@ -24,7 +24,7 @@ from mdgeomfeat.gnn.engine._kernels import (
     product,
     spline_weights,
 )
-from mdgeomfeat.gnn.engine._simd import (
+from mdgeomfeat.gnn.engine.cpu.simd import (
     broadcast,
     lanes,
     load,
@@ -34,7 +34,7 @@ from mdgeomfeat.gnn.engine._simd import (
     spread,
     store,
 )
-from mdgeomfeat.gnn.engine._tensornet_algebra import (
+from mdgeomfeat.gnn.engine.cpu.tensornet_algebra import (
     add_scaled,
     anticommutator,
     damping,

@@ -11,8 +11,8 @@ import torch
 import triton
 import triton.language as tl
 
-from mdgeomfeat.gnn.engine._cuda_kernels import Pairs
-from mdgeomfeat.gnn.engine._pairs import coordinate
+from mdgeomfeat.gnn.engine.cuda.kernels import Pairs
+from mdgeomfeat.gnn.engine.filters import coordinate
 
 __all__ = ["find_pairs", "pair_records"]
 

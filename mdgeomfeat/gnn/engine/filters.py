@@ -1,4 +1,4 @@
-"""What a pair contributes by its geometry alone: where it stands in the filter tables.
+"""Filters of pairs, which depend on the distance alone, tabulated for the fast engines.
 
 The tables are cubic Hermite splines on even steps of a coordinate s(r), which is close
 to 1 - exp(-a r), the variable of the radial basis, but needs no exponential.
@@ -6,7 +6,6 @@ to 1 - exp(-a r), the variable of the radial basis, but needs no exponential.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 
 from mdgeomfeat.jit import cached_njit
 
-__all__ = ["coordinate", "filter_table", "pair_records", "window_pairs"]
+__all__ = ["coordinate", "filter_table"]
 
 FEWEST_ROWS = 128
 MOST_ROWS = 4096
@@ -88,82 +87,3 @@ def filter_table(
         if error.max() < tolerance or rows >= MOST_ROWS:
             return np.stack([value, slope], axis=2)
         rows += rows // 2
-
-
-@cached_njit(error_model="numpy")
-def pair_records(vector, n_pairs, cutoff, rows, interval, hermite, direction):
-    """Write row, Hermite weights (4) and unit vector (3) of every pair.
-
-    Weights belong to the value and the slope of the row, then of the next row.
-    """
-    scale = rows / coordinate(cutoff, cutoff)
-    for e in range(n_pairs):
-        x, y, z = vector[e, 0], vector[e, 1], vector[e, 2]
-        r = math.sqrt(x * x + y * y + z * z)
-        s = coordinate(r, cutoff) * scale
-        row = min(int(s), rows - 1)
-        t = s - row
-        u = 1.0 - t
-        interval[e] = row
-        hermite[4 * e] = u * u * (1.0 + 2.0 * t)
-        hermite[4 * e + 1] = t * u * u
-        hermite[4 * e + 2] = t * t * (3.0 - 2.0 * t)
-        hermite[4 * e + 3] = -t * t * u
-        # Coincident atoms have no direction.
-        share = 1.0 / r if r > 0.0 else 0.0
-        direction[3 * e] = x * share
-        direction[3 * e + 1] = y * share
-        direction[3 * e + 2] = z * share
-
-
-@cached_njit()
-def window_pairs(
-    n_frames,
-    n_atoms,
-    ptr,
-    atoms,
-    pooled,
-    begin,
-    end,
-    half_ptr,
-    half_sender,
-    records,
-    row_ptr,
-    sender,
-    new_records,
-    target,
-):
-    """Copy the pairs of frames into windows `begin` to `end`.
-
-    Records are (interval, hermite, direction). Returns the number of pairs; if it is
-    above the capacity of `sender`, call again with more.
-    """
-    interval, hermite, direction = records
-    new_interval, new_hermite, new_direction = new_records
-    place = np.full(n_atoms, -1, np.int64)
-    node = at = 0
-    for f in range(n_frames):
-        for w in range(begin, end):
-            for c in range(ptr[w], ptr[w + 1]):
-                place[atoms[c]] = node + c - ptr[w]
-            for c in range(ptr[w], ptr[w + 1]):
-                atom = f * n_atoms + atoms[c]
-                target[node + c - ptr[w]] = atom if pooled[c] else -1
-                row_ptr[node + c - ptr[w]] = at
-                for e in range(half_ptr[atom], half_ptr[atom + 1]):
-                    other = place[half_sender[e] - f * n_atoms]
-                    if other < 0:
-                        continue
-                    if at < sender.shape[0]:
-                        sender[at] = other
-                        new_interval[at] = interval[e]
-                        for k in range(4):
-                            new_hermite[4 * at + k] = hermite[4 * e + k]
-                        for k in range(3):
-                            new_direction[3 * at + k] = direction[3 * e + k]
-                    at += 1
-            for c in range(ptr[w], ptr[w + 1]):
-                place[atoms[c]] = -1
-            node += ptr[w + 1] - ptr[w]
-    row_ptr[node] = at
-    return at

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mdgeomfeat.gnn.engine._kernels import (
+from mdgeomfeat.gnn.engine.cpu.kernels import (
     BLOCK,
     add,
     add_product,
@@ -29,7 +29,7 @@ from mdgeomfeat.gnn.engine._kernels import (
     product,
     spline_weights,
 )
-from mdgeomfeat.gnn.engine._simd import (
+from mdgeomfeat.gnn.engine.cpu.simd import (
     fold,
     join,
     lanes,

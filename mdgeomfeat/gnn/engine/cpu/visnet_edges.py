@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from mdgeomfeat.gnn.engine._kernels import (
+from mdgeomfeat.gnn.engine.cpu.kernels import (
     add,
     add_product,
     interpolate,
     product,
     spline_weights,
 )
-from mdgeomfeat.gnn.engine._simd import (
+from mdgeomfeat.gnn.engine.cpu.simd import (
     fold,
     load,
     muladd,

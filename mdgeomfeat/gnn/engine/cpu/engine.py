@@ -17,15 +17,16 @@ from numpy.typing import ArrayLike
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.gnn.base import Backbone
-from mdgeomfeat.gnn.engine._chunks import Frames, Workspace, prepare_frames
-from mdgeomfeat.gnn.engine._et_program import ETProgram
-from mdgeomfeat.gnn.engine._kernels import Graph
-from mdgeomfeat.gnn.engine._program import Program
-from mdgeomfeat.gnn.engine._simd import register_floats
-from mdgeomfeat.gnn.engine._tensornet_program import TensorNetProgram
-from mdgeomfeat.gnn.engine._visnet_program import ViSNetProgram
 from mdgeomfeat.gnn.engine.base import Engine
+from mdgeomfeat.gnn.engine.cpu.et_program import ETProgram
+from mdgeomfeat.gnn.engine.cpu.kernels import Graph
+from mdgeomfeat.gnn.engine.cpu.program import Program
+from mdgeomfeat.gnn.engine.cpu.simd import register_floats
+from mdgeomfeat.gnn.engine.cpu.tensornet_program import TensorNetProgram
+from mdgeomfeat.gnn.engine.cpu.visnet_program import ViSNetProgram
+from mdgeomfeat.gnn.engine.cpu.workspace import Workspace
 from mdgeomfeat.gnn.engine.edges import frame_edges
+from mdgeomfeat.gnn.engine.frames import Frames, prepare_frames
 from mdgeomfeat.gnn.et import ET
 from mdgeomfeat.gnn.tensornet import TensorNet
 from mdgeomfeat.gnn.visnet import ViSNet

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch.nn.functional import silu
 
-from mdgeomfeat.gnn.engine._cuda_kernels import (
+from mdgeomfeat.gnn.engine.cuda.kernels import (
     BLOCK,
     FUSED,
     TOLERANCE,
@@ -28,14 +28,14 @@ from mdgeomfeat.gnn.engine._cuda_kernels import (
     spline,
     tile,
 )
-from mdgeomfeat.gnn.engine._cuda_tensors import (
+from mdgeomfeat.gnn.engine.cuda.tensors import (
     anticommutator,
     damping,
     nine,
     squares,
     store_nine,
 )
-from mdgeomfeat.gnn.engine._pairs import filter_table
+from mdgeomfeat.gnn.engine.filters import filter_table
 from mdgeomfeat.gnn.tensornet import PartwiseLinear, TensorNet
 
 __all__ = ["CudaTensorNet"]
