@@ -82,9 +82,10 @@ def choose_lag(
 
     The lag is the smallest of 1, 2, 4, 8, … frames at which the slowest timescale is
     within 10 % of its value at the next two lags, and never above 1/20 of the
-    shortest trajectory. If there is none, it is the largest of them that is not
-    above a third of the slowest timescale, since later nothing is left to see. Only
-    the training and stopping parts of the first fold are looked at.
+    shortest trajectory (of a run in pieces, its longest piece). If there is none, it
+    is the largest of them that is not above a third of the slowest timescale, since
+    later nothing is left to see. Only the training and stopping parts of the first
+    fold are looked at.
 
     Parameters
     ----------
@@ -106,17 +107,17 @@ def choose_lag(
     ScoreError
         If TICA fails at every lag.
     """
+    if lag is not None and lag < 1:
+        raise InputError(f"A lag of {lag} frames is below 1; choose 1 or more.")
     lengths = [len(a) for a in arrays]
-    cap = max(min(lengths) // _CAP, 1)
-    candidates = lag_series(cap)
-    lags = lag_series(max(min(lengths) // 4, 1))
+    fold = make_folds(lengths, lag or 1, groups=groups)[0]
+    shortest = _shortest_run(lengths, groups)
+    candidates = lag_series(max(shortest // _CAP, 1))
+    lags = lag_series(max(shortest // 4, 1))
     # two lags beyond the largest candidate are enough
     lags = lags[: len(candidates) + 2]
     if lag is not None:
-        if lag < 1:
-            raise InputError(f"A lag of {lag} frames is below 1; choose 1 or more.")
         lags = sorted({*lags, lag})
-    fold = make_folds(lengths, lag or 1, groups=groups)[0]
     halves = cut(arrays, fold.train), cut(arrays, fold.stop)
     timescales = np.stack([_timescales(*halves, tau) for tau in lags])
     if not np.isfinite(timescales).any():
@@ -138,6 +139,17 @@ def choose_lag(
         converged=converged,
         reason=reason,
     )
+
+
+def _shortest_run(lengths: Sequence[int], groups: Sequence[int] | None) -> int:
+    """Return the frames of the shortest run: the longest piece of each counts.
+
+    A bad frame near the end of a run cuts off a short piece, and says nothing of lags.
+    """
+    longest: dict[int, int] = {}
+    for group, length in zip(groups or range(len(lengths)), lengths, strict=True):
+        longest[group] = max(longest.get(group, 0), length)
+    return min(longest.values())
 
 
 def _choose(
@@ -214,7 +226,11 @@ def _validated(fit: Arrays, test: Arrays, lag: int) -> NDArray[np.float64]:
     if n_pairs(usable, lag) < 2 * MAX_PROCESSES:
         raise ScoreError("too few pairs")
     estimator = Covariance(
-        lagtime=lag, compute_c00=True, compute_c0t=True, reversible=True
+        lagtime=lag,
+        compute_c00=True,
+        compute_c0t=True,
+        reversible=True,
+        remove_data_mean=True,
     )
     for o in usable:
         estimator.partial_fit((o[: len(o) - lag], o[lag:]))

@@ -153,6 +153,24 @@ def test_lag_is_capped_at_a_twentieth():
     assert scan.lag <= 50
 
 
+def test_timescales_owe_nothing_to_how_far_runs_lie_apart(three_states):
+    # each run centred by itself: a run that lies elsewhere is no slow motion in it
+    runs = [x - x.mean(axis=0) for x in three_states[1][:3]]
+    apart = [x + 10 * k for k, x in enumerate(runs)]
+    together, found = choose_lag(runs), choose_lag(apart)
+    np.testing.assert_allclose(found.timescales, together.timescales, rtol=1e-4)
+    assert (found.lag, found.dim) == (together.lag, together.dim)
+
+
+def test_a_short_piece_of_a_run_does_not_shorten_the_lag(three_states):
+    runs = three_states[1][:3]
+    pieces = [runs[0][:5], runs[0][6:], *runs[1:]]
+    found = choose_lag(pieces, groups=[0, 0, 1, 2])
+    assert found.lag == choose_lag(runs).lag > 1
+    # a run that is short itself still does
+    assert choose_lag(pieces).lag == 1
+
+
 def test_width_does_not_invent_processes():
     states = [markov_chain(THREE, 1500, s) for s in range(3)]
     wide = embed(states, width=400, noise=0.3)
