@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -148,6 +149,15 @@ def test_comparison_page_shows_numbers_and_escapes_names(comparison, tmp_path):
     for value in ("0.91", "0.82", "0.73"):
         assert value in page
     assert {p.name for p in tmp_path.iterdir()} == {"maps.png", "agreement.png"}
+
+
+def test_maps_of_molecules_without_torsions_are_grey(comparison, tmp_path):
+    row = replace(comparison.rows[0], torsion_r2=None, map_r2=None)
+    bare = replace(comparison, columns=(), rows=(row,), torsion_names=())
+    record = Record(title="water", subtitle="", analysed=())
+    page = comparison_page(bare, record, Gallery(tmp_path))
+    assert 'alt="UMAP maps of GNN features."' in page
+    assert [p.name for p in tmp_path.iterdir()] == ["maps.png"]
 
 
 def test_states_without_a_model_show_counts_only():

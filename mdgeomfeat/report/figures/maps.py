@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 from mdgeomfeat.report.figures.style import (
     CYCLIC_MAP,
+    GREY,
     MAGNITUDE_MAP,
     figure,
     figure_style,
@@ -60,23 +62,21 @@ class ColorBy:
 def draw_maps(maps: Sequence[NamedMap], columns: Sequence[ColorBy]) -> Figure:
     """Draw a grid: one row per map, one column per colouring.
 
-    Points are drawn in random order, so that no group hides another.
+    Points are drawn in random order, so that no group hides another; in grey where
+    there is nothing to colour them by.
     """
-    n_rows, n_columns = len(maps), len(columns)
+    n_rows, n_columns = len(maps), max(1, len(columns))
     side = min(2.3, 6.6 / n_columns)
     with figure_style():
         fig = figure(0.75 + side * n_rows, min(7.2, 0.6 + side * n_columns))
         axes = fig.subplots(n_rows, n_columns, squeeze=False)
-        for c, column in enumerate(columns):
-            norm, cmap = _scale(column)
+        for c, column in enumerate(columns or [None]):
             for r, entry in enumerate(maps):
                 ax = axes[r, c]
                 order = np.random.default_rng(0).permutation(len(entry.frames))
                 ax.scatter(
                     *entry.embedding[order].T,
-                    c=np.asarray(column.values)[entry.frames[order]],
-                    norm=norm,
-                    cmap=cmap,
+                    **_colors(column, entry.frames[order]),
                     s=_size(len(order)),
                     linewidths=0,
                     rasterized=True,
@@ -86,9 +86,11 @@ def draw_maps(maps: Sequence[NamedMap], columns: Sequence[ColorBy]) -> Figure:
                 ax.spines[["left", "bottom"]].set_color("#d1d5db")
                 if c == 0:
                     ax.set_ylabel(entry.name)
+            if column is None:
+                continue
             panel_title(axes[0, c], column.label)
             bar = fig.colorbar(
-                ScalarMappable(norm, cmap),
+                ScalarMappable(*_scale(column)),
                 ax=axes[:, c],
                 location="bottom",
                 fraction=0.04,
@@ -99,6 +101,14 @@ def draw_maps(maps: Sequence[NamedMap], columns: Sequence[ColorBy]) -> Figure:
             if column.cyclic:
                 bar.set_ticks([-120, 0, 120])
     return fig
+
+
+def _colors(column: ColorBy | None, frames: np.ndarray) -> dict[str, Any]:
+    """Return what tells ``scatter`` how to colour some frames."""
+    if column is None:
+        return {"color": GREY}
+    norm, cmap = _scale(column)
+    return {"c": np.asarray(column.values)[frames], "norm": norm, "cmap": cmap}
 
 
 def _scale(column: ColorBy) -> tuple[Normalize, Colormap | str]:

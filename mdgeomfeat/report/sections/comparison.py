@@ -19,18 +19,23 @@ def maps_section(comparison: Comparison, gallery: Gallery) -> html.Html:
     """Show the maps of all inputs."""
     figure = draw_maps(comparison.maps, comparison.columns)
     inputs = ", ".join(entry.name for entry in comparison.maps)
+    colors = ", ".join(column.label for column in comparison.columns)
     return html.join(
         [
             gallery.add(
                 "maps",
                 figure,
-                alt=f"UMAP maps of {inputs}, coloured by "
-                + ", ".join(column.label for column in comparison.columns)
-                + ".",
+                alt=f"UMAP maps of {inputs}"
+                + (f", coloured by {colors}." if colors else "."),
                 caption="UMAP maps (McInnes et al. 2018): every point is a frame, and "
                 "frames that an input holds to be alike lie close together. Axes have "
-                "no unit. An input that knows an angle shows it as one colour per "
-                "region; one that does not shows a mixture.",
+                "no unit."
+                + (
+                    " An input that knows an angle shows it as one colour per region; "
+                    "one that does not shows a mixture."
+                    if colors
+                    else ""
+                ),
                 kind="png",
             ),
             html.details("How the maps were made", html.items(comparison.notes)),
