@@ -18,6 +18,9 @@ __all__ = ["Agreement", "agreement"]
 ALPHAS: Final = np.logspace(-7, 2, 19)
 #: A third of the data is held out, and a third of the rest chooses the penalty.
 _HELD_OUT: Final = 1.0 / 3.0
+#: Whole trajectories are held out only if either part has this share of the other;
+#: a fragment beside a long run tells nothing.
+_BALANCE: Final = 0.1
 #: Frames that are looked through at a time.
 _BLOCK: Final = 1000
 
@@ -70,7 +73,8 @@ def agreement(
     """Predict descriptors from features by ridge regression on held-out frames.
 
     Trained on the first trajectories, tested on the last third of them (at least
-    one); with a single trajectory, on its first and last parts, which is not
+    one); with a single trajectory, or where one part would have less than a tenth of
+    the other's frames, on the first and last parts of the longest, which is not
     independent. Features and targets are standardised with the training part's
     statistics. Each target's penalty is chosen on the last third of the training
     part and the fit then repeated on all of it.
@@ -78,7 +82,7 @@ def agreement(
     Parameters
     ----------
     features : sequence of (F, D) arrays
-        One array per unbroken trajectory; they may be lazy, as those of a store.
+        One array per trajectory; they may be lazy, as those of a store.
     targets : sequence of (F, T) arrays
         The same frames; angles as sine and cosine columns.
     names : sequence of str, optional
@@ -105,7 +109,12 @@ def agreement(
         raise InputError(
             f"{len(labels)} names were given for {n_targets} targets; give one each."
         )
-    n_held = _trajectories_held_out([len(x) for x in x_parts])
+    lengths = [len(x) for x in x_parts]
+    n_held = _trajectories_held_out(lengths)
+    tested = sum(lengths[len(lengths) - n_held :])
+    few, many = sorted((tested, sum(lengths) - tested))
+    if few < _BALANCE * many:
+        n_held = 0
     if n_held:
         train, test = (
             (_thin(x_parts[part], max_frames), _thin(y_parts[part], max_frames))
@@ -116,7 +125,8 @@ def agreement(
             f"{n_held}"
         )
     else:
-        x, y = x_parts[0], y_parts[0]
+        longest = int(np.argmax(lengths))
+        x, y = x_parts[longest], y_parts[longest]
         cut = round((1.0 - _HELD_OUT) * len(x))
         # A gap between the parts: neighbouring frames are nearly the same.
         gap = min(max(1, len(x) // 20), cut - 1)

@@ -74,6 +74,7 @@ def write_comparison(
             {PRIMARY: gnn_input(data), RANDOM: twin, **baselines.inputs},
             torsions=baselines.torsions,
             distances=baselines.distances,
+            groups=data.groups,
             same_as=baselines.itself,
             progress=progress,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 
 import numpy as np
 
@@ -19,6 +20,8 @@ __all__ = ["Torsion", "choose_torsions", "compare_inputs"]
 
 MAX_MAPS = 4
 MAX_DISTANCES = 200
+NEIGHBOURS = 10
+BALANCE = 0.1  # of the longest trajectory's frames, at least, lie in the others
 _NUMBERS = 1.5e7  # of float64 in one ridge regression, about 120 MB
 
 
@@ -44,6 +47,7 @@ def compare_inputs(
     torsions: Sequence[Torsion],
     distances: tuple[Sequence[str], Rows] | None,
     cvs: Sequence[np.ndarray] | None = None,
+    groups: Sequence[int] | None = None,
     same_as: Mapping[str, str] | None = None,
     max_points: int = 3000,
     seed: int = 0,
@@ -62,6 +66,10 @@ def compare_inputs(
         Distances to predict, Å.
     cvs : list of (F_i, d) ndarray or None
         Collective variables, to colour the maps.
+    groups : sequence of int, optional
+        Equal numbers mark pieces of one trajectory, cut at a gap in its frames, which
+        follow each other; what is held out is never a piece of what was trained on.
+        By default every array is its own trajectory.
     same_as : mapping, optional
         Which input is a target itself (``{"dihedrals": "dihedrals"}``), whose
         agreement with itself is left blank.
@@ -74,15 +82,18 @@ def compare_inputs(
     """
     progress = progress or SilentReporter()
     same_as = same_as or {}
-    lengths = [len(part) for part in next(iter(inputs.values()))]
-    groups = np.repeat(np.arange(len(lengths)), lengths)
+    first = next(iter(inputs.values()))
+    groups = range(len(first)) if groups is None else groups
+    lengths = [len(part) for part in _whole(first, groups)]
+    trajectory = np.repeat(np.arange(len(lengths)), lengths)
+    elsewhere = False
     joined_cvs = None if cvs is None else np.concatenate(list(cvs))
     shown = choose_torsions(torsions, joined_cvs)
     maps, notes, rows = [], [], []
     names = list(inputs)[:MAX_MAPS]
     with progress.stage("maps and agreement", len(inputs), "inputs") as advance:
         for name, shaped in inputs.items():
-            parts = [flat_rows(part) for part in shaped]
+            parts = [flat_rows(part) for part in _whole(shaped, groups)]
             near = None
             if name in names:
                 result = fit_map(
@@ -96,7 +107,14 @@ def compare_inputs(
                     )
                 )
                 notes.append(f"{name}: {result.note}.")
-                near = _near(result.embedding, result.frames, torsions, groups)
+                owner = trajectory[result.frames]
+                elsewhere = _balanced(owner)
+                near = _near(
+                    result.embedding,
+                    result.frames,
+                    torsions,
+                    owner if elsewhere else None,
+                )
             rows.append(
                 _row(name, parts, torsions, distances, lengths, same_as.get(name), near)
             )
@@ -107,7 +125,7 @@ def compare_inputs(
         rows=tuple(rows),
         torsion_names=tuple(t.name for t in torsions),
         split=rows[0].split,
-        neighbours_elsewhere=len(lengths) > 1,
+        neighbours_elsewhere=elsewhere,
         notes=tuple(notes),
     )
 
@@ -148,18 +166,32 @@ def choose_torsions(
     return [torsions[i] for i in best]
 
 
+def _whole(parts: Sequence[Rows], groups: Sequence[int]) -> list[Rows]:
+    """Join the pieces of each trajectory."""
+    found = []
+    for _, members in groupby(zip(groups, parts, strict=True), key=itemgetter(0)):
+        pieces = [piece for _, piece in members]
+        found.append(join_rows(pieces) if len(pieces) > 1 else pieces[0])
+    return found
+
+
+def _balanced(trajectory: np.ndarray) -> bool:
+    """Whether a frame's neighbours can be looked for in other trajectories only."""
+    longest = np.unique(trajectory, return_counts=True)[1].max()
+    return len(trajectory) - longest >= max(NEIGHBOURS, BALANCE * longest)
+
+
 def _near(
     embedding: np.ndarray,
     frames: np.ndarray,
     torsions: Sequence[Torsion],
-    groups: np.ndarray,
+    trajectory: np.ndarray | None,
 ) -> np.ndarray | None:
     """Return the R² of each angle from a frame's neighbours in the map."""
     if not torsions:
         return None
     targets = np.stack([t.values[frames] for t in torsions], axis=1)
-    several = len(np.unique(groups[frames])) > 1
-    return knn_r2(embedding, targets, groups=groups[frames] if several else None)
+    return knn_r2(embedding, targets, k=NEIGHBOURS, groups=trajectory)
 
 
 def _row(

@@ -114,6 +114,7 @@ def write_study(
                 torsions=baselines.torsions,
                 distances=baselines.distances,
                 cvs=study.cvs,
+                groups=data.groups,
                 same_as=baselines.itself,
                 progress=progress,
             )

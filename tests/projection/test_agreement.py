@@ -80,6 +80,14 @@ def test_one_trajectory_is_split_in_time_and_says_so():
     assert result.r2[:2].min() > 0.9999
 
 
+@pytest.mark.parametrize("lengths", [(900, 30), (30, 900)])
+def test_a_fragment_is_no_held_out_trajectory(lengths):
+    x, y = runs(lengths=lengths)
+    result, alone = agreement(x, y), agreement(*runs(lengths=(900,)))
+    assert not result.independent
+    assert (result.note, result.n_test) == (alone.note, 300)
+
+
 def test_thinning_and_constant_columns():
     x, y = runs(lengths=(1000, 500))
     x = [np.concatenate([p, np.full((len(p), 2), 1e4)], axis=1) for p in x]

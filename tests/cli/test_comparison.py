@@ -1,0 +1,50 @@
+"""Maps and agreement of inputs that come in pieces or in very unequal runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mdgeomfeat.workflow.comparison import Torsion, compare_inputs
+
+
+@pytest.fixture(scope="module")
+def walk():
+    """Return 400 frames of a walk whose first column tells an angle."""
+    x = np.cumsum(np.random.default_rng(0).normal(size=(400, 4)), axis=0)
+    angle = np.arctan2(np.sin(x[:, 0] / 9), np.cos(x[:, 0] / 9))
+    return x, Torsion(name="A:ALA1:phi", values=angle)
+
+
+def compare(walk, cuts, groups=None):
+    x, torsion = walk
+    return compare_inputs(
+        {"walk": np.split(x, cuts)},
+        torsions=[torsion],
+        distances=(["d"], x[:, 1:2]),
+        groups=groups,
+        max_points=200,
+    )
+
+
+def test_pieces_of_one_run_are_not_held_out_from_each_other(walk):
+    pieces, whole = compare(walk, [250], groups=[3, 3]), compare(walk, [])
+    for found in (pieces, whole):
+        assert "not independent" in found.split
+        assert not found.neighbours_elsewhere
+    np.testing.assert_array_equal(pieces.rows[0].torsion_r2, whole.rows[0].torsion_r2)
+    np.testing.assert_array_equal(pieces.rows[0].map_r2, whole.rows[0].map_r2)
+
+
+def test_two_runs_are(walk):
+    found = compare(walk, [250])
+    assert "tested on the last 1" in found.split
+    assert found.neighbours_elsewhere
+
+
+@pytest.mark.parametrize("cut", [3, 394])
+def test_a_fragment_beside_a_run_stops_nothing(walk, cut):
+    found = compare(walk, [cut])
+    assert "not independent" in found.split
+    assert not found.neighbours_elsewhere
+    assert np.isfinite(found.rows[0].map_r2).all()
