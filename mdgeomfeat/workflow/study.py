@@ -69,7 +69,7 @@ def write_study(
     options : StudyOptions
         What is looked for.
     out : Path or None
-        The folder of results; None names it after the topology.
+        The folder of results; None names it after the first file.
     overwrite : bool
         Whether earlier results there may be replaced.
     progress : Reporter
