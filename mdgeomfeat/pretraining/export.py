@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from ..errors import InputError
 from ..gnn import ModelSpec, build_model, load_model, save_model
@@ -112,25 +114,45 @@ def export(
     return written
 
 
-def load_denoiser(name_or_path: str | Path) -> Denoiser:
+def load_denoiser(name_or_path: str | Path, *, fresh_head: bool = False) -> Denoiser:
     """Load a model with its noise head.
 
     Parameters
     ----------
     name_or_path : str or path
-        A shipped model's name, or a run's folder or checkpoint.
+        A shipped model's name or file, or a run's folder or checkpoint.
+    fresh_head : bool
+        Give a model whose head is not at hand an untrained one, to train on.
 
     Returns
     -------
     Denoiser
-        With a fresh head, if the model was shipped without.
+
+    Raises
+    ------
+    InputError
+        If the model's head is not at hand and `fresh_head` is false.
     """
     path = Path(name_or_path)
     if path.is_dir() or path.suffix == ".pt":
         return read_checkpoint(path)[0]
     backbone = load_model(name_or_path)
     head = GatedEquivariantHead(backbone.spec.n_channels)
-    stored = HEADS / f"{path.stem}.safetensors"
-    if stored.is_file():
-        head.load_state_dict(load_file(str(stored)))
+    stored = _stored_head(backbone.fingerprint)
+    if stored is not None:
+        head.load_state_dict(stored)
+    elif not fresh_head:
+        raise InputError(
+            f"{str(name_or_path)!r} comes without its noise head, so nothing can be "
+            "said of its denoising; give a shipped model, or the folder of its run"
+        )
     return Denoiser(backbone, head)
+
+
+def _stored_head(fingerprint: str) -> dict[str, Tensor] | None:
+    """Return the shipped head that was trained with a backbone, by its fingerprint."""
+    for path in sorted(HEADS.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            if (file.metadata() or {}).get("backbone") == fingerprint:
+                return load_file(str(path))
+    return None

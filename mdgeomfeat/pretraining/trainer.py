@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,8 @@ class Trainer:
     Raises
     ------
     InputError
-        If the folder's checkpoint belongs to another run, or there is one and
-        `resume` is false.
+        If the folder's checkpoint belongs to another run, there is one and `resume` is
+        false, or the network to continue from is of another shape.
     """
 
     def __init__(
@@ -151,10 +151,23 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(train.seed)
             if train.init:
-                from .export import load_denoiser
-
-                return load_denoiser(train.init)
+                return self._continued(train.init)
             return Denoiser(build_model(self.config.model, seed=train.seed))
+
+    def _continued(self, init: str) -> Denoiser:
+        from .export import load_denoiser
+
+        denoiser = load_denoiser(init, fresh_head=True)
+        theirs, ours = (
+            replace(spec, elements=None)
+            for spec in (denoiser.backbone.spec, self.config.model)
+        )
+        if theirs != ours:
+            raise InputError(
+                f"init={init!r} is a network of another [model] ({theirs}) than the "
+                f"run's ({ours}); make them the same"
+            )
+        return denoiser
 
     def _load(self, path: Path) -> None:
         state = torch.load(path, weights_only=True, map_location=self.device)

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,6 +156,26 @@ def test_a_run_continues_from_other_weights(config, packed, tmp_path):
         config.with_train(init=str(tmp_path / "a")), tmp_path / "b", data=packed
     )
     torch.testing.assert_close(weights(second.model), weights(first.ema))
+
+
+def test_a_network_of_another_shape_is_not_continued(config, packed, tmp_path):
+    Trainer(config, tmp_path / "a", data=packed).save()
+    wider = replace(config, model=replace(config.model, n_channels=32))
+    with pytest.raises(InputError, match=r"is a network of another \[model\]"):
+        Trainer(wider.with_train(init=str(tmp_path / "a")), tmp_path / "b", data=packed)
+
+
+def test_a_head_goes_with_its_network_whatever_the_file_is_called(
+    config, packed, tmp_path
+):
+    shipped = weights(load_denoiser("et-64"))
+    torch.testing.assert_close(weights(load_denoiser("default")), shipped)
+    Trainer(config, tmp_path / "run", data=packed).save()
+    path = tmp_path / "et-64.safetensors"
+    export(tmp_path / "run", path, data=packed)
+    with pytest.raises(InputError, match="comes without its noise head"):
+        load_denoiser(path)
+    load_denoiser(path, fresh_head=True)
 
 
 def test_learning_rate():
