@@ -14,6 +14,7 @@ from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.invariants import InvariantKind, invariant_names, invariants
 from mdgeomfeat.featurizer.pooling import Pooling
+from mdgeomfeat.lattice import has_box
 from mdgeomfeat.structure import Structure, Tokens
 from mdgeomfeat.structure.periodic import use_box
 
@@ -236,10 +237,21 @@ engine, batch_size, dtype
                 "numbers; leave it out."
             )
         if boxes is not None and len(positions):
-            boxes = np.broadcast_to(np.asarray(boxes), (len(positions), 6))
+            boxes = np.asarray(boxes)
+            if boxes.shape not in ((6,), (1, 6), (len(positions), 6)):
+                raise InputError(
+                    f"boxes{where} have the shape {boxes.shape}; give (6,), or "
+                    f"({len(positions)}, 6) for these frames."
+                )
+            boxes = np.broadcast_to(boxes, (len(positions), 6))
             first = np.asarray(positions[0], dtype=np.float64) * unit
             if not use_box(self.periodic, boxes[0], first, self.structure_):
                 boxes = None
+            elif not (usable := has_box(boxes)).all():
+                raise InputError(
+                    f"frame {int(np.argmin(usable))}{where} has no usable box where "
+                    "the first frame has one; leave it out or pass periodic=False."
+                )
         elif self.periodic is True:
             raise InputError(f"periodic=True needs boxes{where}; pass boxes=.")
         out = []

@@ -176,3 +176,15 @@ def test_coordinates_that_cannot_be_used(options, positions):
         transformer.transform(positions[:1])
     with pytest.raises(InputError, match="select= needs a Universe, an AtomGroup"):
         GeomGNNTransformer((NUMBERS, TOKENS), "name CA", **options).fit()
+
+
+def test_boxes_that_cannot_be_used(options, positions):
+    transformer = GeomGNNTransformer((NUMBERS, TOKENS), **options).fit()
+    boxes = np.tile([90.0] * 6, (7, 1))
+    with pytest.raises(InputError, match=r"boxes have the shape \(7, 3\); give \(6,\)"):
+        transformer.transform(positions, boxes=boxes[:, :3])
+    # no frame may lose its box unsaid
+    boxes[4, :3] = 0
+    with pytest.raises(InputError, match="frame 4 of trajectory 1 has no usable box"):
+        transformer.transform([positions, positions], boxes=[None, boxes])
+    transformer.set_params(periodic=False).fit_transform(positions, boxes=boxes)
