@@ -8,6 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from mdgeomfeat.report import figures as f
+from mdgeomfeat.report.figures.structures import _view
 from mdgeomfeat.report.figures.style import figure
 
 
@@ -110,6 +111,18 @@ def test_align_undoes_a_rotation_and_never_mirrors():
     assert np.allclose(f.align(points @ q + 5.0, points), points)
     mirrored = points * [1, 1, -1]
     assert not np.allclose(f.align(mirrored, points), points, atol=0.1)
+
+
+@pytest.mark.parametrize("n_points", [1, 2, 3, 12])
+def test_structures_of_any_number_of_points_are_never_mirrored(n_points):
+    bonds = np.stack([np.arange(n_points - 1), np.arange(1, n_points)], axis=1)
+    for seed in range(4):
+        frames = np.random.default_rng(seed).normal(size=(3, n_points, 3))
+        fig = f.draw_structures([frames], np.zeros(n_points, int), bonds, ["state 1"])
+        assert "state 1" in texts(fig)
+        view = _view(frames[0] - frames[0].mean(axis=0))
+        np.testing.assert_allclose(view.T @ view, np.eye(3), atol=1e-12)
+        assert np.linalg.det(view) == pytest.approx(1)
 
 
 def test_figures_use_no_global_state_and_embed_whole():

@@ -63,8 +63,7 @@ def draw_structures(
     """
     target = states[0][0].astype(float)
     target = target - target.mean(0)
-    # The first two principal axes show the most of the molecule.
-    view = np.linalg.svd(target, full_matrices=False)[2].T
+    view = _view(target)
     scenes = [
         [align(frame.astype(float), target) @ view for frame in frames[:max_overlay]]
         for frames in states
@@ -92,6 +91,17 @@ def draw_structures(
             ax.set_axis_off()
             panel_title(ax, titles[index])
     return fig
+
+
+def _view(target: np.ndarray) -> np.ndarray:
+    """Return the rotation (3, 3) that turns the least extent towards the eye.
+
+    The first two principal axes show the most of the molecule; the third makes them a
+    rotation, since a reflection would show its mirror image.
+    """
+    axes = np.linalg.svd(target.T @ target)[2].T
+    axes[:, 2] *= np.sign(np.linalg.det(axes))
+    return axes
 
 
 def _sticks(
