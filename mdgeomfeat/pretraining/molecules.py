@@ -14,6 +14,8 @@ from typing import IO, TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
@@ -53,13 +55,13 @@ def require_rdkit() -> None:
 
     Raises
     ------
-    ImportError
+    InputError
         If RDKit is not installed.
     """
     try:
         from rdkit import rdBase
     except ImportError as error:
-        raise ImportError(
+        raise InputError(
             "RDKit is not installed, and molecules are told apart with it; "
             "install it with: pip install 'mdgeomfeat[pretraining]'"
         ) from error

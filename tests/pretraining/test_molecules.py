@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ pytest.importorskip("rdkit")
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
+from mdgeomfeat.errors import InputError
 from mdgeomfeat.pretraining.exclusion import (
     HELD_OUT_PAIRS,
     excluded_keys,
@@ -16,6 +19,7 @@ from mdgeomfeat.pretraining.molecules import (
     key_from_coordinates,
     key_of_mol,
     key_of_smiles,
+    require_rdkit,
     split_of,
 )
 
@@ -90,3 +94,9 @@ def test_splits_are_fixed_by_the_key():
     assert 0.08 < share < 0.12
     assert split_of("C", 0.0) == "train"
     assert split_of("C", 1.0) == "validation"
+
+
+def test_a_missing_rdkit_is_said_in_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rdkit", None)
+    with pytest.raises(InputError, match=r"install 'mdgeomfeat\[pretraining\]'"):
+        require_rdkit()
