@@ -74,7 +74,7 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="DIR",
-        help="Folder for the results (default: named after the topology).",
+        help="Folder for the results (default: named after the first file).",
         show_default=False,
     ),
 ]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import MDAnalysis as mda
 import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
-from MDAnalysis.analysis.results import Results
 from MDAnalysis.lib.log import ProgressBar
 from numpy.typing import NDArray
 
@@ -40,7 +39,7 @@ from mdgeomfeat.featurizer.parallel import InProcessBackend, PartsBackend, make_
 from mdgeomfeat.featurizer.pipeline import Behind, ahead
 from mdgeomfeat.featurizer.pooling import Pooling
 from mdgeomfeat.featurizer.provenance import run_provenance
-from mdgeomfeat.featurizer.results import FeatureResults
+from mdgeomfeat.featurizer.results import FeatureResults, NoResults
 from mdgeomfeat.featurizer.storing import open_store
 from mdgeomfeat.featurizer.unusable import read_frame, say_dropped, usable_rows
 from mdgeomfeat.memory import check_memory
@@ -177,6 +176,7 @@ class GeomGNNFeaturizer(AnalysisBase):
         verbose: bool = False,
     ) -> None:
         super().__init__(reader_of(universe_or_atomgroup), verbose=verbose)
+        self.results = NoResults()
         atoms = select_atoms(universe_or_atomgroup, select)
         self.structure = Structure.from_atomgroup(atoms, tokens=tokens)
         self._encoder = TokenEncoder(
@@ -302,7 +302,7 @@ class GeomGNNFeaturizer(AnalysisBase):
                     advance(done + n)
                     done = 0
 
-            self.results = Results()
+            self.results = NoResults()
             if len(todo):
                 self._chunks = todo
                 if isinstance(executor, PartsBackend):

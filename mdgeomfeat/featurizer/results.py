@@ -18,7 +18,19 @@ from mdgeomfeat.memory import check_memory
 from mdgeomfeat.store import FeatureStore, RowArray, Rows, cut_rows, flat_rows, map_rows
 from mdgeomfeat.structure import Structure
 
-__all__ = ["FeatureResults", "join_channels"]
+__all__ = ["FeatureResults", "NoResults", "join_channels"]
+
+
+class NoResults(Results):
+    """What stands for the results until a run has made some."""
+
+    def __getattr__(self, attr: str) -> Any:
+        try:
+            return super().__getattr__(attr)
+        except AttributeError:
+            raise AttributeError(
+                f"there is no results.{attr} yet: call run() first"
+            ) from None
 
 
 class FeatureResults(Results):

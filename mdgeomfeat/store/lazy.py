@@ -86,7 +86,10 @@ class RowArray(NDArrayOperatorsMixin, ABC):
         if isinstance(first, slice):
             index = np.arange(*first.indices(len(self)))
         elif isinstance(first, int | np.integer):
-            index = np.asarray(range(len(self))[first])
+            try:
+                index = np.asarray(range(len(self))[first])
+            except IndexError:
+                raise IndexError(f"row {first} of {len(self)} rows") from None
         else:
             index = np.arange(len(self))[first]
         block = self._take(np.atleast_1d(index))

@@ -141,6 +141,15 @@ def test_lag_longer_than_a_trajectory(run_cli, pdb, xtc, common, tmp_path):
     refused(result, "900")
 
 
+@pytest.mark.parametrize("lag", ["soon", "3.5ps", "1e400", "5000"])
+def test_a_bad_lag_is_told_before_features_are_computed(
+    run_cli, pdb, xtc, common, tmp_path, lag, monkeypatch
+):
+    monkeypatch.delattr("mdgeomfeat.featurizer.GeomGNNFeaturizer.run")
+    result = run_cli("tica", pdb, xtc, *common, "--lag", lag, "--out", tmp_path / "o")
+    refused(result, lag)
+
+
 def test_existing_folder_is_kept(run_cli, pdb, xtc, tmp_path):
     out = tmp_path / "o"
     out.mkdir()

@@ -64,7 +64,7 @@ def draw_structures(
     target = states[0][0].astype(float)
     target = target - target.mean(0)
     # The first two principal axes show the most of the molecule.
-    view = np.linalg.svd(target, full_matrices=False)[2].T
+    view = np.linalg.svd(target.T @ target)[2].T
     scenes = [
         [align(frame.astype(float), target) @ view for frame in frames[:max_overlay]]
         for frames in states
