@@ -104,8 +104,8 @@ class GeomGNNFeaturizer(AnalysisBase):
         from there. A run that was interrupted goes on where it stopped when it is
         started again; a finished one is opened. See :mod:`mdgeomfeat.store`.
     store_dtype : {"float16", "float32"}, optional
-        Type of scalars and vectors in `store`, by default `dtype`. float16 takes half
-        the space and rounds by at most a part in 2048.
+        Type of scalars and vectors in `store`; by default what is there already has,
+        else `dtype`. float16 takes half the space and rounds by at most a part in 2048.
     overwrite : bool
         Replace what is in `store` instead of going on with it.
     skip_bad_frames : bool
@@ -208,7 +208,6 @@ class GeomGNNFeaturizer(AnalysisBase):
             "select": select,
             "tokens": tokens if isinstance(tokens, str) else "custom",
             "topology": atoms.universe.filename,
-            "store_dtype": store_dtype,
         }
 
     def run(  # type: ignore[override]
@@ -429,13 +428,16 @@ class GeomGNNFeaturizer(AnalysisBase):
         chunk = encoder.batch_size if self._store is None else encoder.chunk_size
         if grid is not None and grid[0] == encoder.batch_size:
             chunk = grid[1]
+        stored = self._store_dtype or encoder.dtype
+        if self._store_dtype is None and self._store is not None and grid is not None:
+            stored = StoreWriter.feature_dtype(self._store)
         self._plan = FramePlan.of(self._trajectory, used, chunk)
         self._box_used = self._decide_box()
         self._provenance = run_provenance(
             encoder,
             self._trajectory,
             self._plan,
-            self._asked | {"periodic": self._box_used},
+            self._asked | {"periodic": self._box_used, "store_dtype": stored},
         )
         if self._store is None:
             return np.arange(self._plan.n_chunks)
