@@ -184,6 +184,18 @@ def test_apply_without_a_model(run_cli, pdb, xtc, tmp_path):
     refused(result, "holds no model")
 
 
+@pytest.mark.parametrize("metadata", [None, {}, {"features": 5}, {"features": {}}])
+def test_a_model_that_says_too_little_is_refused(metadata):
+    from mdgeomfeat.workflow.models import _is_recipe
+
+    assert not _is_recipe(metadata)
+
+
+def test_apply_does_not_train(run_cli, pdb, xtc, tmp_path):
+    result = run_cli("vamp", pdb, xtc, "--apply", tmp_path, "--lag", "5ps")
+    refused(result, "--lag", "--apply", "leave one of them out")
+
+
 def test_a_defect_keeps_its_traceback(run_cli, pdb, xtc, monkeypatch, tmp_path):
     import mdgeomfeat.workflow.features as features
 
