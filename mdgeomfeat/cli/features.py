@@ -33,8 +33,13 @@ def features(
         ),
     ] = False,
     store_dtype: Annotated[
-        StoreDtype, typer.Option(help="float16 halves the size of the store.")
-    ] = StoreDtype.FLOAT32,
+        StoreDtype | None,
+        typer.Option(
+            help="float16 halves the size of the store (default: as the store has it, "
+            "else float32).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Compute geometric features and write them to a store, without a report.
 
@@ -48,6 +53,6 @@ def features(
         out,
         overwrite,
         make_reporter(),
-        store_dtype=store_dtype.value,
+        store_dtype=None if store_dtype is None else store_dtype.value,
     )
     typer.echo(str(folder))

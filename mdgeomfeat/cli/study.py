@@ -10,6 +10,7 @@ import typer
 from mdgeomfeat.cli import options as o
 from mdgeomfeat.cli.progress import make_reporter
 from mdgeomfeat.cli.reading import takes_read_options
+from mdgeomfeat.errors import InputError
 from mdgeomfeat.workflow.options import ReadOptions, StudyOptions
 
 __all__ = ["tica", "vamp"]
@@ -42,6 +43,14 @@ def vamp(
     For example: mdgeomfeat vamp run1.xtc run2.xtc top.pdb --temperature 300
     """
     if apply is not None:
+        _refuse_with_apply(
+            lag=lag,
+            dim=dim,
+            mixer=mixer,
+            states=states,
+            seeds=seeds,
+            temperature=temperature,
+        )
         from mdgeomfeat.workflow.apply import apply_model
 
         folder = apply_model(apply, read, out, overwrite, make_reporter())
@@ -81,6 +90,16 @@ def tica(
         maps=maps,
     )
     _run(read, study, out, overwrite)
+
+
+def _refuse_with_apply(**options: object) -> None:
+    """Refuse options that say how to train where nothing is trained."""
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(
+            f"{given[0]} says how slow motions are looked for, and --apply takes those "
+            "that a model has found; leave one of them out."
+        )
 
 
 def _run(

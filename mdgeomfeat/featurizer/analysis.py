@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import MDAnalysis as mda
 import numpy as np
 from MDAnalysis.analysis.base import AnalysisBase
-from MDAnalysis.analysis.results import Results
 from MDAnalysis.lib.log import ProgressBar
 from numpy.typing import NDArray
 
@@ -40,7 +39,7 @@ from mdgeomfeat.featurizer.parallel import InProcessBackend, PartsBackend, make_
 from mdgeomfeat.featurizer.pipeline import Behind, ahead
 from mdgeomfeat.featurizer.pooling import Pooling
 from mdgeomfeat.featurizer.provenance import run_provenance
-from mdgeomfeat.featurizer.results import FeatureResults
+from mdgeomfeat.featurizer.results import FeatureResults, NoResults
 from mdgeomfeat.featurizer.storing import open_store
 from mdgeomfeat.featurizer.unusable import read_frame, say_dropped, usable_rows
 from mdgeomfeat.memory import check_memory
@@ -105,8 +104,8 @@ class GeomGNNFeaturizer(AnalysisBase):
         from there. A run that was interrupted goes on where it stopped when it is
         started again; a finished one is opened. See :mod:`mdgeomfeat.store`.
     store_dtype : {"float16", "float32"}, optional
-        Type of scalars and vectors in `store`, by default `dtype`. float16 takes half
-        the space and rounds by at most a part in 2048.
+        Type of scalars and vectors in `store`; by default what is there already has,
+        else `dtype`. float16 takes half the space and rounds by at most a part in 2048.
     overwrite : bool
         Replace what is in `store` instead of going on with it.
     skip_bad_frames : bool
@@ -177,6 +176,7 @@ class GeomGNNFeaturizer(AnalysisBase):
         verbose: bool = False,
     ) -> None:
         super().__init__(reader_of(universe_or_atomgroup), verbose=verbose)
+        self.results = NoResults()
         atoms = select_atoms(universe_or_atomgroup, select)
         self.structure = Structure.from_atomgroup(atoms, tokens=tokens)
         self._encoder = TokenEncoder(
@@ -208,7 +208,6 @@ class GeomGNNFeaturizer(AnalysisBase):
             "select": select,
             "tokens": tokens if isinstance(tokens, str) else "custom",
             "topology": atoms.universe.filename,
-            "store_dtype": store_dtype,
         }
 
     def run(  # type: ignore[override]
@@ -302,7 +301,7 @@ class GeomGNNFeaturizer(AnalysisBase):
                     advance(done + n)
                     done = 0
 
-            self.results = Results()
+            self.results = NoResults()
             if len(todo):
                 self._chunks = todo
                 if isinstance(executor, PartsBackend):
@@ -429,13 +428,16 @@ class GeomGNNFeaturizer(AnalysisBase):
         chunk = encoder.batch_size if self._store is None else encoder.chunk_size
         if grid is not None and grid[0] == encoder.batch_size:
             chunk = grid[1]
+        stored = self._store_dtype or encoder.dtype
+        if self._store_dtype is None and self._store is not None and grid is not None:
+            stored = StoreWriter.feature_dtype(self._store)
         self._plan = FramePlan.of(self._trajectory, used, chunk)
         self._box_used = self._decide_box()
         self._provenance = run_provenance(
             encoder,
             self._trajectory,
             self._plan,
-            self._asked | {"periodic": self._box_used},
+            self._asked | {"periodic": self._box_used, "store_dtype": stored},
         )
         if self._store is None:
             return np.arange(self._plan.n_chunks)

@@ -91,8 +91,7 @@ batch_size, dtype
         check_choice("dtype", dtype, DTYPES)
         _check_count("window", window, 0)
         _check_count("max_neighbors", max_neighbors, 1)
-        if batch_size != "auto":
-            _check_count("batch_size", batch_size, 1)
+        _check_count("batch_size", batch_size, 1, otherwise="auto")
         self.structure = structure
         self.window = window
         self.pool = pool
@@ -365,9 +364,13 @@ def check_choice(option: str, value: object, allowed: tuple[str, ...]) -> None:
         )
 
 
-def _check_count(option: str, value: object, least: int) -> None:
+def _check_count(
+    option: str, value: object, least: int, otherwise: object = None
+) -> None:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if value is not None and not (whole and value >= least):  # type: ignore[operator]
-        raise InputError(
-            f"{option}={value!r} must be a whole number of at least {least}, or None."
-        )
+    if value == otherwise or (whole and value >= least):  # type: ignore[operator]
+        return
+    raise InputError(
+        f"{option}={value!r} must be a whole number of at least {least}, or "
+        f"{otherwise!r}."
+    )

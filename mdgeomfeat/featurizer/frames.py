@@ -198,7 +198,7 @@ def reader_of(source: Any) -> Any:
         If it is neither, or there are no coordinates.
     """
     universe = getattr(source, "universe", None)
-    if not isinstance(universe, mda.Universe):
+    if not (isinstance(universe, mda.Universe) and hasattr(source, "atoms")):
         raise InputError(
             f"got a {type(source).__name__} where a Universe or an AtomGroup is "
             "needed; arrays and mdtraj trajectories go through GeomGNNTransformer."
@@ -246,11 +246,19 @@ def used_frames(
     """
     n_frames = reader.n_frames
     if frames is None:
-        used = np.arange(*reader.check_slice_indices(start, stop, step))
+        try:
+            used = np.arange(*reader.check_slice_indices(start, stop, step))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"start={start!r}, stop={stop!r}, step={step!r} must be whole numbers, "
+                "and step not 0."
+            ) from error
         asked = f"start={start}, stop={stop}, step={step}"
     elif (start, stop, step) != (None, None, None):
         raise InputError("frames= cannot be combined with start, stop or step.")
     else:
+        if not isinstance(frames, Iterable):
+            raise InputError("frames= must be a list of frame numbers or a mask.")
         used = np.asarray(frames if isinstance(frames, np.ndarray) else list(frames))
         asked = "frames="
         if used.dtype == bool:

@@ -16,9 +16,22 @@ from mdgeomfeat.featurizer.frames import segments, time_step
 from mdgeomfeat.featurizer.invariants import InvariantKind, invariants, n_invariants
 from mdgeomfeat.memory import check_memory
 from mdgeomfeat.store import FeatureStore, RowArray, Rows, cut_rows, flat_rows, map_rows
+from mdgeomfeat.store.layout import damage_errors
 from mdgeomfeat.structure import Structure
 
-__all__ = ["FeatureResults", "join_channels"]
+__all__ = ["FeatureResults", "NoResults", "join_channels"]
+
+
+class NoResults(Results):
+    """What stands for the results until a run has made some."""
+
+    def __getattr__(self, attr: str) -> Any:
+        try:
+            return super().__getattr__(attr)
+        except AttributeError:
+            raise AttributeError(
+                f"there is no results.{attr} yet: call run() first"
+            ) from None
 
 
 class FeatureResults(Results):
@@ -79,6 +92,11 @@ class FeatureResults(Results):
     @classmethod
     def of(cls, store: FeatureStore) -> Self:
         """Return what an open store holds; see :meth:`load`."""
+        with damage_errors(store.path):
+            return cls._of(store)
+
+    @classmethod
+    def _of(cls, store: FeatureStore) -> Self:
         names = ("scalars", "vectors", "positions")
         arrays: dict[str, Any] = {name: store[name] for name in names}
         if "boxes" in store:

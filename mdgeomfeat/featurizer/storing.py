@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdgeomfeat.errors import MDGeomFeatWarning
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.featurizer.provenance import VERSIONS, run_identity
@@ -50,7 +50,13 @@ def open_store(
     identity = run_identity(provenance, structure, plan)
     if resume:
         writer = StoreWriter.resume(path, identity)
-        missing = np.flatnonzero(~np.concatenate(writer.finished()))
+        finished = np.concatenate([np.empty(0, bool), *writer.finished()])
+        if len(finished) != plan.n_chunks:
+            raise InputError(
+                f"{path} is damaged (it has {len(finished)} chunks, not "
+                f"{plan.n_chunks}): delete it, or name another store."
+            )
+        missing = np.flatnonzero(~finished)
         _say_found(path, plan, missing)
         if len(missing):
             _compare_versions(writer, provenance)

@@ -65,6 +65,10 @@ def _resolve(name_or_path: str | Path) -> Path:
     InputError
         If there is none.
     """
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise InputError(
+            f"model={name_or_path!r} is no model; give a name, a path or a Backbone"
+        )
     text = os.fspath(name_or_path)
     files = _files()
     name = _ALIASES.get(text, text)

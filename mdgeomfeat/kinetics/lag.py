@@ -184,13 +184,13 @@ def _choose(
     i = below[-1] if below else usable[0]
     if i == usable[-1]:
         text = (
-            f"lag {lags[i]} frames: the slowest TICA timescale does not become "
+            f"lag {lags[i]} (in frames): the slowest TICA timescale does not become "
             f"constant, so this is the largest lag allowed (1/{_CAP} of the shortest "
             "trajectory)"
         )
     else:
         text = (
-            f"lag {lags[i]} frames: the slowest TICA timescale does not become "
+            f"lag {lags[i]} (in frames): the slowest TICA timescale does not become "
             "constant, and longer lags are above a third of it"
         )
     return int(lags[i]), False, text

@@ -185,7 +185,15 @@ class CVModel:
             raise InputError(
                 f"{str(path)!r} is not a safetensors file ({error}); copy it again."
             ) from error
-        return cls._assemble(card, shape, mixer, tensors)
+        try:
+            return cls._assemble(card, shape, mixer, tensors)
+        except InputError:
+            raise
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+            raise InputError(
+                f"{str(card_path)!r} and {path.name} do not describe one model "
+                f"({e!r}); copy both files again."
+            ) from e
 
     @classmethod
     def _assemble(

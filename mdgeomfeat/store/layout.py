@@ -25,6 +25,7 @@ __all__ = [
     "StoreDescription",
     "TrajectoryLayout",
     "chunk_key",
+    "damage_errors",
     "disk_errors",
     "finished_chunks",
     "group_name",
@@ -105,6 +106,7 @@ class StoreDescription:
             "chunk_size": int(self.chunk_size),
             "smallest_batch": int(self.batch_size),
             "continued_with": [],
+            "n_trajectories": len(self.layout),
             "identity": {name: list(mark) for name, mark in self.identity.items()},
             "tokens": tokens_to_json(self.tokens),
             "structure": dict(self.structure),
@@ -141,7 +143,8 @@ def open_root(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
         If there is none, or one of another format.
     """
     root = open_group(path, mode)
-    version = root.attrs["format_version"]
+    with damage_errors(path):
+        version = int(root.attrs["format_version"])
     if version < FORMAT_VERSION:
         raise InputError(
             f"{path} has the format {version}, which this version no longer reads; "
@@ -167,6 +170,10 @@ def open_group(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
         root: Any = zarr.open_group(path, mode=mode, zarr_format=3)
     except (FileNotFoundError, zarr.errors.GroupNotFoundError) as error:
         raise InputError(f"{path} is not a feature store: no zarr group.") from error
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a feature store: its zarr.json cannot be read."
+        ) from error
     if root.attrs.get("format") != FORMAT:
         raise InputError(f"{path} is a zarr group, but not one with features.")
     return root
@@ -195,6 +202,28 @@ def finished_chunks(path: Path, arrays: Mapping[str, Any]) -> NDArray[np.bool_]:
         keys = [chunk_key(array, i) for i in range(len(flags))]
         flags &= np.array([key in present for key in keys], dtype=bool)
     return flags
+
+
+@contextmanager
+def damage_errors(path: object) -> Iterator[None]:
+    """Turn what goes wrong with a store that was tampered with into one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        FileNotFoundError,
+        LookupError,
+        RuntimeError,  # of decompression
+        TypeError,
+        ValueError,
+    ) as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{path} is damaged ({words}): delete it, or name another store."
+        ) from error
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
 from mdgeomfeat.memory import check_memory
+from mdgeomfeat.store.layout import damage_errors
 
 __all__ = [
     "LazyArray",
@@ -86,7 +87,10 @@ class RowArray(NDArrayOperatorsMixin, ABC):
         if isinstance(first, slice):
             index = np.arange(*first.indices(len(self)))
         elif isinstance(first, int | np.integer):
-            index = np.asarray(range(len(self))[first])
+            try:
+                index = np.asarray(range(len(self))[first])
+            except IndexError:
+                raise IndexError(f"row {first} of {len(self)} rows") from None
         else:
             index = np.arange(len(self))[first]
         block = self._take(np.atleast_1d(index))
@@ -139,11 +143,12 @@ class LazyArray(RowArray):
             mine = np.flatnonzero(owner == part)
             rows = self._rows[part][index[mine] - self._starts[part]]
             low, high = int(rows.min()), int(rows.max()) + 1
-            if high - low == len(rows) and (np.diff(rows) == 1).all():
-                out[mine] = self._parts[part][low:high]
-            else:
-                source = self._parts[part]
-                out[mine] = getattr(source, "oindex", source)[rows]
+            source = self._parts[part]
+            with damage_errors(getattr(source, "store_path", "an array")):
+                if high - low == len(rows) and (np.diff(rows) == 1).all():
+                    out[mine] = source[low:high]
+                else:
+                    out[mine] = getattr(source, "oindex", source)[rows]
         return out
 
 

@@ -12,6 +12,7 @@ from mdgeomfeat.errors import InputError
 from mdgeomfeat.store.layout import (
     UNUSABLE,
     Mark,
+    damage_errors,
     finished_chunks,
     group_name,
     open_root,
@@ -58,11 +59,15 @@ class FeatureStore:
     def __init__(self, path: str | Path, *, unfinished: bool = False) -> None:
         self.path = Path(path)
         self._root = open_root(self.path)
+        with damage_errors(self.path):
+            self._open(unfinished)
+
+    def _open(self, unfinished: bool) -> None:
         attrs = dict(self._root.attrs)
         self.complete: bool = attrs["complete"]
         if not (self.complete or unfinished):
             raise InputError(
-                f"{path} was left unfinished by an interrupted run; "
+                f"{self.path} was left unfinished by an interrupted run; "
                 "run the same command again to go on with it."
             )
         self.batch_size: int = attrs["batch_size"]
@@ -74,7 +79,8 @@ class FeatureStore:
         self.structure: dict[str, Any] = attrs["structure"]
         self.provenance: dict[str, Any] = attrs["provenance"]
         self.tokens = tokens_from_json(attrs["tokens"])
-        count = sum(1 for _ in self._root.group_keys())
+        found = sum(1 for _ in self._root.group_keys())
+        count = int(attrs.get("n_trajectories", found))
         self._groups = [self._root[group_name(i)] for i in range(count)]
         if self.complete:
             self._check_files()

@@ -19,6 +19,7 @@ from mdgeomfeat.store.layout import (
     Mark,
     StoreDescription,
     chunk_key,
+    damage_errors,
     disk_errors,
     finished_chunks,
     group_name,
@@ -101,15 +102,16 @@ class StoreWriter:
         InputError
             If the store was made with something else; the message says what.
         """
-        stored = open_root(path).attrs["identity"]
-        differing = _differences(stored, identity)
+        root = open_root(path)
+        with damage_errors(path):
+            differing = _differences(root.attrs["identity"], identity)
         if differing:
             raise InputError(
                 f"{path} was made with {', '.join(differing)}; name another store, or "
                 "pass overwrite=True (features --overwrite) to replace it."
             )
         writer = cls(path)
-        with disk_errors(path):
+        with damage_errors(path), disk_errors(path):
             if not all(flags.all() for flags in writer.finished()):
                 writer._root.attrs["complete"] = False
                 writer._sweep()
@@ -127,7 +129,18 @@ class StoreWriter:
         if not (path / "zarr.json").is_file():
             return None
         attrs = open_root(path).attrs
-        return attrs["batch_size"], attrs["chunk_size"]
+        with damage_errors(path):
+            batch, chunk = int(attrs["batch_size"]), int(attrs["chunk_size"])
+            if batch < 1 or chunk < 1:
+                raise ValueError("its batches or chunks hold no frame")
+        return batch, chunk
+
+    @staticmethod
+    def feature_dtype(path: Path) -> str:
+        """Return the type of the scalars and vectors of a store that is there."""
+        root = open_root(path)
+        with damage_errors(path):
+            return str(np.dtype(root[group_name(0)]["scalars"].dtype))
 
     def finished(self) -> list[NDArray[np.bool_]]:
         """Return for every trajectory which of its chunks are finished."""

@@ -54,6 +54,11 @@ def select_atoms(
     whole = universe_or_atomgroup is universe
     table = AtomTable.from_universe(universe)
     if select is not None:
+        if not isinstance(select, str):
+            raise InputError(
+                f"select={select!r} is no text: write a selection like 'protein and "
+                "not name H*', or pass an AtomGroup in place of the Universe"
+            )
         group = _matching(universe_or_atomgroup, select, table)
     if select is None and whole:
         indices = default_atoms(table)

@@ -62,6 +62,15 @@ def apply_model(
     check_output(folder, overwrite, read.store)
     cv_model, network = read_model_folder(model_folder)
     recipe = cv_model.metadata["features"]
+    for option, given, usual in (
+        ("tokens", read.tokens, "residue"),
+        ("window", read.window, None),
+    ):
+        if given not in (usual, recipe[option]):
+            raise InputError(
+                f"--{option} {given} is not what the model was made with "
+                f"({recipe[option]}); leave it out with --apply."
+            )
     read = replace(
         read,
         select=read.select or recipe["select"],

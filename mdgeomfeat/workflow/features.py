@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,6 +116,7 @@ def featurize(
     progress: Reporter,
     *,
     model: Any = None,
+    check: Callable[[Universe], object] | None = None,
     **options: Any,
 ) -> Featurized:
     """Read trajectories and compute their features into a store.
@@ -127,6 +129,8 @@ def featurize(
     progress : Reporter
     model : Backbone, optional
         In place of the one that ``read`` names.
+    check : callable, optional
+        Is shown the open files before anything is computed, and may refuse them.
     **options
         Further options of the featurizer.
 
@@ -143,6 +147,8 @@ def featurize(
     universe = open_universe(
         [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames
     )
+    if check is not None:
+        check(universe)
     network = load_model(read.model) if model is None else model
     featurizer = GeomGNNFeaturizer(
         universe,

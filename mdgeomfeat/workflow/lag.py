@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.report.text import format_time
 
-__all__ = ["parse_lag"]
+__all__ = ["parse_lag", "split_lag"]
 
 _UNITS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6, "μs": 1e6, "ms": 1e9}
 _PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zµμ]*)\s*")
 _WHOLE = 1e-3  # time steps in files are rounded; a thousandth of a frame is nothing
+
+
+def split_lag(text: str) -> tuple[float, str]:
+    """Read a lag's number and unit, without asking how long a frame is.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    value : float
+        Above 0; whole if there is no unit.
+    unit : str
+        ``""`` for frames.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is not positive.
+    """
+    match = _PATTERN.fullmatch(text)
+    unit = match.group(2) if match else ""
+    value = float(match.group(1)) if match else math.nan
+    if not math.isfinite(value) or (unit and unit not in _UNITS):
+        raise InputError(
+            f"--lag '{text}' cannot be read; give frames as a bare integer (20) or a "
+            "time (20ps, 0.5ns)."
+        )
+    if value <= 0:
+        raise InputError(f"--lag '{text}' must be above 0.")
+    if not unit and value != int(value):
+        raise InputError(
+            f"--lag '{text}' has no unit, so it counts frames and must be a whole "
+            "number; for a time write a unit (ps, ns)."
+        )
+    return value, unit
 
 
 def parse_lag(text: str, dt: float | None) -> int:
@@ -35,22 +73,8 @@ def parse_lag(text: str, dt: float | None) -> int:
         If it cannot be read, is not positive, needs a time step that is not known,
         or is no whole number of frames; then the nearest two are named.
     """
-    match = _PATTERN.fullmatch(text)
-    unit = match.group(2) if match else ""
-    if match is None or (unit and unit not in _UNITS):
-        raise InputError(
-            f"--lag '{text}' cannot be read; give frames as a bare integer (20) or a "
-            "time (20ps, 0.5ns)."
-        )
-    value = float(match.group(1))
-    if value <= 0:
-        raise InputError(f"--lag '{text}' must be above 0.")
+    value, unit = split_lag(text)
     if not unit:
-        if value != int(value):
-            raise InputError(
-                f"--lag '{text}' has no unit, so it counts frames and must be a whole "
-                "number; for a time write a unit (ps, ns)."
-            )
         return int(value)
     if dt is None:
         raise InputError(
@@ -58,6 +82,8 @@ def parse_lag(text: str, dt: float | None) -> int:
             "step; give the lag as a number of frames."
         )
     frames = value * _UNITS[unit] / dt
+    if not math.isfinite(frames):
+        raise InputError(f"--lag '{text}' is longer than any trajectory.")
     nearest = round(frames)
     if nearest < 1 or abs(frames - nearest) > _WHOLE * max(1.0, frames / 100):
         below = max(1, int(frames))

@@ -88,6 +88,19 @@ def assign_states(model: CVModel, cvs: list[np.ndarray]) -> list[np.ndarray]:
     return [state[tree.query(values)[1]] for values in cvs]
 
 
+def _is_recipe(metadata: Any) -> bool:
+    """Whether a model's metadata say how to apply it to trajectories."""
+    needed = {
+        "features": {"select", "tokens", "window", "invariants", "model_fingerprint"},
+        "states": {"centres", "state_of_centre"},
+        "structure": {"labels", "numbers", "token_of_atom"},
+    }
+    return isinstance(metadata, dict) and all(
+        isinstance(metadata.get(part), dict) and keys <= metadata[part].keys()
+        for part, keys in needed.items()
+    )
+
+
 def read_model_folder(path: Path) -> tuple[CVModel, Backbone]:
     """Read what :func:`write_model` wrote.
 
@@ -111,7 +124,7 @@ def read_model_folder(path: Path) -> tuple[CVModel, Backbone]:
             "that vamp or tica wrote."
         )
     model = CVModel.load(folder / CVS)
-    if "features" not in model.metadata or "states" not in model.metadata:
+    if not _is_recipe(model.metadata):
         raise InputError(
             f"--apply '{path}' does not say which features it needs; give the folder "
             "'model' of a report that vamp or tica wrote."

@@ -121,8 +121,9 @@ def _network(model: Backbone, provenance: dict[str, Any]) -> list[tuple[str, str
         ("Name", str(card.get("name", provenance.get("model", "")))),
         (
             "Architecture",
-            f"{spec.architecture}, {spec.n_layers} layers, {spec.n_channels} channels, "
-            f"cutoff {spec.cutoff:g} Å, {model.n_parameters:,} parameters",
+            f"{spec.architecture}, {count(spec.n_layers, 'layer')}, "
+            f"{spec.n_channels} channels, cutoff {spec.cutoff:g} Å, "
+            f"{model.n_parameters:,} parameters",
         ),
     ]
     for key, label in (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.report.text import pretty_angle
+from mdgeomfeat.report.text import count, pretty_angle
 from mdgeomfeat.workflow.baselines import (
     PRIMARY,
     RANDOM,
@@ -21,10 +21,11 @@ from mdgeomfeat.workflow.comparison import choose_torsions, compare_inputs
 from mdgeomfeat.workflow.features import (
     STORE,
     Featurized,
+    chosen_frames,
     default_folder,
     featurize,
 )
-from mdgeomfeat.workflow.lag import parse_lag
+from mdgeomfeat.workflow.lag import parse_lag, split_lag
 from mdgeomfeat.workflow.models import feature_recipe, write_model
 from mdgeomfeat.workflow.notes import remembered_warnings
 from mdgeomfeat.workflow.options import ReadOptions, StudyOptions
@@ -36,6 +37,8 @@ from mdgeomfeat.workflow.summary import summary
 from mdgeomfeat.workflow.tables import write_cvs, write_json
 
 if TYPE_CHECKING:
+    from MDAnalysis.core.universe import Universe
+
     from mdgeomfeat.kinetics import StudyResult
     from mdgeomfeat.store import Rows
 
@@ -89,13 +92,10 @@ def write_study(
     folder = out or default_folder(read, options.method)
     check_output(folder, overwrite, read.store)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        data = featurize(read, work, progress)
-        n_frames = len(data.results.times)
-        if n_frames < MIN_FRAMES:
-            few = "1 frame is" if n_frames == 1 else f"{n_frames} frames are"
-            raise InputError(
-                f"{few} too few to find slow motions; give at least {MIN_FRAMES}."
-            )
+        data = featurize(
+            read, work, progress, check=lambda u: _check_frames(u, read, options.lag)
+        )
+        _check_number(len(data.results.times))
         lag = None if options.lag is None else parse_lag(options.lag, data.dt)
         equivariant = options.mixer == "equivariant"
         baselines = classical_baselines(data, progress)
@@ -146,6 +146,38 @@ def write_study(
             (work / "report.html").write_text(page, encoding="utf-8")
             write_json(work / "summary.json", summary(study, record, comparison))
     return folder
+
+
+def _check_frames(universe: Universe, read: ReadOptions, lag: str | None) -> None:
+    """Refuse what the files alone show to be wrong, before features are computed."""
+    from mdgeomfeat.reading.times import common_dt, trajectory_info
+
+    frames = chosen_frames(universe, read.start, read.stop, read.step)
+    _check_number(len(frames))
+    if lag is None:
+        return
+    value, unit = split_lag(lag)
+    dt = common_dt(trajectory_info(universe))
+    if unit and dt is None:  # the chosen frames may know times that are even
+        return
+    n = int(value) if dt is None else parse_lag(lag, dt * (read.step or 1))
+    readers = getattr(universe.trajectory, "readers", [universe.trajectory])
+    used = slice(read.start, read.stop, read.step)
+    longest = max(len(range(*used.indices(reader.n_frames))) for reader in readers)
+    if n >= longest:
+        raise InputError(
+            f"--lag '{lag}' is {count(n, 'frame')}, and the longest trajectory has "
+            f"{longest:,}; choose a shorter lag."
+        )
+
+
+def _check_number(n_frames: int) -> None:
+    """Refuse fewer frames than a study needs."""
+    if n_frames < MIN_FRAMES:
+        few = "1 frame is" if n_frames == 1 else f"{n_frames} frames are"
+        raise InputError(
+            f"{few} too few to find slow motions; give at least {MIN_FRAMES}."
+        )
 
 
 def _study(

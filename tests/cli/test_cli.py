@@ -141,6 +141,15 @@ def test_lag_longer_than_a_trajectory(run_cli, pdb, xtc, common, tmp_path):
     refused(result, "900")
 
 
+@pytest.mark.parametrize("lag", ["soon", "3.5ps", "1e400", "5000"])
+def test_a_bad_lag_is_told_before_features_are_computed(
+    run_cli, pdb, xtc, common, tmp_path, lag, monkeypatch
+):
+    monkeypatch.delattr("mdgeomfeat.featurizer.GeomGNNFeaturizer.run")
+    result = run_cli("tica", pdb, xtc, *common, "--lag", lag, "--out", tmp_path / "o")
+    refused(result, lag)
+
+
 def test_existing_folder_is_kept(run_cli, pdb, xtc, tmp_path):
     out = tmp_path / "o"
     out.mkdir()
@@ -173,6 +182,18 @@ def test_model_file_that_is_none(run_cli, pdb, xtc, tmp_path):
 def test_apply_without_a_model(run_cli, pdb, xtc, tmp_path):
     result = run_cli("vamp", pdb, xtc, "--apply", tmp_path, "--out", tmp_path / "o")
     refused(result, "holds no model")
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"features": 5}, {"features": {}}])
+def test_a_model_that_says_too_little_is_refused(metadata):
+    from mdgeomfeat.workflow.models import _is_recipe
+
+    assert not _is_recipe(metadata)
+
+
+def test_apply_does_not_train(run_cli, pdb, xtc, tmp_path):
+    result = run_cli("vamp", pdb, xtc, "--apply", tmp_path, "--lag", "5ps")
+    refused(result, "--lag", "--apply", "leave one of them out")
 
 
 def test_a_defect_keeps_its_traceback(run_cli, pdb, xtc, monkeypatch, tmp_path):

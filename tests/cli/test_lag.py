@@ -29,6 +29,9 @@ def test_lags_as_people_write_them(text, dt, frames):
     [
         ("soon", 1.0, "cannot be read"),
         ("20 parsec", 1.0, "cannot be read"),
+        ("1e400", 1.0, "cannot be read"),
+        ("1e400ps", 1.0, "cannot be read"),
+        ("1e308ms", 1.0, "longer than any trajectory"),
         ("0", 1.0, "above 0"),
         ("-5", 1.0, "cannot be read"),
         ("2.5", 1.0, "whole number"),

@@ -48,6 +48,17 @@ def test_another_command_computes_nothing_again(stored, run_cli, gly2, common):
     assert {p: p.stat().st_mtime_ns for p in (stored / "f.zarr").rglob("c.*")} == before
 
 
+@pytest.mark.parametrize("dtype", [None, "float16", "float32"])
+def test_features_are_there_for_a_study(run_cli, gly2, common, tmp_path, dtype):
+    asked = [] if dtype is None else ["--store-dtype", dtype]
+    few = ["--stop", 400, "--step", 10, "--store", tmp_path / "f.zarr"]
+    result = run_cli("features", *gly2, *common, *few, *asked, "--out", tmp_path / "f")
+    assert result.exit_code == 0, result.stderr
+    result = run_cli("features", *gly2, *common, *few, "--out", tmp_path / "g")
+    assert result.exit_code == 0, result.stderr
+    assert "holds these features already" in result.stderr
+
+
 def test_a_store_of_other_frames_is_refused(stored, run_cli, gly2, common):
     result = run_cli(
         "tica", *gly2, *common, "--store", stored / "f.zarr", "--out", stored / "no",

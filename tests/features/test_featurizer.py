@@ -357,6 +357,9 @@ def test_a_finished_featurizer_can_be_pickled_with_its_results(chain, options):
         ({"window": -1}, "window=-1 must be a whole number of at least 0"),
         ({"window": 1.5}, "window=1.5 must be a whole number"),
         ({"batch_size": 0}, "batch_size=0 must be a whole number of at least 1"),
+        ({"batch_size": None}, "whole number of at least 1, or 'auto'"),
+        ({"model": None}, "model=None is no model; give a name, a path or a Backbone"),
+        ({"select": 5}, "select=5 is no text"),
         ({"max_neighbors": 0}, "max_neighbors=0 must be a whole number of at least 1"),
         ({"invariants": "all"}, "invariants='all' is not known"),
     ],
@@ -364,6 +367,15 @@ def test_a_finished_featurizer_can_be_pickled_with_its_results(chain, options):
 def test_options_that_do_not_exist(chain, options, arguments, message):
     with pytest.raises(InputError, match=message):
         GeomGNNFeaturizer(chain, **options | arguments)
+
+
+def test_results_before_a_run_say_what_is_missing(chain, options):
+    feat = GeomGNNFeaturizer(chain, **options)
+    with pytest.raises(AttributeError, match=r"no results.scalars yet: call run\(\)"):
+        feat.results.scalars  # noqa: B018
+    assert not hasattr(feat.results, "dt")
+    again = pickle.loads(pickle.dumps(feat)).run(stop=1)
+    assert len(again.results.scalars) == 1
 
 
 def test_periodic_needs_to_be_known(chain, options):

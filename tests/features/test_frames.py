@@ -142,6 +142,9 @@ def test_frames_of_run():
         ({"frames": []}, "frames= picks none of the 8 frames"),
         ({"start": 8}, "start=8, stop=None, step=None picks none"),
         ({"frames": [0.5]}, "must be a list of frame numbers or a mask"),
+        ({"frames": 3}, "must be a list of frame numbers or a mask"),
+        ({"start": 1.5}, "start=1.5.* must be whole numbers"),
+        ({"step": 0}, "step not 0"),
         ({"frames": [1], "step": 2}, "cannot be combined with start, stop or step"),
     ],
 )
@@ -153,6 +156,8 @@ def test_frames_that_cannot_be_used(arguments, message):
 def test_what_is_no_universe_is_said(tmp_path):
     with pytest.raises(InputError, match="got a list where a Universe or an AtomGroup"):
         reader_of([])
+    with pytest.raises(InputError, match=r"got an? Atom where a Universe or"):
+        reader_of(peptide(2, 1).atoms[0])
     with pytest.raises(InputError, match="came without coordinates"):
         reader_of(mda.Universe.empty(3))
 

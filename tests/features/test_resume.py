@@ -208,7 +208,7 @@ def test_a_finished_store_is_opened(universe, options, tmp_path, computed):
         ),
         ({"window": 1}, r"window None \(now 1\)"),
         ({"batch_size": 8}, r"batch_size 16 \(now 8\)"),
-        ({"store_dtype": "float16"}, r"store_dtype None \(now float16\)"),
+        ({"store_dtype": "float16"}, r"store_dtype float32 \(now float16\)"),
         ({"dtype": "float64", "engine": "torch"}, r"dtype float32 \(now float64\)"),
         ({"engine": "torch"}, r"engine cpu \(now torch\)"),
     ],

@@ -1,6 +1,8 @@
 import errno
+import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -232,6 +234,46 @@ def test_a_copy_that_lacks_files_is_refused(tmp_path, values):
     fill(writer, values, chunks=[4])
     writer.finish()
     np.testing.assert_array_equal(FeatureStore(writer.path)["scalars"], values)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda store: (store / "zarr.json").write_text("garbage"),
+        lambda store: (store / "zarr.json").write_bytes(b"\xff" * 9),
+        lambda store: (store / "zarr.json").write_text("[]"),
+        lambda store: change_attribute(store, "format_version", None),
+        lambda store: change_attribute(store, "identity", 5),
+        lambda store: change_attribute(store, "tokens", 5),
+        lambda store: (store / "trajectory-0001/zarr.json").write_text("garbage"),
+        lambda store: (store / "trajectory-0000/frames/zarr.json").unlink(),
+        lambda store: shutil.rmtree(store / "trajectory-0001"),
+        lambda store: shutil.rmtree(store / "trajectory-0000/frames"),
+        lambda store: (store / "trajectory-0000/frames/c.0").write_bytes(b"garbage"),
+    ],
+)
+def test_a_damaged_store_is_said(tmp_path, values, damage):
+    writer = create(tmp_path / "a.zarr")
+    fill(writer, values)
+    writer.finish()
+    damage(writer.path)
+    with pytest.raises(InputError, match=r"a\.zarr is (damaged|not a feature store)"):
+        FeatureStore(writer.path)
+
+
+def test_a_damaged_chunk_is_said(tmp_path, values):
+    writer = create(tmp_path / "a.zarr")
+    fill(writer, values)
+    writer.finish()
+    (writer.path / "trajectory-0000/scalars/c.0.0.0").write_bytes(b"garbage")
+    with pytest.raises(InputError, match="scalars is damaged"):
+        FeatureStore(writer.path)["scalars"][:2]
+
+
+def change_attribute(store, name, value):
+    text = json.loads((store / "zarr.json").read_text())
+    text["attributes"][name] = value
+    (store / "zarr.json").write_text(json.dumps(text))
 
 
 def test_a_link_to_a_store_is_the_store(tmp_path, values):

@@ -81,6 +81,11 @@ def test_wrong_input_and_damaged_files(models, tmp_path):
     card.write_text(json.dumps({**json.loads(good), "format": 99}))
     with pytest.raises(InputError, match="has format 99"):
         CVModel.load(path)
+    for name in ("method", "width", "pca"):
+        part = {k: v for k, v in json.loads(good).items() if k != name}
+        card.write_text(json.dumps(part))
+        with pytest.raises(InputError, match=f"do not describe one model.*{name}"):
+            CVModel.load(path)
     card.write_text("{}")
     with pytest.raises(InputError, match="not the card of a collective-variable"):
         CVModel.load(path)
