@@ -125,14 +125,6 @@ def test_structures_of_any_number_of_points_are_never_mirrored(n_points):
         assert np.linalg.det(view) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("n_atoms", [1, 2, 3])
-def test_structures_of_few_atoms_are_drawn(n_atoms):
-    frames = np.random.default_rng(0).normal(size=(4, n_atoms, 3))
-    bonds = np.array([[0, 1]])[: n_atoms - 1]
-    fig = f.draw_structures([frames], np.full(n_atoms, 6), bonds, ["state 1"])
-    assert b"<svg" in base64.b64decode(f.to_data_uri(fig).split(",")[1])
-
-
 def test_figures_use_no_global_state_and_embed_whole():
     before = dict(mpl.rcParams)
     fig = figure(1.0)
