@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.reading.chain import file_readers
 
 if TYPE_CHECKING:
     from MDAnalysis.coordinates.timestep import Timestep
@@ -70,10 +71,8 @@ class FramePlan:
         The parts of a ChainReader are independent runs, unless it was made with
         ``continuous=True``, which joins the files of one run.
         """
-        readers = getattr(reader, "readers", None)
         # A ChainReader of one continuous run keeps how its files overlap in ``_sf``.
-        if readers is None or "_sf" in vars(reader):
-            readers = [reader]
+        readers = [reader] if "_sf" in vars(reader) else file_readers(reader)
         first = np.cumsum([0, *(r.n_frames for r in readers[:-1])])
         trajectory = np.searchsorted(first, frames, side="right") - 1
         order = np.argsort(trajectory, kind="stable")

@@ -14,6 +14,7 @@ import zarr
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.featurizer.inputs import describe_input, sha256_of
+from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.store.layout import Mark
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run_provenance(
     asked : mapping
         Options of the run, and its ``topology``.
     """
-    sources = [asked["topology"], *getattr(reader, "readers", [reader])]
+    sources = [asked["topology"], *file_readers(reader)]
     return {
         "MDAnalysis": mda.__version__,
         "zarr": zarr.__version__,

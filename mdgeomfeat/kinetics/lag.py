@@ -2,7 +2,9 @@
 
 TICA on few frames finds slow motions in noise. So the directions come from one half
 of the training data and their timescales from the other, and the eigenvalues of both
-ways are averaged: that cannot be inflated by fitting, only lowered.
+ways are averaged. Between halves of the same runs a shift of the mean is drift, a slow
+motion, and counts; between different runs it is where they happened to start, and does
+not.
 """
 
 from __future__ import annotations
@@ -119,7 +121,8 @@ def choose_lag(
     if lag is not None:
         lags = sorted({*lags, lag})
     halves = cut(arrays, fold.train), cut(arrays, fold.stop)
-    timescales = np.stack([_timescales(*halves, tau) for tau in lags])
+    centred = fold.kind == "trajectories"
+    timescales = np.stack([_timescales(*halves, tau, centred) for tau in lags])
     if not np.isfinite(timescales).any():
         # raises the reason, if there is one beyond fast motions
         fit_tica(halves[0], lag or 1, 1)
@@ -196,12 +199,14 @@ def _choose(
     return int(lags[i]), False, text
 
 
-def _timescales(first: Arrays, second: Arrays, lag: int) -> NDArray[np.float64]:
+def _timescales(
+    first: Arrays, second: Arrays, lag: int, centred: bool
+) -> NDArray[np.float64]:
     """Return cross-validated timescales at one lag."""
     eigenvalues = []
     for fit, test in ((first, second), (second, first)):
         try:
-            eigenvalues.append(_validated(fit, test, lag))
+            eigenvalues.append(_validated(fit, test, lag, centred))
         except (ScoreError, np.linalg.LinAlgError):
             # a half that is too short or does not move says nothing
             continue
@@ -213,7 +218,9 @@ def _timescales(first: Arrays, second: Arrays, lag: int) -> NDArray[np.float64]:
     return out
 
 
-def _validated(fit: Arrays, test: Arrays, lag: int) -> NDArray[np.float64]:
+def _validated(
+    fit: Arrays, test: Arrays, lag: int, centred: bool
+) -> NDArray[np.float64]:
     """Return eigenvalues in `test` of directions found in `fit`."""
     pairs = n_pairs(fit, lag)
     width = int(np.prod(fit[0].shape[1:]))
@@ -230,7 +237,7 @@ def _validated(fit: Arrays, test: Arrays, lag: int) -> NDArray[np.float64]:
         compute_c00=True,
         compute_c0t=True,
         reversible=True,
-        remove_data_mean=True,
+        remove_data_mean=centred,
     )
     for o in usable:
         estimator.partial_fit((o[: len(o) - lag], o[lag:]))

@@ -108,7 +108,10 @@ def _halves(
     x = np.concatenate([o[: len(o) - lag] for o in usable])
     y = np.concatenate([o[lag:] for o in usable])
     if len(x) < x.shape[1] + 2:
-        raise ScoreError(f"{len(x)} lagged pairs are too few for {x.shape[1]} outputs")
+        raise ScoreError(
+            f"{len(x)} lagged pairs are too few for {x.shape[1]} outputs; ask for "
+            "fewer (dim), or give more frames"
+        )
     return x, y
 
 

@@ -198,7 +198,8 @@ def fit_vampnet(
     found = n_pairs(arrays, lag)
     if found < spec.n_outputs + 2:
         raise ScoreError(
-            f"{found} training pairs are too few for {spec.n_outputs} outputs"
+            f"{found} training pairs are too few for {spec.n_outputs} outputs; ask for "
+            "fewer (dim), or give more frames"
         )
     if not n_pairs(stop, lag):
         raise ScoreError(f"the stopping part has no pairs at a lag of {lag} frames")

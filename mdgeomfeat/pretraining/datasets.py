@@ -112,6 +112,12 @@ def build_dataset(
     -------
     dict
         The manifest.
+
+    Raises
+    ------
+    InputError
+        If the configuration cannot be read, names no source or one with wrong options,
+        or a package that a source needs is missing.
     """
     config = Path(config)
     try:
@@ -127,4 +133,10 @@ def build_dataset(
     base = config.parent if root is None else Path(root)
     exclude = frozenset[str]() if evaluation else None
     sources = [open_source(table, base) for table in tables]
-    return pack(sources, out, exclude=exclude)
+    try:
+        return pack(sources, out, exclude=exclude)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{error.name} is not installed, which these sources need; install it "
+            "with: pip install 'mdgeomfeat[pretraining]'"
+        ) from error

@@ -37,7 +37,7 @@ def read_checkpoint(path: str | Path) -> tuple[Denoiser, RunConfig, dict[str, An
         With the moving average of the weights.
     config : RunConfig
     state : dict
-        ``step`` and ``elapsed`` (s).
+        ``step``, ``elapsed`` (s), and ``data``: the sha256 of what it was trained on.
     """
     path = Path(path)
     if path.is_dir():
@@ -48,7 +48,8 @@ def read_checkpoint(path: str | Path) -> tuple[Denoiser, RunConfig, dict[str, An
     config = RunConfig.from_dict(state["config"])
     denoiser = Denoiser(build_model(config.model, seed=0))
     denoiser.load_state_dict(state["ema"])
-    return denoiser.eval(), config, {"step": state["step"], "elapsed": state["elapsed"]}
+    about = {key: state.get(key) for key in ("step", "elapsed", "data")}
+    return denoiser.eval(), config, about
 
 
 def export(
@@ -78,8 +79,18 @@ def export(
     -------
     dict
         The card.
+
+    Raises
+    ------
+    InputError
+        If `data` is not what the run was trained on.
     """
     denoiser, config, state = read_checkpoint(checkpoint)
+    if state["data"] != data.manifest["sha256"]:
+        raise InputError(
+            f"{checkpoint} was trained on other data; give those, since the card "
+            "says what they are"
+        )
     elements = tuple(sorted(int(z) for z in data.manifest["elements"]))
     spec: ModelSpec = replace(config.model, elements=elements)
     backbone = build_model(spec, seed=0)

@@ -172,12 +172,23 @@ class Trainer:
     def _load(self, path: Path) -> None:
         state = torch.load(path, weights_only=True, map_location=self.device)
         mine = json.loads(json.dumps(self.config.to_dict()))
-        for table in ("model", "task"):
-            if state["config"][table] != mine[table]:
+        theirs = state["config"]
+        # Another share would move molecules from validation into training.
+        theirs["data"], mine["data"] = (
+            {key: value for key, value in config["data"].items() if key != "file"}
+            for config in (theirs, mine)
+        )
+        for table in ("model", "task", "data"):
+            if theirs[table] != mine[table]:
                 raise InputError(
                     f"{path} belongs to a run with another [{table}]; give another "
                     "folder, or the configuration that it was started with"
                 )
+        if state["data"] != self.data.manifest["sha256"]:
+            raise InputError(
+                f"{path} belongs to a run on other data; give another folder, or the "
+                "data that it was started with"
+            )
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -201,6 +212,7 @@ class Trainer:
             torch.save(
                 {
                     "config": json.loads(json.dumps(self.config.to_dict())),
+                    "data": self.data.manifest["sha256"],
                     "model": self.model.state_dict(),
                     "ema": self.ema.state_dict(),
                     "optimizer": self.optimizer.state_dict(),

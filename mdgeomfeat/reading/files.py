@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.formats import FileKind, dcd_problem, recognise
 from mdgeomfeat.reading.mdtraj_files import check_h5
 from mdgeomfeat.reading.times import TrajectoryInfo, common_dt, trajectory_info
@@ -205,7 +206,7 @@ def _check_tails(
     universe: Universe, kinds: list[FileKind], skip_bad_frames: bool
 ) -> None:
     """Find trajectories that end inside a frame (killed runs, full disks)."""
-    readers = getattr(universe.trajectory, "readers", [universe.trajectory])
+    readers = file_readers(universe.trajectory)
     for kind, reader in zip(kinds, readers, strict=True):
         problem = getattr(reader, "problem", None)
         if problem is None and kind.format == "DCD":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.reading.chain import file_readers
 
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
@@ -58,7 +59,7 @@ def trajectory_info(universe: Universe) -> list[TrajectoryInfo]:
     list of TrajectoryInfo
     """
     trajectory = universe.trajectory
-    readers = getattr(trajectory, "readers", [trajectory])
+    readers = file_readers(trajectory)
     current = trajectory.ts.frame
     infos, start = [], 0
     for reader in readers:

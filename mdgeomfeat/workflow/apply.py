@@ -62,6 +62,10 @@ def apply_model(
     check_output(folder, overwrite, read.store)
     cv_model, network = read_model_folder(model_folder)
     recipe = cv_model.metadata["features"]
+    if read.model != "default":
+        raise InputError(
+            "--apply brings the network its model was made with; leave out --model."
+        )
     for option, given, usual in (
         ("tokens", read.tokens, "residue"),
         ("window", read.window, None),

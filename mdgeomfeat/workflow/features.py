@@ -12,6 +12,7 @@ import numpy as np
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.memory import available_memory
+from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.workflow.notes import remembered_warnings
 from mdgeomfeat.workflow.options import ReadOptions
 from mdgeomfeat.workflow.progress import Reporter
@@ -185,7 +186,7 @@ def featurize(
 
 def source_names(universe: Universe) -> list[str]:
     """Return the file name of each trajectory of a Universe."""
-    readers = getattr(universe.trajectory, "readers", [universe.trajectory])
+    readers = file_readers(universe.trajectory)
     return [Path(str(r.filename)).name if r.filename else "memory" for r in readers]
 
 
@@ -199,7 +200,7 @@ def chosen_frames(
     InputError
         If none is left.
     """
-    readers = getattr(universe.trajectory, "readers", [universe.trajectory])
+    readers = file_readers(universe.trajectory)
     first = 0
     runs = []
     for reader in readers:

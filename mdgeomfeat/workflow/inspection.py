@@ -105,8 +105,11 @@ def _frames(infos: list[TrajectoryInfo]) -> Facts:
 
 
 def _clock(time: float | None) -> str:
-    """Write a time in ps without the digits that rounding to float32 adds."""
-    return "unknown" if time is None else f"{float(f'{time:.7g}'):,.10g}"
+    """Write a time in ps without the digits that sums in float32 add."""
+    if time is None:
+        return "unknown"
+    decimals = max(0, 4 - int(np.log10(max(abs(time), 1.0))))
+    return f"{round(time, decimals):,.10g}"
 
 
 def _box(box: tuple[float, ...]) -> str:

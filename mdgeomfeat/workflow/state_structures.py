@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
+from mdgeomfeat.descriptors import superpose
 from mdgeomfeat.report.data import StateFrames
-from mdgeomfeat.report.figures import align
 
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
@@ -62,9 +62,8 @@ def write_states(
     aligned, files = [], []
     for index, rows in enumerate(frames):
         name = f"state-{index + 1}.pdb"
-        moved = np.array(
-            [align(np.asarray(positions[int(r)], dtype=float), target) for r in rows]
-        ).reshape(-1, len(target), 3)
+        moved = np.array([positions[int(r)] for r in rows], dtype=float)
+        moved = superpose(moved.reshape(-1, *target.shape), target)
         aligned.append(moved)
         files.append(name)
         if len(moved):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.report.text import count, pretty_angle
 from mdgeomfeat.workflow.baselines import (
     PRIMARY,
@@ -161,7 +162,7 @@ def _check_frames(universe: Universe, read: ReadOptions, lag: str | None) -> Non
     if unit and dt is None:  # the chosen frames may know times that are even
         return
     n = int(value) if dt is None else parse_lag(lag, dt * (read.step or 1))
-    readers = getattr(universe.trajectory, "readers", [universe.trajectory])
+    readers = file_readers(universe.trajectory)
     used = slice(read.start, read.stop, read.step)
     longest = max(len(range(*used.indices(reader.n_frames))) for reader in readers)
     if n >= longest:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.workflow.features import Featurized
 
 __all__ = ["write_cvs", "write_json"]
@@ -65,8 +66,7 @@ def write_cvs(
 
 def first_frames(data: Featurized) -> list[int]:
     """Return the number of each source trajectory's first frame."""
-    trajectory = data.universe.trajectory
-    readers = getattr(trajectory, "readers", [trajectory])
+    readers = file_readers(data.universe.trajectory)
     lengths = [int(reader.n_frames) for reader in readers]
     return [0, *np.cumsum(lengths[:-1]).tolist()]
 

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from mdgeomfeat.workflow.inspection import _clock
+
 
 def refused(result, *parts: str) -> None:
     """One sentence on stderr, status 2, nothing else."""
@@ -189,6 +191,22 @@ def test_a_model_that_says_too_little_is_refused(metadata):
     from mdgeomfeat.workflow.models import _is_recipe
 
     assert not _is_recipe(metadata)
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        (97.99998909, "98"),
+        (900.0001, "900"),
+        (0.9999999, "1"),
+        (0.0, "0"),
+        (1234567.4, "1,234,567"),
+        (2.5, "2.5"),
+        (None, "unknown"),
+    ],
+)
+def test_info_rounds_what_sums_in_single_precision_add(time, text):
+    assert _clock(time) == text
 
 
 def test_apply_does_not_train(run_cli, pdb, xtc, tmp_path):

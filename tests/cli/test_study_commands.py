@@ -157,6 +157,13 @@ def test_apply_takes_other_frames_and_refuses_other_molecules(
     assert "A:GLY2 there, A:ALA2 here" in result.stderr
     assert not (tmp_path / "other").exists()
 
+    result = run_cli(
+        "vamp", *single, "--apply", study.out / "model", "--model", "visnet-64",
+        "--out", tmp_path / "other",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert "brings the network its model was made with" in result.stderr
+
 
 def test_tica_in_frames_where_the_selection_is_given(run_cli, gly2, common, tmp_path):
     out = tmp_path / "tica"

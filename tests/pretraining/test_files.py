@@ -1,4 +1,5 @@
 import gzip
+import sys
 from collections import Counter
 
 import numpy as np
@@ -182,6 +183,14 @@ def test_a_configuration_builds_a_file(tmp_path, molecules):
         tmp_path / "d.toml", tmp_path / "e.npz", only=["xyz"], evaluation=True
     )
     assert only["sources"][0]["molecules"] == len(molecules)
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a.hdf5").write_bytes(b"")
+    (tmp_path / "d.toml").write_text('[[source]]\nkind = "spice"\nfile = "a.hdf5"\n')
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(InputError, match=r"h5py is not installed.*\[pretraining\]"):
+        build_dataset(tmp_path / "d.toml", tmp_path / "d.npz")
 
 
 def test_mistakes_in_a_configuration_are_explained(tmp_path):

@@ -122,8 +122,21 @@ def test_a_folder_of_another_run_is_refused(config, packed, tmp_path):
     )
     with pytest.raises(InputError, match=r"another \[task\]"):
         Trainer(other, tmp_path, data=packed)
+    share = RunConfig.from_dict({**config.to_dict(), "data": {"validation": 0.3}})
+    with pytest.raises(InputError, match=r"another \[data\]"):
+        Trainer(share, tmp_path, data=packed)
     with pytest.raises(InputError, match="exists; continue it"):
         Trainer(config, tmp_path, data=packed, resume=False)
+    Trainer(config, tmp_path, data=packed)
+
+
+def test_other_data_are_refused_by_a_run_and_by_its_export(config, packed, tmp_path):
+    Trainer(config, tmp_path, data=packed).save()
+    other = replace(packed, manifest=packed.manifest | {"sha256": "0" * 64})
+    with pytest.raises(InputError, match="belongs to a run on other data"):
+        Trainer(config, tmp_path, data=other)
+    with pytest.raises(InputError, match="was trained on other data"):
+        export(tmp_path, tmp_path / "model.safetensors", data=other)
 
 
 def test_exported_weights_are_the_average(config, packed, tmp_path):

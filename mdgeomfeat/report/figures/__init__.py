@@ -8,7 +8,7 @@ from mdgeomfeat.report.figures.landscape import draw_landscape
 from mdgeomfeat.report.figures.maps import ColorBy, NamedMap, draw_maps
 from mdgeomfeat.report.figures.scores import ScoreBar, draw_scores
 from mdgeomfeat.report.figures.states import draw_populations
-from mdgeomfeat.report.figures.structures import align, draw_structures
+from mdgeomfeat.report.figures.structures import draw_structures
 from mdgeomfeat.report.figures.style import (
     TimeUnit,
     choose_time_unit,
@@ -23,7 +23,6 @@ __all__ = [
     "NamedMap",
     "ScoreBar",
     "TimeUnit",
-    "align",
     "choose_time_unit",
     "draw_agreement",
     "draw_chapman_kolmogorov",

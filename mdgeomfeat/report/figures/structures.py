@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from mdgeomfeat.descriptors import superpose
 from mdgeomfeat.report.figures.style import (
     figure,
     figure_style,
@@ -16,23 +17,9 @@ from mdgeomfeat.report.figures.style import (
     state_color,
 )
 
-__all__ = ["align", "draw_structures"]
+__all__ = ["draw_structures"]
 
 _ELEMENT_COLORS = {7: "#0072B2", 8: "#D55E00", 16: "#E69F00", 15: "#CC79A7"}
-
-
-def align(moving: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return ``moving`` rotated and shifted onto ``target`` (Kabsch 1976).
-
-    Parameters
-    ----------
-    moving, target : (A, 3) ndarray, Å
-    """
-    a = moving - moving.mean(0)
-    b = target - target.mean(0)
-    u, _, vt = np.linalg.svd(a.T @ b)
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    return a @ (u @ flip @ vt) + target.mean(0)
 
 
 def draw_structures(
@@ -62,12 +49,8 @@ def draw_structures(
         At most this many frames are drawn for a state.
     """
     target = states[0][0].astype(float)
-    target = target - target.mean(0)
-    view = _view(target)
-    scenes = [
-        [align(frame.astype(float), target) @ view for frame in frames[:max_overlay]]
-        for frames in states
-    ]
+    view = _view(target - target.mean(0))
+    scenes = [superpose(frames[:max_overlay], target) @ view for frames in states]
     drawn = np.concatenate([frame[:, :2] for scene in scenes for frame in scene])
     low, high = drawn.min(axis=0) - 0.6, drawn.max(axis=0) + 0.6
     width, depth = high - low
