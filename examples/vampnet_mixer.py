@@ -1,4 +1,4 @@
-"""A VAMPNet whose lobe mixes residues with self-attention, on a pentapeptide.
+"""A VAMPNet whose lobe mixes residues with an MLP-Mixer, on a pentapeptide.
 
 python examples/vampnet_mixer.py
 """
@@ -17,9 +17,7 @@ features = GeomGNNFeaturizer(universe).run(step=2)
 
 # Tokens (frames, residues, channels), not one flat vector: the mixer combines them.
 inputs = {"features": features.results.token_features_list()}
-settings = StudySettings(
-    method="vamp", mixer="attention", dt=features.results.dt, seeds=2
-)
+settings = StudySettings(method="vamp", mixer="mlp", dt=features.results.dt, seeds=2)
 study = run_study(inputs, primary="features", settings=settings)
 
 for choice in study.choices:

@@ -148,7 +148,7 @@ Dim = Annotated[
 Mixer = Annotated[
     MixerName | None,
     typer.Option(
-        help="How tokens are mixed (default: flat up to 3 tokens, else attention).",
+        help="How tokens are mixed (default: flat up to 3 tokens, else mlp).",
         show_default=False,
         rich_help_panel=_STUDY,
     ),

@@ -37,7 +37,8 @@ class StudySettings:
     dim : int, optional
         Number of outputs d.
     mixer : {"flat", "mlp", "attention", "equivariant"}, optional
-        How a VAMPNet mixes tokens; inputs without tokens always get ``"flat"``.
+        How a VAMPNet mixes tokens. By default ``"flat"`` up to three of them, else
+        ``"mlp"``; inputs without tokens always get ``"flat"``.
     mixer_options : mapping
         ``width``, ``depth``, ``n_heads``, ``dropout`` of the mixer.
     n_states : int, optional

@@ -11,6 +11,7 @@ from chains import THREE, markov_chain, timescales
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.kinetics import StudySettings, TrainingOptions, run_study
+from mdgeomfeat.kinetics.study import choose_mixer
 
 FAST = TrainingOptions(max_steps=60)
 
@@ -109,6 +110,15 @@ def test_cvs_come_from_the_model(study, three_states):
     again = result.model.transform([r.reshape(-1, 2, 5) for r in runs])
     for a, b in zip(result.cvs, again, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [((12,), "flat"), ((3, 4), "flat"), ((4, 4), "mlp"), ((2, 4, 5), "equivariant")],
+)
+def test_the_mixer_suits_the_tokens(shape, kind):
+    spec = choose_mixer([np.zeros((9, *shape), np.float32)], StudySettings())
+    assert (spec.kind, spec.n_features) == (kind, shape[-1])
 
 
 @pytest.mark.parametrize("n", [1, 3])
