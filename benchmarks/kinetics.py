@@ -325,7 +325,7 @@ def tables(rows: Sequence[dict], agreed: Sequence[dict]) -> str:
         text += [
             f"### {name}",
             "",
-            f"{system.dim} outputs, step {system.step}, lag {system.lag} frames, "
+            f"{system.dim} outputs, step {system.step}, lag {system.lag} (frames), "
             f"{parts} held-out parts, {seeds} seeds"
             f"{independent}.",
             "",
