@@ -21,11 +21,21 @@ from mdgeomfeat.kinetics.scores import ScoreError
 from mdgeomfeat.kinetics.standardize import Standardizer
 from mdgeomfeat.kinetics.tica import LinearMap, fit_tica
 from mdgeomfeat.kinetics.vampnet import Lobe, run_lobe
-from mdgeomfeat.mixing import MixerSpec
+from mdgeomfeat.mixing import MixerSpec, build_mixer
 
 __all__ = ["CVModel", "make_cv_model"]
 
 FORMAT: Final = 1
+
+#: What goes wrong when a card and tensors are not of one model.
+_MISFITS: Final = (
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -189,7 +199,7 @@ class CVModel:
             return cls._assemble(card, shape, mixer, tensors)
         except InputError:
             raise
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        except _MISFITS as e:
             raise InputError(
                 f"{str(card_path)!r} and {path.name} do not describe one model "
                 f"({e!r}); copy both files again."
@@ -222,7 +232,9 @@ class CVModel:
                 if name.startswith("lobe.")
             }
             first = Standardizer(tensors["lobe.shift"], tensors["lobe.factor"])
-            lobe = Lobe(MixerSpec.from_dict(mixer), first, seed=0)
+            spec = MixerSpec.from_dict(mixer)
+            _check_sizes(spec, state)
+            lobe = Lobe(spec, first, seed=0)
             lobe.load_state_dict(state)
             lobe.eval()
         return cls(
@@ -233,6 +245,17 @@ class CVModel:
             rotation=rotation,
             metadata=card["metadata"],
         )
+
+
+def _check_sizes(spec: MixerSpec, state: dict[str, torch.Tensor]) -> None:
+    """Compare a mixer with the tensors of a file before any memory is taken for it."""
+    if spec.hidden_depth > len(state):
+        raise ValueError(f"{len(state)} tensors are no mixer of depth {spec.depth}")
+    with torch.device("meta"):
+        planned = build_mixer(spec, device="meta").state_dict()
+    for name, tensor in planned.items():
+        if (found := state[f"mixer.{name}"].shape) != tensor.shape:
+            raise ValueError(f"{name} is {tuple(found)}, not {tuple(tensor.shape)}")
 
 
 def make_cv_model(

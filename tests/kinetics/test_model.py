@@ -91,6 +91,19 @@ def test_wrong_input_and_damaged_files(models, tmp_path):
         CVModel.load(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("width", 10**9), ("depth", 10**9), ("n_tokens", 10**30), ("n_features", 7)],
+)
+def test_an_absurd_mixer_is_refused_before_it_is_built(models, tmp_path, field, value):
+    path = models["vamp"][0].save(tmp_path / "m")
+    card = json.loads(path.with_suffix(".json").read_text())
+    card["mixer"][field] = value
+    path.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="do not describe one model"):
+        CVModel.load(path)
+
+
 def test_pipeline_with_trajectories(three_states):
     _, runs = three_states
     first = FunctionTransformer(lambda x: [a * 2 for a in x])
