@@ -132,8 +132,8 @@ def build_dataset(
         raise InputError(f"{config} names no [[source]] to build")
     base = config.parent if root is None else Path(root)
     exclude = frozenset[str]() if evaluation else None
-    sources = [open_source(table, base) for table in tables]
     try:
+        sources = [open_source(table, base) for table in tables]
         return pack(sources, out, exclude=exclude)
     except ModuleNotFoundError as error:
         raise InputError(
