@@ -19,16 +19,7 @@ from llvmlite import ir
 from numba import prange
 from numba.extending import intrinsic
 
-from mdgeomfeat.gnn.engine.cpu.simd import (
-    Lanes,
-    broadcast,
-    lanes,
-    load,
-    muladd,
-    silu,
-    store,
-)
-
+from ..gnn.engine.cpu.simd import Lanes, broadcast, lanes, load, muladd, silu, store
 from ..jit import cached_njit
 
 __all__ = ["pair_kernels"]

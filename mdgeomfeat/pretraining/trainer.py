@@ -184,7 +184,7 @@ class Trainer:
                     f"{path} belongs to a run with another [{table}]; give another "
                     "folder, or the configuration that it was started with"
                 )
-        if state["data"] != self.data.manifest["sha256"]:
+        if state.get("data") != self.data.manifest["sha256"]:
             raise InputError(
                 f"{path} belongs to a run on other data; give another folder, or the "
                 "data that it was started with"

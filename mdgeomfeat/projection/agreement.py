@@ -20,7 +20,7 @@ ALPHAS: Final = np.logspace(-7, 2, 19)
 _HELD_OUT: Final = 1.0 / 3.0
 #: Whole trajectories are held out only if either part has this share of the other;
 #: a fragment beside a long run tells nothing.
-_BALANCE: Final = 0.1
+BALANCE: Final = 0.1
 #: Frames that are looked through at a time.
 _BLOCK: Final = 1000
 
@@ -113,7 +113,7 @@ def agreement(
     n_held = _trajectories_held_out(lengths)
     tested = sum(lengths[len(lengths) - n_held :])
     few, many = sorted((tested, sum(lengths) - tested))
-    if few < _BALANCE * many:
+    if few < BALANCE * many:
         n_held = 0
     if n_held:
         train, test = (

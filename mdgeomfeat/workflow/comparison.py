@@ -10,6 +10,7 @@ from operator import itemgetter
 import numpy as np
 
 from mdgeomfeat.projection import agreement, fit_map, knn_r2
+from mdgeomfeat.projection.agreement import BALANCE
 from mdgeomfeat.report.data import Comparison, ComparisonRow
 from mdgeomfeat.report.figures import ColorBy, NamedMap
 from mdgeomfeat.report.text import pretty_angle
@@ -21,7 +22,6 @@ __all__ = ["Torsion", "choose_torsions", "compare_inputs"]
 MAX_MAPS = 4
 MAX_DISTANCES = 200
 NEIGHBOURS = 10
-BALANCE = 0.1  # of the longest trajectory's frames, at least, lie in the others
 _NUMBERS = 1.5e7  # of float64 in one ridge regression, about 120 MB
 
 

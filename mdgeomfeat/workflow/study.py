@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["write_study"]
 
-MIN_FRAMES = 100
 
 _FILES = (
     ("cvs.csv", "collective variables and state of every frame"),
@@ -174,6 +173,8 @@ def _check_frames(universe: Universe, read: ReadOptions, lag: str | None) -> Non
 
 def _check_number(n_frames: int) -> None:
     """Refuse fewer frames than a study needs."""
+    from mdgeomfeat.kinetics.study import MIN_FRAMES
+
     if n_frames < MIN_FRAMES:
         few = "1 frame is" if n_frames == 1 else f"{n_frames} frames are"
         raise InputError(
