@@ -292,11 +292,11 @@ def test_the_table_of_filters_is_exact_enough(architecture):
     vector[:, 1] = r
     row = np.empty(500, np.int64)
     weights, direction = np.empty(2000, np.float32), np.empty(1500, np.float32)
-    intervals = table.shape[1] - 1
-    pair_records(vector, 500, model.spec.cutoff, intervals, row, weights, direction)
-    h = weights.reshape(500, 4).astype(float)
-    knots = np.concatenate([table[:, row], table[:, row + 1]], axis=2)
-    got = np.einsum("eh,lehc->lec", h, knots)
+    cutoff, intervals = model.spec.cutoff, table.intervals
+    pair_records(vector, 500, cutoff, intervals, row, weights, direction)
+    assert (weights > -1e-9).all()
+    knots = np.stack([table.rows[:, row + k] for k in range(4)], axis=2)
+    got = np.einsum("eh,lehc->lec", weights.reshape(500, 4).astype(float), knots)
     exact = model.radial_filters(torch.from_numpy(r)).detach().numpy()
     assert np.abs(got - exact).max() < 2e-6 * np.abs(exact).max()
     if architecture == "et":

@@ -335,14 +335,13 @@ def test_places_in_the_tables_are_those_of_the_cpu_engine():
     vector *= (r / np.linalg.norm(vector, axis=1))[:, None]
     vector[0] = 0.0
     row = np.empty(300, np.int64)
-    hermite, direction = np.empty(1200, np.float32), np.empty(900, np.float32)
-    numba_records(vector, 300, 6.3, 200, row, hermite, direction)
+    weights, direction = np.empty(1200, np.float32), np.empty(900, np.float32)
+    numba_records(vector, 300, 6.3, 200, row, weights, direction)
     empty = torch.empty(0)
     pairs = pair_records(empty, empty, torch.from_numpy(vector), 6.3, 200)
-    np.testing.assert_array_equal(pairs.row, row)
-    t = pairs.place.double().numpy()
-    second = t * (1 - t) ** 2
-    np.testing.assert_allclose(second, hermite[1::4], atol=1e-7)
+    np.testing.assert_array_equal(pairs.interval, row)
+    last = pairs.place.double().numpy() ** 3 / 6
+    np.testing.assert_allclose(last, weights[3::4], atol=1e-7)
     np.testing.assert_allclose(pairs.direction.ravel(), direction, atol=1e-7)
 
 

@@ -62,7 +62,7 @@ class Weights(NamedTuple):
     output: np.ndarray  # (L, C, 3 C) in panels
     output_bias: np.ndarray  # (L, 3 C)
     own: np.ndarray  # (L, 4 C): filters of the edge of an atom to itself
-    table: np.ndarray  # (L, rows + 1, 2, 4 C): values and slopes of the filters
+    table: np.ndarray  # (L, intervals + 3, 4 C): of the filters
     channel: np.ndarray  # (n_channels,) int64: where channel c stands
 
 
@@ -121,7 +121,7 @@ def _pair_messages(n, graph, table, work, table_at, layer, C, wide, head):
         for e in range(graph.row_ptr[i], graph.row_ptr[i + 1]):
             j = graph.sender[e]
             pj, gj, vj = j * 5 * C, j * C, j * 3 * C
-            at = table_at + graph.interval[e] * 2 * row
+            at = table_at + graph.interval[e] * row
             spline = spline_weights(graph, e, wide)
             to_i = to_j = head
             for b in range(0, C, width):
@@ -183,7 +183,7 @@ def _edge_messages(n, graph, table, work, table_at, layer, C, wide, head):
         for e in range(graph.row_ptr[i], graph.row_ptr[i + 1]):
             j = graph.sender[e]
             pj, vj = j * 5 * C, j * 3 * C
-            at = table_at + graph.interval[e] * 2 * row
+            at = table_at + graph.interval[e] * row
             spline = spline_weights(graph, e, wide)
             attention = head
             for b in range(0, C, width):

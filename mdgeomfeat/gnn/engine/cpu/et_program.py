@@ -12,7 +12,7 @@ from mdgeomfeat.gnn.engine.cpu.et_kernels import Weights, Work, network
 from mdgeomfeat.gnn.engine.cpu.kernels import BLOCK, ROWS, Graph
 from mdgeomfeat.gnn.engine.cpu.layout import Layout, aligned, flat, plan_layout
 from mdgeomfeat.gnn.engine.cpu.program import Program
-from mdgeomfeat.gnn.engine.filters import filter_table
+from mdgeomfeat.gnn.engine.filters import FilterTable, filter_table
 from mdgeomfeat.gnn.et import ET
 
 __all__ = ["ETProgram"]
@@ -36,13 +36,15 @@ class ETProgram(Program):
     def __init__(self, model: ET, register: int, directed: bool) -> None:
         spec = model.spec
         layout = plan_layout(spec.n_channels, spec.n_heads, register)
-        self._weights = _weights(model, layout)
+        exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
+        table = filter_table(exact.radial_filters, spec.cutoff, TOLERANCE)
+        self.intervals = table.intervals
+        self._weights = _weights(exact, table, layout)
         self._C = C = layout.n_channels
         self._zeros = aligned(3 * C)
         self._n_layers = spec.n_layers
         self._with_self = spec.self_edges
         self._epsilon = np.float32(model.output_norm.eps)
-        self.intervals = len(self._weights.table) // (spec.n_layers * 8 * C) - 1
         self._run = network(layout.width, layout.n_heads, layout.columns, directed)
 
     def memory(self, n_nodes: int, n_pairs: int) -> Work:  # noqa: ARG002
@@ -76,13 +78,11 @@ class ETProgram(Program):
         )
 
 
-def _weights(model: ET, layout: Layout) -> Weights:
+def _weights(exact: ET, table: FilterTable, layout: Layout) -> Weights:
     """Return the weights in the order of the kernels."""
-    exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
     pad, panels = layout.pad, layout.panels
     layers: list[Any] = list(exact.layers)
     norms: list[Any] = [*(layer.norm for layer in layers), exact.output_norm]
-    table = filter_table(exact.radial_filters, exact.spec.cutoff, TOLERANCE)
     return Weights(
         embedding=flat(pad(exact.embedding.weight, 1)),
         norm=flat([[pad(n.weight, 0), pad(n.bias, 0)] for n in norms]),
@@ -91,7 +91,7 @@ def _weights(model: ET, layout: Layout) -> Weights:
         vector=flat([panels(x.vector_proj.weight) for x in layers]),
         output=flat([panels(x.output_proj.weight) for x in layers]),
         output_bias=flat([pad(x.output_proj.bias, 0) for x in layers]),
-        own=flat(pad(table[:, 0, 0], 1)),
-        table=flat(pad(table, 3)),
+        own=flat(pad(table.at_zero, 1)),
+        table=flat(pad(table.rows, 2)),
         channel=layout.channel,
     )

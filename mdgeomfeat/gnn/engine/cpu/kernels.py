@@ -48,8 +48,8 @@ class Graph(NamedTuple):
     numbers: np.ndarray  # (n,) int64
     row_ptr: np.ndarray  # (n + 1,) int64
     sender: np.ndarray  # (P,) int64
-    interval: np.ndarray  # (P,) int64: row of the table
-    hermite: np.ndarray  # (4 P,) float32
+    interval: np.ndarray  # (P,) int64: of the table of filters
+    spline: np.ndarray  # (4 P,) float32: weights of four rows from there
     direction: np.ndarray  # (3 P,) float32
     target: np.ndarray  # (n,) int64: row of the result, -1 for none
 
@@ -131,21 +131,21 @@ def normalise(row, norm, result, C, n_channels, epsilon, wide):
 def spline_weights(graph, e, wide):
     """Return a pair's four weights of the rows of a table, each in every lane."""
     return (
-        spread(graph.hermite, 4 * e, wide),
-        spread(graph.hermite, 4 * e + 1, wide),
-        spread(graph.hermite, 4 * e + 2, wide),
-        spread(graph.hermite, 4 * e + 3, wide),
+        spread(graph.spline, 4 * e, wide),
+        spread(graph.spline, 4 * e + 1, wide),
+        spread(graph.spline, 4 * e + 2, wide),
+        spread(graph.spline, 4 * e + 3, wide),
     )
 
 
 @cached_njit()
 def interpolate(table, at, row, weights, wide):
-    """Interpolate filters between two rows of the table."""
-    h0, h1, h2, h3 = weights
-    f = h0 * load(table, at, wide)
-    f = muladd(h1, load(table, at + row, wide), f)
-    f = muladd(h2, load(table, at + 2 * row, wide), f)
-    return muladd(h3, load(table, at + 3 * row, wide), f)
+    """Return a filter: four rows of the table, ``at`` and three more, weighted."""
+    b0, b1, b2, b3 = weights
+    f = b0 * load(table, at, wide)
+    f = muladd(b1, load(table, at + row, wide), f)
+    f = muladd(b2, load(table, at + 2 * row, wide), f)
+    return muladd(b3, load(table, at + 3 * row, wide), f)
 
 
 @cached_njit()

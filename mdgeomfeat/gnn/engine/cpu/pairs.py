@@ -13,24 +13,21 @@ __all__ = ["pair_records", "window_pairs"]
 
 
 @cached_njit(error_model="numpy")
-def pair_records(vector, n_pairs, cutoff, rows, interval, hermite, direction):
-    """Write row, Hermite weights (4) and unit vector (3) of every pair.
-
-    Weights belong to the value and the slope of the row, then of the next row.
-    """
-    scale = rows / coordinate(cutoff, cutoff)
+def pair_records(vector, n_pairs, cutoff, intervals, interval, spline, direction):
+    """Write interval, weights of the B-spline (4) and unit vector (3) of every pair."""
+    scale = intervals / coordinate(cutoff, cutoff)
     for e in range(n_pairs):
         x, y, z = vector[e, 0], vector[e, 1], vector[e, 2]
         r = math.sqrt(x * x + y * y + z * z)
         s = coordinate(r, cutoff) * scale
-        row = min(int(s), rows - 1)
-        t = s - row
+        k = min(int(s), intervals - 1)
+        t = s - k
         u = 1.0 - t
-        interval[e] = row
-        hermite[4 * e] = u * u * (1.0 + 2.0 * t)
-        hermite[4 * e + 1] = t * u * u
-        hermite[4 * e + 2] = t * t * (3.0 - 2.0 * t)
-        hermite[4 * e + 3] = -t * t * u
+        interval[e] = k
+        spline[4 * e] = u * u * u / 6.0
+        spline[4 * e + 1] = 2.0 / 3.0 - t * t * (1.0 - 0.5 * t)
+        spline[4 * e + 2] = 2.0 / 3.0 - u * u * (1.0 - 0.5 * u)
+        spline[4 * e + 3] = t * t * t / 6.0
         # Coincident atoms have no direction.
         share = 1.0 / r if r > 0.0 else 0.0
         direction[3 * e] = x * share
@@ -57,11 +54,11 @@ def window_pairs(
 ):
     """Copy the pairs of frames into windows `begin` to `end`.
 
-    Records are (interval, hermite, direction). Returns the number of pairs; if it is
+    Records are (interval, spline, direction). Returns the number of pairs; if it is
     above the capacity of `sender`, call again with more.
     """
-    interval, hermite, direction = records
-    new_interval, new_hermite, new_direction = new_records
+    interval, spline, direction = records
+    new_interval, new_spline, new_direction = new_records
     place = np.full(n_atoms, -1, np.int64)
     node = at = 0
     for f in range(n_frames):
@@ -80,7 +77,7 @@ def window_pairs(
                         sender[at] = other
                         new_interval[at] = interval[e]
                         for k in range(4):
-                            new_hermite[4 * at + k] = hermite[4 * e + k]
+                            new_spline[4 * at + k] = spline[4 * e + k]
                         for k in range(3):
                             new_direction[3 * at + k] = direction[3 * e + k]
                     at += 1

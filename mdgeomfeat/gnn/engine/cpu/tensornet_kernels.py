@@ -71,7 +71,7 @@ class Weights(NamedTuple):
     output: np.ndarray  # (3 C, C) in panels
     output_bias: np.ndarray  # (C)
     own: np.ndarray  # (1 + L, 3 C): filters of the edge of an atom to itself
-    table: np.ndarray  # (1 + L, rows + 1, 2, 3 C): values and slopes of the filters
+    table: np.ndarray  # (1 + L, intervals + 3, 3 C): of the filters
     zeros: np.ndarray  # (C)
     channel: np.ndarray  # (n_channels,) int64: where channel c stands
 
@@ -106,7 +106,7 @@ def _messages(n, graph, table, work, table_at, both, C, unit):
             y0, y1, y2, y3, y4, y5, y6, y7, y8 = nine(sent, own, C, unit)
             s0, s1, s2, s3, s4, s5, s6, s7, s8 = nine(received, own, C, unit)
             for e in range(first, last):
-                at = table_at + graph.interval[e] * 2 * row + b
+                at = table_at + graph.interval[e] * row + b
                 spline = spline_weights(graph, e, unit)
                 to = 9 * C * graph.sender[e] + b
                 f = interpolate(table, at, row, spline, unit)
@@ -170,7 +170,7 @@ def _first_messages(n, graph, weights, work, both, C, unit):
             xx, yy, zz = x * x, y * y, z * z
             trace = (xx + yy + zz) * third
             outer = (x, y, z, xx - trace, yy - trace, x * y, x * z, y * z)
-            start = graph.interval[e] * 2 * row
+            start = graph.interval[e] * row
             for b in range(0, C, width):
                 at = start + b
                 to_i = load(weights.receiver, z_i + b, unit)

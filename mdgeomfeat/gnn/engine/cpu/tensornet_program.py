@@ -12,7 +12,7 @@ from mdgeomfeat.gnn.engine.cpu.kernels import ROWS, Graph
 from mdgeomfeat.gnn.engine.cpu.layout import Layout, aligned, flat, plan_layout
 from mdgeomfeat.gnn.engine.cpu.program import Program
 from mdgeomfeat.gnn.engine.cpu.tensornet_kernels import NODES, Weights, Work, network
-from mdgeomfeat.gnn.engine.filters import filter_table
+from mdgeomfeat.gnn.engine.filters import FilterTable, filter_table
 from mdgeomfeat.gnn.tensornet import Interaction, PartwiseLinear, TensorNet
 
 __all__ = ["TensorNetProgram"]
@@ -36,12 +36,14 @@ class TensorNetProgram(Program):
 
     def __init__(self, model: TensorNet, register: int, directed: bool) -> None:
         layout = plan_layout(model.spec.n_channels, 1, register)
-        self._weights = _weights(model, layout)
-        self._C = C = layout.n_channels
+        exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
+        table = filter_table(exact.radial_filters, exact.spec.cutoff, TOLERANCE)
+        self.intervals = table.intervals
+        self._weights = _weights(exact, table, layout)
+        self._C = layout.n_channels
         self._n_layers = model.spec.n_layers
         norms = model.embedding.norm, model.output_norm
         self._epsilon = np.array([norm.eps for norm in norms], np.float32)
-        self.intervals = len(self._weights.table) // ((1 + self._n_layers) * 6 * C) - 1
         self._run = network(register, layout.width, layout.columns, not directed)
 
     def memory(self, n_nodes: int, n_pairs: int) -> Work:  # noqa: ARG002
@@ -71,9 +73,8 @@ class TensorNetProgram(Program):
         )
 
 
-def _weights(model: TensorNet, layout: Layout) -> Weights:
+def _weights(exact: TensorNet, table: FilterTable, layout: Layout) -> Weights:
     """Return the weights in the order of the kernels."""
-    exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
     pad, panels = layout.pad, layout.panels
     first, layers = exact.embedding, cast("list[Interaction]", list(exact.layers))
     pair, element = first.pair_proj, first.element.weight.detach()
@@ -81,8 +82,7 @@ def _weights(model: TensorNet, layout: Layout) -> Weights:
     as_receiver, as_sender = pair.weight.detach().chunk(2, dim=1)
     hidden: Any = first.gate[0]
     gate: Any = first.gate[2]
-    table = filter_table(exact.radial_filters, exact.spec.cutoff, TOLERANCE)
-    own = table[:, 0, 0] if exact.spec.self_edges else np.zeros_like(table[:, 0, 0])
+    own = table.at_zero * exact.spec.self_edges
 
     def parts(mix: PartwiseLinear) -> list[np.ndarray]:
         return [panels(p.weight) for p in (mix.scalar, mix.vector, mix.symmetric)]
@@ -104,7 +104,7 @@ def _weights(model: TensorNet, layout: Layout) -> Weights:
         output=flat(panels(exact.output_proj.weight)),
         output_bias=flat(pad(exact.output_proj.bias, 0)),
         own=flat(pad(own, 1)),
-        table=flat(pad(table, 3)),
+        table=flat(pad(table.rows, 2)),
         zeros=aligned(layout.n_channels),
         channel=layout.channel,
     )

@@ -66,10 +66,10 @@ def first_messages(n, graph, weights, work, both, smooth, with_self, C, L, wide)
         for e in range(graph.row_ptr[i], graph.row_ptr[i + 1]):
             j = graph.sender[e]
             z_j = graph.numbers[j] * C
-            at = graph.interval[e] * 2 * row + C
+            at = graph.interval[e] * row + C
             window = np.float32(0.0)
             for k in range(4):
-                window += graph.hermite[4 * e + k] * table[at + C + k * row]
+                window += graph.spline[4 * e + k] * table[at + C + k * row]
             x, y, z = direction[3 * e], direction[3 * e + 1], direction[3 * e + 2]
             _set_edge(work, edge, i, j, window, smooth, x, y, z, L)
             edge += 1
@@ -85,7 +85,7 @@ def first_messages(n, graph, weights, work, both, smooth, with_self, C, L, wide)
                     sent = load(weights.neighbor, z_i + b, wide)
                     add_product(work.gathered, j * C + b, f, sent)
     if with_self:
-        zero, window = np.float32(0.0), table[2 * C]
+        zero, window = np.float32(0.0), weights.own[2 * C]
         for i in range(n):
             _set_edge(work, edge, i, i, window, smooth, zero, zero, zero, L)
             edge += 1
@@ -101,7 +101,7 @@ def embed_edges(n, graph, weights, work, both, n_edges, C, wide):
     for i in range(n):
         for e in range(graph.row_ptr[i], graph.row_ptr[i + 1]):
             j = graph.sender[e]
-            at = graph.interval[e] * 2 * row
+            at = graph.interval[e] * row
             spline = spline_weights(graph, e, wide)
             for b in range(0, C, width):
                 f = interpolate(table, at + b, row, spline, wide)
@@ -112,7 +112,7 @@ def embed_edges(n, graph, weights, work, both, n_edges, C, wide):
             edge += 2 if both else 1
     for e in range(edge, n_edges):
         for b in range(0, C, width):
-            f = load(x, work.receiver[e] * C + b, wide) * load(table, b, wide)
+            f = load(x, work.receiver[e] * C + b, wide) * load(weights.own, b, wide)
             store(work.features, e * C + b, f + f)
 
 

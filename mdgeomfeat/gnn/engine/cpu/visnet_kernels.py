@@ -57,7 +57,8 @@ class Weights(NamedTuple):
     vector: np.ndarray  # (L, C, 3 C) in panels
     output: np.ndarray  # (L, C, 3 C) in panels
     output_bias: np.ndarray  # (L, 3 C)
-    table: np.ndarray  # (rows + 1, 2, 2 C + WINDOW): values and slopes
+    own: np.ndarray  # (2 C + WINDOW,): what the table says of an atom itself
+    table: np.ndarray  # (intervals + 3, 2 C + WINDOW)
     zeros: np.ndarray  # (3 C)
     channel: np.ndarray  # (n_channels,) int64: where channel c stands
 

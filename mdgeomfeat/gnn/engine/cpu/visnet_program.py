@@ -15,7 +15,7 @@ from mdgeomfeat.gnn.engine.cpu.program import Program
 from mdgeomfeat.gnn.engine.cpu.visnet_edges import EDGES, WINDOW
 from mdgeomfeat.gnn.engine.cpu.visnet_kernels import Weights, Work, network
 from mdgeomfeat.gnn.engine.cpu.visnet_nodes import NODES, NORMS
-from mdgeomfeat.gnn.engine.filters import filter_table
+from mdgeomfeat.gnn.engine.filters import FilterTable, filter_table
 from mdgeomfeat.gnn.radial import envelope
 from mdgeomfeat.gnn.visnet import ViSNet
 
@@ -41,8 +41,11 @@ class ViSNetProgram(Program):
     def __init__(self, model: ViSNet, register: int, directed: bool) -> None:
         spec = model.spec
         layout = plan_layout(spec.n_channels, spec.n_heads, register)
-        self._weights = _weights(model, layout)
-        self._C = C = layout.n_channels
+        exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
+        table = _table(exact, layout)
+        self.intervals = table.intervals
+        self._weights = _weights(exact, table, layout)
+        self._C = layout.n_channels
         self._L = 3 if spec.lmax == 1 else 8
         self._n_layers = spec.n_layers
         self._both = not directed
@@ -50,7 +53,6 @@ class ViSNetProgram(Program):
         self._with_self = spec.self_edges
         self._epsilon = np.float32(model.output_norm.eps)
         self._kind = NORMS[spec.vector_norm]
-        self.intervals = len(self._weights.table) // (2 * (2 * C + WINDOW)) - 1
         self._run = network(layout.width, layout.n_heads, layout.columns)
 
     def memory(self, n_nodes: int, n_pairs: int) -> Work:
@@ -100,8 +102,8 @@ class ViSNetProgram(Program):
         )
 
 
-def _table(model: ViSNet, layout: Layout) -> np.ndarray:
-    """Return edge embedding | neighbour embedding | envelope by distance."""
+def _table(model: ViSNet, layout: Layout) -> FilterTable:
+    """Return edge embedding | neighbour embedding | envelope, all in one layer."""
     spec, start = model.spec, model.neighbor_embedding
 
     def filters(r: torch.Tensor) -> torch.Tensor:
@@ -115,15 +117,18 @@ def _table(model: ViSNet, layout: Layout) -> np.ndarray:
             ]
         )
 
-    embedding, neighbor, window = filter_table(filters, spec.cutoff, TOLERANCE)
-    blocks = layout.pad(embedding, 2), layout.pad(neighbor, 2), window[:, :, :1]
-    rest = np.zeros((*window.shape[:2], WINDOW - 1))
-    return np.concatenate([*blocks, rest], axis=2)
+    def side_by_side(layers: np.ndarray) -> np.ndarray:
+        embedding, neighbor, window = layers
+        blocks = layout.pad(embedding, -1), layout.pad(neighbor, -1), window[..., :1]
+        rest = np.zeros((*window.shape[:-1], WINDOW - 1))
+        return np.concatenate([*blocks, rest], axis=-1)[None]
+
+    table = filter_table(filters, spec.cutoff, TOLERANCE)
+    return FilterTable(side_by_side(table.rows), side_by_side(table.at_zero))
 
 
-def _weights(model: ViSNet, layout: Layout) -> Weights:
+def _weights(exact: ViSNet, table: FilterTable, layout: Layout) -> Weights:
     """Return the weights in the order of the kernels."""
-    exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
     pad, panels = layout.pad, layout.panels
     C, start = exact.spec.n_channels, exact.neighbor_embedding
     layers: list[Any] = list(exact.layers)
@@ -161,7 +166,8 @@ def _weights(model: ViSNet, layout: Layout) -> Weights:
         vector=flat([panels(x.vector_proj.weight) for x in layers]),
         output=flat([panels(x.output_proj.weight) for x in layers]),
         output_bias=flat([pad(x.output_proj.bias, 0) for x in layers]),
-        table=flat(_table(exact, layout)),
+        own=flat(table.at_zero),
+        table=flat(table.rows),
         zeros=aligned(3 * layout.n_channels),
         channel=layout.channel,
     )

@@ -29,12 +29,12 @@ class _Pairs:
         self.sender = np.empty(capacity, np.int64)
         self.vector = np.empty((capacity, 3))
         self.interval = np.empty(capacity, np.int64)
-        self.hermite = np.empty(4 * capacity, np.float32)
+        self.spline = np.empty(4 * capacity, np.float32)
         self.direction = np.empty(3 * capacity, np.float32)
 
     @property
     def records(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.interval, self.hermite, self.direction
+        return self.interval, self.spline, self.direction
 
 
 class Workspace:
@@ -75,7 +75,7 @@ class Workspace:
             row_ptr=row_ptr,
             sender=pairs.sender,
             interval=pairs.interval,
-            hermite=pairs.hermite,
+            spline=pairs.spline,
             direction=pairs.direction,
             target=np.arange(begin * n_atoms, end * n_atoms),
         )
@@ -127,7 +127,7 @@ class Workspace:
                 row_ptr=row_ptr,
                 sender=copied.sender,
                 interval=copied.interval,
-                hermite=copied.hermite,
+                spline=copied.spline,
                 direction=copied.direction,
                 target=target,
             )
@@ -146,7 +146,7 @@ class Workspace:
             row_ptr=edges.row_ptr.numpy(),
             sender=edges.sender.numpy(),
             interval=pairs.interval,
-            hermite=pairs.hermite,
+            spline=pairs.spline,
             direction=pairs.direction,
             target=target,
         )

@@ -41,7 +41,7 @@ def _messages(
     own,
     row_ptr,
     sender,
-    row,
+    interval,
     place,
     direction,
     gathered,
@@ -78,7 +78,7 @@ def _messages(
         mask = real[:, None, None] & inside
         j = tl.load(sender + e, mask=real, other=0)[:, None, None]
         sent = projected + j * width + lane
-        at = tl.load(row + e, mask=real, other=0)[:, None, None] * (8 * C) + lane
+        at = tl.load(interval + e, mask=real, other=0)[:, None, None] * (4 * C) + lane
         t = tl.load(place + e, mask=real, other=0.0)[:, None, None]
         a, b, c, d = spline(t)
         key = interpolate(table, at, 4 * C, a, b, c, d, mask)
@@ -175,10 +175,10 @@ class CudaET(DeviceProgram):
     def __init__(self, model: ET, device: torch.device) -> None:
         exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
         table = filter_table(exact.radial_filters, exact.spec.cutoff, TOLERANCE)
-        self.intervals = table.shape[1] - 1
-        self._table = torch.tensor(table, dtype=torch.float32, device=device)
+        self.intervals = table.intervals
+        self._table = torch.tensor(table.rows, dtype=torch.float32, device=device)
         # The filters of the edge of an atom to itself.
-        self._own = self._table[:, 0, 0].contiguous()
+        self._own = torch.tensor(table.at_zero, dtype=torch.float32, device=device)
         self._model = exact.to(device=device, dtype=torch.float32)
         spec = model.spec
         self._depth = depth = spec.n_channels // spec.n_heads
@@ -239,7 +239,7 @@ class CudaET(DeviceProgram):
             self._own[at],
             pairs.row_ptr,
             pairs.sender,
-            pairs.row,
+            pairs.interval,
             pairs.place,
             pairs.direction,
             gathered,

@@ -45,17 +45,17 @@ class Pairs:
     row_ptr : (M + 1,) int64 tensor
         Pairs of receiver ``i`` stand at ``row_ptr[i]:row_ptr[i + 1]``.
     sender : (E,) int64 tensor
-    row : (E,) int32 tensor
+    interval : (E,) int32 tensor
         Where the distance stands in the tables of filters.
     place : (E,) float32 tensor
-        How far it is from that row to the next, 0 to 1.
+        How far it is into that interval, 0 to 1.
     direction : (E, 3) float32 tensor
         Unit vector from receiver to sender; zero for coincident atoms.
     """
 
     row_ptr: torch.Tensor
     sender: torch.Tensor
-    row: torch.Tensor
+    interval: torch.Tensor
     place: torch.Tensor
     direction: torch.Tensor
 
@@ -125,21 +125,23 @@ def silu(x):
 
 @triton.jit
 def spline(t):
-    """Return cubic Hermite weights: value and slope of a row, then of the next."""
+    """Return the weights of a cubic B-spline's four rows."""
     u = 1.0 - t
-    return u * u * (1.0 + 2.0 * t), t * u * u, t * t * (3.0 - 2.0 * t), -t * t * u
+    b = 2.0 / 3.0 - t * t * (1.0 - 0.5 * t)
+    c = 2.0 / 3.0 - u * u * (1.0 - 0.5 * u)
+    return u * u * u / 6.0, b, c, t * t * t / 6.0
 
 
 @triton.jit
 def interpolate(table, at, width, a, b, c, d, mask):
-    """Return what a table holds between two rows; zero outside the mask.
+    """Return a filter from four rows of a table; zero outside the mask.
 
     Parameters
     ----------
     table : pointer
-        To (rows + 1, 2, `width`): values and slopes.
+        To (intervals + 3, `width`).
     at : tensor
-        Places of the values of the first row.
+        Places in the first row.
     width : int
     a, b, c, d : tensor
         Of :func:`spline`.

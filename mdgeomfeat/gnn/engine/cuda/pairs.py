@@ -181,7 +181,7 @@ def pair_records(
         Of :func:`find_pairs`.
     cutoff : float, Å
     intervals : int
-        Rows of the tables, less one.
+        Of the tables.
 
     Returns
     -------
@@ -190,13 +190,13 @@ def pair_records(
     r = torch.linalg.vector_norm(vector, dim=1)
     s = coordinate.py_func(r, cutoff)
     s *= intervals / coordinate.py_func(cutoff, cutoff)
-    row = s.to(torch.int32).clamp_(max=intervals - 1)
+    interval = s.to(torch.int32).clamp_(max=intervals - 1)
     # Coincident atoms have no direction.
     length = torch.where(r > 0, r, torch.ones_like(r))
     return Pairs(
         row_ptr=row_ptr,
         sender=sender,
-        row=row,
-        place=(s - row).float(),
+        interval=interval,
+        place=(s - interval).float(),
         direction=(vector / length.unsqueeze(1)).float(),
     )

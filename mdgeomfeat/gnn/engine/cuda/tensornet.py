@@ -53,7 +53,7 @@ def _first_messages(
     own,
     row_ptr,
     sender,
-    row,
+    interval,
     place,
     direction,
     sums,
@@ -86,7 +86,7 @@ def _first_messages(
         j = tl.load(sender + e, mask=real, other=0)
         theirs = tl.load(numbers + j, mask=real, other=0)[:, None]
         pair = mine + tl.load(as_sender + theirs * C + lane, mask=mask, other=0.0)
-        at = tl.load(row + e, mask=real, other=0)[:, None] * (6 * C) + lane
+        at = tl.load(interval + e, mask=real, other=0)[:, None] * (3 * C) + lane
         t = tl.load(place + e, mask=real, other=0.0)[:, None]
         a, b, c, d = spline(t)
         x = tl.load(direction + 3 * e, mask=real, other=0.0)[:, None]
@@ -127,7 +127,7 @@ def _messages(
     own,
     row_ptr,
     sender,
-    row,
+    interval,
     place,
     product,
     plane,
@@ -155,7 +155,7 @@ def _messages(
         mask = real[:, None] & inside
         j = tl.load(sender + e, mask=real, other=0)[:, None]
         t0, t1, t2, t3, t4, t5, t6, t7, t8 = nine(sent, j * C + lane, plane, mask)
-        at = tl.load(row + e, mask=real, other=0)[:, None] * (6 * C) + lane
+        at = tl.load(interval + e, mask=real, other=0)[:, None] * (3 * C) + lane
         t = tl.load(place + e, mask=real, other=0.0)[:, None]
         a, b, c, d = spline(t)
         f = interpolate(table, at, 3 * C, a, b, c, d, mask)
@@ -256,10 +256,10 @@ class CudaTensorNet(DeviceProgram):
     def __init__(self, model: TensorNet, device: torch.device) -> None:
         exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
         table = filter_table(exact.radial_filters, exact.spec.cutoff, TOLERANCE)
-        self.intervals = table.shape[1] - 1
-        self._table = torch.tensor(table, dtype=torch.float32, device=device)
+        self.intervals = table.intervals
+        self._table = torch.tensor(table.rows, dtype=torch.float32, device=device)
         # The filters of the edge of an atom to itself.
-        self._own = self._table[:, 0, 0].contiguous()
+        self._own = torch.tensor(table.at_zero, dtype=torch.float32, device=device)
         if not model.spec.self_edges:
             self._own.zero_()
         # A pair's features are a sum of what either element contributes.
@@ -296,7 +296,7 @@ class CudaTensorNet(DeviceProgram):
                 self._own[at + 1],
                 pairs.row_ptr,
                 pairs.sender,
-                pairs.row,
+                pairs.interval,
                 pairs.place,
                 received,
                 M * C,
@@ -330,7 +330,7 @@ class CudaTensorNet(DeviceProgram):
             self._own[0],
             pairs.row_ptr,
             pairs.sender,
-            pairs.row,
+            pairs.interval,
             pairs.place,
             pairs.direction,
             sums,
