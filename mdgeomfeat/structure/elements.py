@@ -143,6 +143,16 @@ def refuse_unknown(table: AtomTable, indices: np.ndarray, numbers: np.ndarray) -
     bad = np.flatnonzero(numbers == UNKNOWN)
     if not len(bad):
         return
+    remedy = (
+        "state the elements with universe.add_TopologyAttr('elements', [...]) or a "
+        "topology that has them"
+    )
+    nameless = sum(not str(table.names[i]).strip() for i in indices[bad])
+    if nameless:
+        raise InputError(
+            f"{nameless} selected atoms have neither an element nor a name to tell it "
+            f"from (LAMMPS data files have none): {remedy}"
+        )
     where: dict[str, list[str]] = {}
     for i in bad:
         atom = indices[i]
@@ -156,8 +166,7 @@ def refuse_unknown(table: AtomTable, indices: np.ndarray, numbers: np.ndarray) -
     raise InputError(
         f"{len(bad)} selected atoms have names that fit no element ({listed}{more}): "
         "only atomistic models can be used, so leave coarse-grained beads and unknown "
-        "ions out of the selection, or state the elements with "
-        "universe.add_TopologyAttr('elements', [...]) or a topology that has them"
+        f"ions out of the selection, or {remedy}"
     )
 
 

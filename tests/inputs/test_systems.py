@@ -204,6 +204,31 @@ def test_coarse_grained_beads_are_refused(refuse, tmp_path):
     assert "BB" in said
 
 
+def test_atoms_without_names_are_refused(refuse, tmp_path):
+    path = tmp_path / "methane.data"
+    atoms = [f"{i} 1 1 {i}.0 0.0 0.0" for i in range(1, 6)]
+    lines = [
+        "methane",
+        "",
+        "5 atoms",
+        "1 atom types",
+        "",
+        *(f"0.0 50.0 {k}lo {k}hi" for k in "xyz"),
+        "",
+        "Masses",
+        "",
+        "1 12.011",
+        "",
+        "Atoms # molecular",
+        "",
+        *atoms,
+        "",
+    ]
+    path.write_text("\n".join(lines))
+    said = refuse("features", path)
+    assert "5 selected atoms have neither an element nor a name" in said
+
+
 def test_unseen_elements_are_refused_by_name(inform, refuse, featurize, tmp_path):
     atoms = built.residues(["ALA", "GLY"])
     atoms += [Atom("AS", "ARS", 9, (2.0, 4.0, 0.0), "AS")]
