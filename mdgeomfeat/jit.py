@@ -8,12 +8,14 @@ survive a fork.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,8 @@ def cached_njit(**options: Any) -> Callable[[Callable], Any]:
     """Return a decorator like ``numba.njit`` whose machine code is kept on disk.
 
     numba keeps it beside the source file, else in the user's cache folder. Where
-    neither can be written to, a private folder among the temporary files is used.
+    neither can be written to, a private folder among the temporary files is used. It is
+    compiled anew when any file of this package that holds kernels has changed.
 
     Parameters
     ----------
@@ -47,9 +50,24 @@ def cached_njit(**options: Any) -> Callable[[Callable], Any]:
                 jitted.enable_caching()
             finally:
                 config.CACHE_DIR = before
+        # numba looks only at the file of the outermost function, and would go on using
+        # the old code of functions from other files that became a part of it.
+        file = jitted._cache._cache_file
+        file._source_stamp = (file._source_stamp, _sources())
         return jitted
 
     return decorate
+
+
+@lru_cache
+def _sources() -> str:
+    """Return a digest of all files of this package that hold compiled functions."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        text = path.read_bytes()
+        if b"numba" in text or b"njit" in text:
+            digest.update(text)
+    return digest.hexdigest()
 
 
 def _temporary_cache() -> Path:

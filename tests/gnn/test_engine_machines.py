@@ -131,6 +131,31 @@ def test_code_is_kept_among_temporary_files_where_nothing_else_can_be_written(
     assert numba.config.CACHE_DIR == ""
 
 
+def test_kept_code_is_not_used_after_a_change_in_another_file(tmp_path, monkeypatch):
+    import numba
+
+    from mdgeomfeat import jit
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+
+    def compiles(sources):
+        monkeypatch.setattr(jit, "_sources", lambda: sources)
+
+        @jit.cached_njit()
+        def double(x):
+            return 2 * x
+
+        told = []
+        with jit.when_compiling(lambda: told.append(True)):
+            assert double(21) == 42
+        return bool(told)
+
+    assert compiles("before")
+    assert not compiles("before")
+    assert compiles("after")
+    assert not compiles("after")
+
+
 def test_a_temporary_folder_of_others_is_not_trusted(tmp_path, monkeypatch):
     from mdgeomfeat import jit
 
