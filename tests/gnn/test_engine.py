@@ -304,6 +304,21 @@ def test_the_table_of_filters_is_exact_enough(architecture):
         assert np.abs(exact[:, 1, -32:]).max() > 1e-3
 
 
+def test_engines_can_be_made_in_several_threads(system):
+    from concurrent.futures import ThreadPoolExecutor
+
+    model = lively(architecture="et")
+    expected = make_engine(model, engine="cpu").compute(*system)
+
+    def made(_):
+        return make_engine(model, engine="cpu").compute(*system)
+
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(made, range(12)):
+            for a, b in zip(got, expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_auto_takes_the_fast_engine_where_it_can(architecture, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -22,6 +22,8 @@ __all__ = ["FilterTable", "coordinate", "filter_table"]
 
 FEWEST_INTERVALS = 128
 MOST_INTERVALS = 4096
+# What eight values from an end of even steps say of the slope there.
+END = np.array([-363 / 140, 7, -21 / 2, 35 / 3, -35 / 4, 21 / 5, -7 / 6, 1 / 7])
 
 
 class FilterTable(NamedTuple):
@@ -51,14 +53,6 @@ def coordinate(r, cutoff):
     return 1.0 - 1.0 / (1.0 + x * (1.0 + x * (0.5 + x / 6.0))) + 0.034 * x
 
 
-@cached_njit()
-def _slope(r, cutoff):
-    """Return ds/dr."""
-    x = 5.0 * r / cutoff
-    series = 1.0 + x * (1.0 + x * (0.5 + x / 6.0))
-    return (5.0 / cutoff) * ((1.0 + x * (1.0 + 0.5 * x)) / series**2 + 0.034)
-
-
 def _distances(intervals: int, cutoff: float) -> np.ndarray:
     """Return r at even steps of s from 0 to s(cutoff), (intervals + 1,)."""
     goal = np.linspace(0.0, coordinate.py_func(cutoff, cutoff), intervals + 1)
@@ -72,11 +66,8 @@ def _distances(intervals: int, cutoff: float) -> np.ndarray:
     return r
 
 
-def _coefficients(value: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Return the B-spline through (L, n + 1, K) values with given slopes at its ends.
-
-    Slopes (L, 2, K) are per interval; coefficients are (L, n + 3, K).
-    """
+def _coefficients(value: np.ndarray) -> np.ndarray:
+    """Return the B-spline (L, n + 3, K) through (L, n + 1, K) values."""
     L, rows, K = value.shape
     band = np.zeros((5, rows + 2))
     # Diagonals from the second above to the second below. A value is a sixth of
@@ -84,7 +75,9 @@ def _coefficients(value: np.ndarray, slope: np.ndarray) -> np.ndarray:
     band[1, 2:], band[2, 1:-1], band[3, :-2] = 1 / 6, 4 / 6, 1 / 6
     band[2, 0], band[0, 2] = -0.5, 0.5
     band[4, -3], band[2, -1] = -0.5, 0.5
-    wanted = np.concatenate([slope[:, :1], value, slope[:, 1:]], axis=1)
+    first = np.einsum("k,lkc->lc", END, value[:, : len(END)])[:, None]
+    last = -np.einsum("k,lkc->lc", END, value[:, : -len(END) - 1 : -1])[:, None]
+    wanted = np.concatenate([first, value, last], axis=1)
     wanted = wanted.transpose(1, 0, 2).reshape(rows + 2, L * K)
     found = solve_banded((2, 2), band, wanted)
     return np.ascontiguousarray(found.reshape(rows + 2, L, K).transpose(1, 0, 2))
@@ -112,15 +105,10 @@ def filter_table(
         with torch.no_grad():
             return filters(torch.from_numpy(r)).numpy()
 
-    ends = torch.tensor([0.0, cutoff], dtype=torch.float64)
-    with torch.no_grad():
-        _, steepness, *_ = torch.func.jvp(filters, (ends,), (torch.ones_like(ends),))
-    slope = steepness.numpy() / _slope.py_func(ends.numpy(), cutoff)[:, None]
     intervals = FEWEST_INTERVALS
     while True:
         value = exact(_distances(intervals, cutoff))
-        step = coordinate.py_func(cutoff, cutoff) / intervals
-        table = _coefficients(value, slope * step)
+        table = _coefficients(value)
         # Half way between two rows a cubic spline is at its worst.
         halves = _distances(2 * intervals, cutoff)[1::2]
         guess = (table[:, :-3] + table[:, 3:]) / 48
