@@ -23,6 +23,7 @@ from mdgeomfeat.featurizer.batches import (
     Recorder,
     join_batches,
 )
+from mdgeomfeat.featurizer.boxes import decide_box
 from mdgeomfeat.featurizer.encoder import (
     STORE_DTYPES,
     TokenEncoder,
@@ -35,7 +36,12 @@ from mdgeomfeat.featurizer.frames import (
     used_frames,
 )
 from mdgeomfeat.featurizer.invariants import InvariantKind
-from mdgeomfeat.featurizer.parallel import InProcessBackend, PartsBackend, make_backend
+from mdgeomfeat.featurizer.parallel import (
+    InProcessBackend,
+    PartsBackend,
+    make_backend,
+    refuse_memory,
+)
 from mdgeomfeat.featurizer.pipeline import Behind, ahead
 from mdgeomfeat.featurizer.pooling import Pooling
 from mdgeomfeat.featurizer.provenance import run_provenance
@@ -45,7 +51,6 @@ from mdgeomfeat.featurizer.unusable import read_frame, say_dropped, usable_rows
 from mdgeomfeat.memory import check_memory
 from mdgeomfeat.store import FeatureStore, StoreLock, StoreWriter
 from mdgeomfeat.structure import Structure, Tokens, make_whole
-from mdgeomfeat.structure.periodic import use_box
 from mdgeomfeat.structure.selection import select_atoms
 
 if TYPE_CHECKING:
@@ -197,7 +202,7 @@ class GeomGNNFeaturizer(AnalysisBase):
             if store is None:
                 raise InputError("store_dtype= needs store=, which says where.")
         self._periodic = periodic
-        self._store = None if store is None else Path(store)
+        self._store = None if store is None else Path(store).expanduser()
         self._store_dtype = store_dtype
         self._overwrite = overwrite
         self._skip_bad_frames = skip_bad_frames
@@ -272,6 +277,8 @@ class GeomGNNFeaturizer(AnalysisBase):
                 "store= needs backend='serial', 'multiprocessing', 'dask' or a "
                 "dask.distributed.Client."
             )
+        else:
+            refuse_memory(self._trajectory.transformations)
         verbose = self._verbose if verbose is None else verbose
         with ExitStack() as held:
             # A finished object holds results, not the means by which they came.
@@ -432,7 +439,9 @@ class GeomGNNFeaturizer(AnalysisBase):
         if self._store_dtype is None and self._store is not None and grid is not None:
             stored = StoreWriter.feature_dtype(self._store)
         self._plan = FramePlan.of(self._trajectory, used, chunk)
-        self._box_used = self._decide_box()
+        self._box_used = decide_box(
+            self._plan, self.structure, self._periodic, self._read
+        )
         self._provenance = run_provenance(
             encoder,
             self._trajectory,
@@ -450,15 +459,6 @@ class GeomGNNFeaturizer(AnalysisBase):
             resume=grid is not None,
         )
         return missing
-
-    def _decide_box(self) -> bool:
-        """Let the first frame that can be read decide for all."""
-        for frame in self._plan.frames.tolist():
-            ts = self._read(frame)
-            if ts is not None:
-                x = ts.positions[self.structure.indices]
-                return use_box(self._periodic, ts.dimensions, x, self.structure)
-        return False
 
     def _read(self, frame: int) -> Timestep | None:
         return read_frame(

@@ -40,6 +40,7 @@ __all__ = [
     "PartsBackend",
     "SpawnBackend",
     "make_backend",
+    "refuse_memory",
     "usable_cores",
 ]
 
@@ -110,6 +111,24 @@ class PartsBackend(BackendBase):
         if self.advance is not None:
             self.advance(len(computation))
         return part
+
+
+def refuse_memory(transformations: Iterable[Any]) -> None:
+    """Refuse transformations that remember earlier frames where runs may go on later.
+
+    Raises
+    ------
+    InputError
+        If there is one.
+    """
+    for transformation in transformations:
+        if not getattr(transformation, "parallelizable", True):
+            raise InputError(
+                f"the trajectory's transformation {type(transformation).__name__} "
+                "remembers earlier frames, so a store could not go on where a run "
+                "stopped; write the transformed trajectory to a file first, or do "
+                "without store=."
+            )
 
 
 class InProcessBackend(PartsBackend, BackendSerial):

@@ -12,8 +12,9 @@ import numpy as np
 import zarr
 
 from mdgeomfeat.featurizer.encoder import TokenEncoder
-from mdgeomfeat.featurizer.frames import FramePlan
+from mdgeomfeat.featurizer.frames import FramePlan, frame_time
 from mdgeomfeat.featurizer.inputs import describe_input, sha256_of
+from mdgeomfeat.featurizer.unusable import read_frame
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.store.layout import Mark
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from mdgeomfeat.structure import Structure
 
 __all__ = ["VERSIONS", "run_identity", "run_provenance"]
+
+# Trajectories of which two frames are looked at, to tell one way of reading them from
+# another.
+_SAMPLED = 4
 
 # Whose versions may change the last bits of features.
 VERSIONS = ("mdgeomfeat", "python", "numpy", "numba", "torch", "MDAnalysis")
@@ -67,7 +72,30 @@ def run_provenance(
         "trajectories": plan.sources,
         "n_frames": plan.counts(),
         "inputs": [describe_input(source) for source in sources],
+        "sample": _sample(reader, plan, encoder.structure),
     }
+
+
+def _sample(reader: Any, plan: FramePlan, structure: Structure) -> str:
+    """Return a checksum of times, boxes and positions of a few frames, as read.
+
+    Transformations, units, boxes and times that were set after a file was opened are
+    seen here, and nowhere else.
+    """
+    parts: list[bytes] = []
+    last = len(plan.first_frames) - 1
+    chosen = np.unique(np.linspace(0, last, _SAMPLED).astype(int))
+    frames = plan.first_frames[chosen, None] + np.arange(2)
+    for frame in frames.ravel().tolist():
+        ts = None
+        if frame < reader.n_frames:
+            ts = read_frame(reader, plan, frame, skip_bad=True)
+        if ts is not None:
+            box = np.zeros(6) if ts.dimensions is None else ts.dimensions
+            numbers = np.float64(frame_time(ts)), np.asarray(box, np.float64)
+            atoms = np.ascontiguousarray(ts.positions[structure.indices])
+            parts += [part.tobytes() for part in (*numbers, atoms)]
+    return sha256_of(b"".join(parts))
 
 
 def run_identity(
@@ -91,6 +119,8 @@ def run_identity(
         "model": (provenance["model_fingerprint"], str(provenance["model"])),
         "selection": (sha256_of(_json(structure.to_dict())), atoms),
         "frames": (sha256_of(np.ascontiguousarray(plan.frames)), frames),
+        "trajectories": (_begins(plan), _begins(plan)),
+        "positions, boxes or times": (provenance["sample"], "as they were read"),
     }
     for number, entry in enumerate(provenance["inputs"]):
         role = f"trajectory {number}" if number else "topology"
@@ -102,6 +132,11 @@ def run_identity(
         value = str(provenance[key]).split(":")[0]
         marks[words] = (value, value)
     return marks
+
+
+def _begins(plan: FramePlan) -> str:
+    """Return where trajectories begin, in words."""
+    return f"that begin at frame {', '.join(map(str, plan.first_frames.tolist()))}"
 
 
 def _json(value: Any) -> bytes:

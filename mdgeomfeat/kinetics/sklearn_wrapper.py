@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from deeptime.decomposition import VAMP
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
@@ -60,7 +61,7 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If a trajectory is not (frames, features).
+            If a trajectory is not (frames, features), or none is longer than the lag.
         """
         listed: list[Any] = [X] if hasattr(X, "ndim") else list(X)
         for i, array in enumerate(listed):
@@ -71,9 +72,15 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
                 )
         self.estimator_ = clone(self.estimator, safe=False)
         lazy = any(isinstance(array, RowArray) for array in listed)
-        if lazy and hasattr(self.estimator_, "partial_fit"):
-            # in chunks, where fit would read a trajectory whole
-            for pair in lagged_chunks(listed, self.estimator_.lagtime):
+        if lazy and isinstance(self.estimator_, VAMP):
+            # TICA is one too. In chunks, where fit would read a trajectory whole.
+            lag = self.estimator_.lagtime
+            if max(map(len, listed)) <= lag:
+                raise InputError(
+                    f"No trajectory is longer than the lag of {lag} frames; use a "
+                    "shorter one."
+                )
+            for pair in lagged_chunks(listed, lag):
                 self.estimator_.partial_fit(pair)
         else:
             self.estimator_.fit([np.asarray(a) for a in listed])

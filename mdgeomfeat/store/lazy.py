@@ -15,7 +15,6 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
 from mdgeomfeat.memory import check_memory
-from mdgeomfeat.store.layout import damage_errors
 
 __all__ = [
     "LazyArray",
@@ -81,22 +80,21 @@ class RowArray(NDArrayOperatorsMixin, ABC):
         return getattr(ufunc, method)(*held, **kwargs)
 
     def __getitem__(self, key: Any) -> NDArray:
-        first, *rest = key if isinstance(key, tuple) else (key,)
-        if first is Ellipsis or first is None:
+        first, *rest = (key if isinstance(key, tuple) else (key,)) or (Ellipsis,)
+        if _concerns_all(first):
             return np.asarray(self)[key]
         if isinstance(first, slice):
-            index = np.arange(*first.indices(len(self)))
-        elif isinstance(first, int | np.integer):
-            try:
-                index = np.asarray(range(len(self))[first])
-            except IndexError:
-                raise IndexError(f"row {first} of {len(self)} rows") from None
-        else:
-            index = np.arange(len(self))[first]
-        block = self._take(np.atleast_1d(index))
-        if np.ndim(index) == 0:
-            return block[0][tuple(rest)] if rest else block[0]
-        return block[(slice(None), *rest)] if rest else block
+            rows = np.arange(*first.indices(len(self)))
+            return self._take(rows)[(slice(None), *rest)]
+        try:
+            rows = np.arange(len(self))[first]
+        except IndexError:
+            raise IndexError(f"{first} is not among {len(self)} rows") from None
+        if rows.ndim == 0:
+            return self._take(rows[None])[0][tuple(rest)]
+        # Arrays of indices of further axes are paired with this one, as numpy does.
+        each, place = np.unique(rows, return_inverse=True)
+        return self._take(each)[(place.reshape(rows.shape), *rest)]
 
     @abstractmethod
     def part(self, start: int, stop: int) -> Self:
@@ -107,13 +105,22 @@ class RowArray(NDArrayOperatorsMixin, ABC):
         """Return rows (n,), none of them negative, in the order asked for."""
 
 
+def _concerns_all(first: Any) -> bool:
+    """Whether the first index does not choose rows, but everything or several axes."""
+    if first is Ellipsis or first is None:
+        return True
+    return not isinstance(first, slice) and (
+        (index := np.asarray(first)).dtype == bool and index.ndim != 1
+    )
+
+
 class LazyArray(RowArray):
     """Rows of several arrays, one after another.
 
     Parameters
     ----------
     parts : sequence of arrays
-        Of zarr, of numpy or lazy themselves; they agree in all axes but the first.
+        Of a store, of numpy or lazy themselves; they agree in all axes but the first.
     rows : sequence of (n,) ndarray of int or None
         For every part the rows that count, in order; None for all of them.
     """
@@ -132,6 +139,7 @@ class LazyArray(RowArray):
 
     def part(self, start: int, stop: int) -> LazyArray:
         """Return rows ``start:stop`` without reading them."""
+        start, stop, _ = slice(start, stop).indices(len(self))
         ends = np.clip([start - self._starts[:-1], stop - self._starts[:-1]], 0, None)
         rows = [row[a:b] for row, a, b in zip(self._rows, *ends.tolist(), strict=True)]
         return LazyArray(self._parts, rows)
@@ -144,11 +152,9 @@ class LazyArray(RowArray):
             rows = self._rows[part][index[mine] - self._starts[part]]
             low, high = int(rows.min()), int(rows.max()) + 1
             source = self._parts[part]
-            with damage_errors(getattr(source, "store_path", "an array")):
-                if high - low == len(rows) and (np.diff(rows) == 1).all():
-                    out[mine] = source[low:high]
-                else:
-                    out[mine] = getattr(source, "oindex", source)[rows]
+            # rows that follow each other are cheaper to read as a slice
+            run = high - low == len(rows) and (np.diff(rows) == 1).all()
+            out[mine] = source[low:high] if run else source[rows]
         return out
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -43,11 +44,20 @@ class StoreLock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:
+        if self._nothing_to_hold():
+            return self
         with disk_errors(self._store):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             while not self._acquire():
                 pass
         return self
+
+    def _nothing_to_hold(self) -> bool:
+        """Whether a store stands where neither this run nor another can write."""
+        folder = self._file.parent
+        return self._store.is_dir() and not (
+            os.access(folder, os.W_OK) or os.access(self._store, os.W_OK)
+        )
 
     def __exit__(self, *_: object) -> None:
         if self._descriptor is not None:
@@ -84,11 +94,11 @@ class StoreLock:
         if not self._still_there(descriptor):
             os.close(descriptor)
             return False
-        os.ftruncate(descriptor, 0)
-        os.write(
-            descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode()
-        )
         self._descriptor = descriptor
+        with suppress(OSError):  # on a full disk nobody learns who holds the lock
+            os.ftruncate(descriptor, 0)
+            name = f"process {os.getpid()} on {socket.gethostname()}"
+            os.write(descriptor, name.encode())
         return True
 
     def _still_there(self, descriptor: int) -> bool:

@@ -19,6 +19,7 @@ from mdgeomfeat.store.layout import (
     tokens_from_json,
 )
 from mdgeomfeat.store.lazy import LazyArray
+from mdgeomfeat.store.stored import StoredArray
 
 __all__ = ["FeatureStore"]
 
@@ -57,8 +58,10 @@ class FeatureStore:
     """
 
     def __init__(self, path: str | Path, *, unfinished: bool = False) -> None:
-        self.path = Path(path)
+        # Absolute: what is read later must not depend on the working folder then.
+        self.path = Path(path).expanduser().resolve()
         self._root = open_root(self.path)
+        self._inode = self.path.stat().st_ino
         with damage_errors(self.path):
             self._open(unfinished)
 
@@ -123,4 +126,7 @@ class FeatureStore:
 
     def __getitem__(self, name: str) -> LazyArray:
         """Return an array over all trajectories, read when it is indexed."""
-        return LazyArray([group[name] for group in self._groups], self._rows)
+        arrays = [
+            StoredArray(group[name], self.path, self._inode) for group in self._groups
+        ]
+        return LazyArray(arrays, self._rows)

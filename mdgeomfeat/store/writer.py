@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import zarr
 from numpy.typing import ArrayLike, NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.store.layout import (
@@ -71,13 +71,10 @@ class StoreWriter:
         """
         _check_place(path, overwrite)
         path = path.resolve()
-        new = path.with_name(f".{path.name}.mdgeomfeat-new")
-        old = path.with_name(f".{path.name}.mdgeomfeat-old")
+        new, old = _leftovers(path)
         try:
             with disk_errors(path):
-                # A run that was killed here may have left its own.
-                shutil.rmtree(new, ignore_errors=True)
-                shutil.rmtree(old, ignore_errors=True)
+                _remove_leftovers(path)
                 _lay(new, description)
                 if path.exists():
                     path.rename(old)
@@ -111,6 +108,7 @@ class StoreWriter:
                 "pass overwrite=True (features --overwrite) to replace it."
             )
         writer = cls(path)
+        _remove_leftovers(writer.path)
         with damage_errors(path), disk_errors(path):
             if not all(flags.all() for flags in writer.finished()):
                 writer._root.attrs["complete"] = False
@@ -228,8 +226,10 @@ class StoreWriter:
         missing = sum(int((~flags).sum()) for flags in self.finished())
         if missing:
             raise ValueError(f"{self.path}: {missing} chunks have not been written.")
-        with disk_errors(self.path):
-            self._root.attrs["complete"] = True
+        # A finished store may stand where nothing can be written.
+        if not self._root.attrs["complete"]:
+            with disk_errors(self.path):
+                self._root.attrs["complete"] = True
 
     @property
     def _root(self) -> Any:
@@ -257,6 +257,20 @@ class StoreWriter:
                 for entry in (self.path / array.path).iterdir():
                     if entry.name not in kept and entry.name != "zarr.json":
                         entry.unlink()
+
+
+def _leftovers(path: Path) -> tuple[Path, Path]:
+    """Return the places of a store that is being laid, and of the one it replaces."""
+    return (
+        path.with_name(f".{path.name}.mdgeomfeat-new"),
+        path.with_name(f".{path.name}.mdgeomfeat-old"),
+    )
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what a run that was killed while it replaced a store has left."""
+    for place in _leftovers(path):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _with_empty_chunks(array: Any) -> Any:
@@ -328,7 +342,11 @@ def _lay(path: Path, description: StoreDescription) -> None:
                 shape=(n_frames, *shape),
                 chunks=(chunk, *shape),
                 dtype=np.dtype(dtype),
-                compressors=BloscCodec(cname="lz4", shuffle="bitshuffle"),
+                # The checksum tells a damaged file from one that is whole.
+                compressors=[
+                    BloscCodec(cname="lz4", shuffle="bitshuffle"),
+                    Crc32cCodec(),
+                ],
                 fill_value=UNUSABLE if np.dtype(dtype).kind == "i" else np.nan,
                 # One file per chunk in one folder, where the usual "/" makes folders.
                 chunk_key_encoding={"name": "default", "separator": "."},

@@ -118,6 +118,7 @@ def featurize(
     *,
     model: Any = None,
     check: Callable[[Universe], object] | None = None,
+    begin: Callable[[], object] | None = None,
     **options: Any,
 ) -> Featurized:
     """Read trajectories and compute their features into a store.
@@ -132,6 +133,8 @@ def featurize(
         In place of the one that ``read`` names.
     check : callable, optional
         Is shown the open files before anything is computed, and may refuse them.
+    begin : callable, optional
+        Is called when files, selection and frames have been found to be usable.
     **options
         Further options of the featurizer.
 
@@ -166,6 +169,8 @@ def featurize(
         **options,
     )
     frames = chosen_frames(universe, read.start, read.stop, read.step)
+    if begin is not None:
+        begin()
     with progress.stage("features", len(frames)) as advance:
         featurizer.run(
             frames=frames,
@@ -266,13 +271,17 @@ def write_features(
     folder = out or default_folder(read, "features")
     _check_features_folder(folder, read.store)
     summary = folder / "summary.json"
-    if overwrite:
-        summary.unlink(missing_ok=True)
+
+    def forget() -> None:
+        if overwrite:
+            summary.unlink(missing_ok=True)
+
     with remembered_warnings() as notes:
         data = featurize(
             read,
             folder,
             progress,
+            begin=forget,
             store_dtype=store_dtype,
             overwrite=overwrite,
         )

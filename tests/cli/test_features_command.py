@@ -58,6 +58,10 @@ def test_other_settings_are_refused_unless_they_replace(run_cli, command, made, 
     assert result.exit_code == 2
     assert "was made with selection of" in result.stderr
     assert bytes_of(out) == bytes_of(made)
+    result = run_cli(*command, "--select", "name XX", "--overwrite", "--out", out)
+    assert result.exit_code == 2
+    assert bytes_of(out) == bytes_of(made)
+    assert (out / "summary.json").exists()
     result = run_cli(
         *command, "--store-dtype", "float16", "--overwrite", "--out", out
     )  # fmt: skip

@@ -390,3 +390,39 @@ def test_float64_is_more_exact_and_nothing_else(chain, options):
     double = GeomGNNFeaturizer(chain, **options, dtype="float64").run(stop=2).results
     assert double.scalars.dtype == double.features.dtype == np.float64
     assert 0 < error(single.features, double.features) < 1e-5
+
+
+BOX = [40.0, 40.0, 40.0, 90.0, 90.0, 90.0]
+
+
+def test_a_first_frame_that_cannot_be_used_does_not_decide_on_the_box(options):
+    u = peptide(box=BOX)
+    positions = u.trajectory.coordinate_array.copy()
+    boxes = np.tile(BOX, (len(positions), 1))
+    positions[0], boxes[0] = np.nan, 0.0
+    u.load_new(positions, dimensions=boxes)
+    feat = GeomGNNFeaturizer(u, **options, skip_bad_frames=True)
+    with pytest.warns(MDGeomFeatWarning, match="could not be used"):
+        got = feat.run().results
+    want = GeomGNNFeaturizer(u, **options).run(start=1).results
+    assert want.boxes is not None
+    np.testing.assert_array_equal(got.boxes, want.boxes)
+    np.testing.assert_allclose(got.scalars, want.scalars, atol=1e-6)
+
+
+@pytest.mark.parametrize("boxed", [0, 1])
+def test_trajectories_with_and_without_a_box_are_refused(options, tmp_path, boxed):
+    u = peptide(box=BOX)
+    files = [tmp_path / "a.dcd", tmp_path / "b.dcd"]
+    for number, file in enumerate(files):
+        u.dimensions = BOX if number == boxed else None
+        with mda.Writer(str(file), u.atoms.n_atoms) as writer:
+            for _ in range(3):
+                writer.write(u.atoms)
+    u.load_new([str(f) for f in files])
+    names = [files[boxed].name, files[1 - boxed].name]
+    message = rf"{names[0]} has a box and \S+{names[1]} has none"
+    with pytest.raises(InputError, match=message):
+        GeomGNNFeaturizer(u, **options).run()
+    without = GeomGNNFeaturizer(u, **options, periodic=False).run().results
+    assert without.boxes is None

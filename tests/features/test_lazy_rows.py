@@ -57,7 +57,7 @@ def test_mapped_rows_index_like_an_array(key):
 
 
 @pytest.mark.parametrize(
-    ("start", "stop"), [(0, 17), (3, 8), (8, 12), (10, 17), (5, 5)]
+    ("start", "stop"), [(0, 17), (3, 8), (8, 12), (10, 17), (5, 5), (-12, 9), (3, -2)]
 )
 def test_a_part_is_lazy_and_the_same(start, stop):
     for array, want in (

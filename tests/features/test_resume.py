@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import MDAnalysis as mda
+import MDAnalysis.transformations
 import numpy as np
 import pytest
 import torch
@@ -85,6 +86,7 @@ KILLER = """
 import os, pathlib, random, signal, sys, time, warnings
 warnings.simplefilter("ignore")
 import MDAnalysis as mda
+import MDAnalysis.transformations
 import torch
 from mdgeomfeat import GeomGNNFeaturizer
 
@@ -238,6 +240,80 @@ def test_other_frames_models_and_files_are_refused(
     universe.trajectory.add_transformations(lambda ts: ts)
     with pytest.raises(InputError, match=r"transformations none \(now <lambda>\)"):
         GeomGNNFeaturizer(universe, **options).run(stop=20)
+
+
+def scaled(factor):
+    def scale(ts):
+        ts.positions = ts.positions * factor
+        return ts
+
+    return scale
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda u: u.trajectory.add_transformations(scaled(1.1)),
+        lambda u: u.trajectory.add_transformations(
+            MDAnalysis.transformations.set_dimensions([60, 60, 60, 90, 90, 90])
+        ),
+    ],
+    ids=["positions", "box"],
+)
+def test_files_read_in_another_way_are_refused(runs, options, tmp_path, change):
+    options |= {"store": tmp_path / "f.zarr"}
+
+    def opened():
+        return mda.Universe(runs[0], [str(f) for f in runs[1:]])
+
+    first, second = opened(), opened()
+    first.trajectory.add_transformations(scaled(1.0))
+    GeomGNNFeaturizer(first, **options).run(stop=20)
+    change(second)
+    with pytest.raises(InputError, match="boxes or times as they were read of another"):
+        GeomGNNFeaturizer(second, **options).run(stop=20)
+
+
+def test_other_boundaries_between_trajectories_are_refused(options, tmp_path):
+    u = peptide(n_residues=3, n_frames=60)
+    files = [tmp_path / f"{name}.xtc" for name in ("a", "b")]
+    for file, frames in zip(files, (u.trajectory[:32], u.trajectory[30:]), strict=True):
+        u.atoms.write(file, frames=frames)
+    u.atoms.write(tmp_path / "top.pdb")
+    options |= {"store": tmp_path / "f.zarr"}
+
+    def opened(**how):
+        return mda.Universe(tmp_path / "top.pdb", [str(f) for f in files], **how)
+
+    GeomGNNFeaturizer(opened(), **options).run(stop=60)
+    feat = GeomGNNFeaturizer(opened(continuous=True), **options)
+    with pytest.raises(InputError, match=r"begin at frame 0, 32 \(now that begin at"):
+        feat.run(stop=60)
+
+
+def test_transformations_with_a_memory_do_not_go_into_a_store(
+    universe, options, tmp_path
+):
+    universe.trajectory.add_transformations(
+        MDAnalysis.transformations.PositionAverager(3, check_reset=True)
+    )
+    GeomGNNFeaturizer(universe, **options).run(stop=5)
+    feat = GeomGNNFeaturizer(universe, **options, store=tmp_path / "f.zarr")
+    with pytest.raises(InputError, match="PositionAverager remembers earlier frames"):
+        feat.run(stop=5)
+    assert not (tmp_path / "f.zarr").exists()
+
+
+def test_a_finished_store_is_opened_where_nothing_can_be_written(
+    universe, options, tmp_path, monkeypatch
+):
+    path = tmp_path / "f.zarr"
+    first = GeomGNNFeaturizer(universe, **options, store=path).run(stop=20)
+    before = {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*")}
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    again = GeomGNNFeaturizer(universe, **options, store=path).run(stop=20)
+    same(again.results, first.results)
+    assert {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*")} == before
 
 
 def test_files_may_move(universe, runs, options, tmp_path, computed):

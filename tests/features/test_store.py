@@ -121,10 +121,20 @@ def test_lazy_arrays_index_like_arrays_in_memory(tmp_path, values):
         (5, ..., 1),
         (..., 0),
         slice(4, 4),
+        (),
+        True,
+        [[0, 16], [3, 3]],
+        ([0, 1], [1, 0]),
+        ([9, 5, 9], [1]),
+        ([9, 5, 9], slice(None), [3, 2, 0]),
+        (np.arange(17) % 5 == 0, 1),
+        values > 0,
+        values[..., 0] > 0,
     ):
         np.testing.assert_array_equal(lazy[key], values[key])
-    with pytest.raises(IndexError):
-        lazy[17]
+    for key in (17, [3, 17], [True, False]):
+        with pytest.raises(IndexError):
+            lazy[key]
     assert [row.shape for row in lazy] == [(2, 4)] * 17
 
 
@@ -266,8 +276,54 @@ def test_a_damaged_chunk_is_said(tmp_path, values):
     fill(writer, values)
     writer.finish()
     (writer.path / "trajectory-0000/scalars/c.0.0.0").write_bytes(b"garbage")
-    with pytest.raises(InputError, match="scalars is damaged"):
+    with pytest.raises(InputError, match=r"scalars/c\.0\.0\.0 is damaged: delete this"):
         FeatureStore(writer.path)["scalars"][:2]
+
+
+def test_a_single_wrong_bit_is_seen(tmp_path, values):
+    writer = create(tmp_path / "a.zarr")
+    fill(writer, values)
+    writer.finish()
+    file = writer.path / "trajectory-0001/scalars/c.1.0.0"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    scalars = FeatureStore(writer.path)["scalars"]
+    np.testing.assert_array_equal(scalars[:14], values[:14])
+    with pytest.raises(InputError, match=r"trajectory-0001/scalars/c\.1\.0\.0 is dam"):
+        scalars[10:]
+
+
+def test_rows_are_those_of_the_store_that_was_opened(tmp_path, values, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writer = create(Path("a.zarr"))
+    fill(writer, values)
+    writer.finish()
+    scalars = FeatureStore("a.zarr")["scalars"]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(scalars, values)
+    file = tmp_path / "a.zarr/trajectory-0000/scalars/c.1.0.0"
+    file.rename(tmp_path / "kept")
+    np.testing.assert_array_equal(scalars[:4], values[:4])
+    with pytest.raises(InputError, match="run the command that made the store again"):
+        scalars[3:5]
+    (tmp_path / "kept").rename(file)
+    fill(create(tmp_path / "a.zarr", overwrite=True), 2 * values)
+    with pytest.raises(InputError, match="moved, removed or replaced after it was op"):
+        scalars[0]
+    shutil.rmtree(tmp_path / "a.zarr")
+    with pytest.raises(InputError, match="moved, removed or replaced"):
+        scalars[0]
+
+
+def test_what_a_killed_replacement_left_is_removed(tmp_path, values):
+    writer = create(tmp_path / "a.zarr")
+    fill(writer, values)
+    (tmp_path / ".a.zarr.mdgeomfeat-old").mkdir()
+    (tmp_path / ".a.zarr.mdgeomfeat-old" / "zarr.json").touch()
+    StoreWriter.resume(writer.path, IDENTITY)
+    assert os.listdir(tmp_path) == ["a.zarr"]
 
 
 def change_attribute(store, name, value):
@@ -374,6 +430,18 @@ def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path):
     with StoreLock(path), pytest.raises(InputError, match="is being written by"):
         StoreLock(path).__enter__()
     assert os.listdir(path.parent) == []
+
+
+def test_a_full_disk_does_not_keep_the_lock(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with StoreLock(tmp_path / "a.zarr"):
+            pass
+    with StoreLock(tmp_path / "a.zarr"):
+        pass
 
 
 def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):

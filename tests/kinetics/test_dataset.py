@@ -7,6 +7,8 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from deeptime.clustering import KMeans
+from deeptime.covariance import Covariance
 from deeptime.decomposition import TICA
 from deeptime.decomposition.deep import VAMPNet
 from torch.utils.data import DataLoader
@@ -161,6 +163,25 @@ def test_the_wrapped_estimator_streams(three_states):
     a, b = held.transform(runs)[0], read.transform(on_disk(runs))[0]
     signs = np.sign((a * b).sum(axis=0))
     np.testing.assert_allclose(b * signs, a, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "bare", [KMeans(3, fixed_seed=1), Covariance(lagtime=5)], ids=["kmeans", "cov"]
+)
+def test_estimators_that_do_not_take_pairs_are_fitted_as_in_memory(three_states, bare):
+    _, runs = three_states
+    held, read = estimator(bare).fit(runs).model_, estimator(bare).fit(on_disk(runs))
+    for name in ("cluster_centers", "cov_00"):
+        if hasattr(held, name):
+            np.testing.assert_allclose(
+                getattr(read.model_, name), getattr(held, name), rtol=1e-6
+            )
+
+
+def test_runs_that_are_shorter_than_the_lag_are_refused(three_states):
+    _, runs = three_states
+    with pytest.raises(InputError, match="No trajectory is longer than the lag"):
+        estimator(TICA(lagtime=30)).fit(on_disk([run[:30] for run in runs]))
 
 
 def test_a_study_of_lazy_inputs_is_the_same(three_states):
