@@ -25,7 +25,7 @@ def decide_box(
     periodic: bool | str,
     read: Callable[[int], Timestep | None],
 ) -> bool:
-    """Let the first usable frame decide, if every trajectory begins with one like it.
+    """Let the first usable frame decide, if all trajectories begin with ones like it.
 
     Parameters
     ----------
@@ -39,34 +39,38 @@ def decide_box(
     Raises
     ------
     InputError
-        If some trajectories have a box and others have none, unless ``periodic`` says
-        what to do.
+        If some of these frames have a box and others have none, unless ``periodic``
+        says what to do.
     """
     used = None
     boxed: dict[bool, str] = {}
-    for trajectory, ts in _first_usable(plan, structure, read):
+    for ts in _first_usable(plan, structure, read):
         if used is None:
             x = ts.positions[structure.indices]
             used = use_box(periodic, ts.dimensions, x, structure)
             if periodic != "auto" or (not used and has_box(ts.dimensions).all()):
                 return used
-        boxed.setdefault(bool(has_box(ts.dimensions).all()), plan.sources[trajectory])
+        where = plan.describe(ts.frame)
+        boxed.setdefault(bool(has_box(ts.dimensions).all()), where)
         if len(boxed) > 1:
             raise InputError(
-                f"{boxed[True]} has a box and {boxed[False]} has none: give files with "
-                "a box, or pass periodic=False (--no-pbc)."
+                f"{boxed[True]} has a box and {boxed[False]} has none: leave one or "
+                "the other out, or pass periodic=False (--no-pbc)."
             )
     return bool(used)
 
 
 def _first_usable(
     plan: FramePlan, structure: Structure, read: Callable[[int], Timestep | None]
-) -> Iterator[tuple[int, Timestep]]:
-    """Yield number and first frame of every trajectory that has a usable one."""
+) -> Iterator[Timestep]:
+    """Yield the first two usable frames of every trajectory."""
     ends = np.cumsum(plan.counts())
-    for trajectory, (begin, end) in enumerate(zip(plan.first_rows, ends, strict=True)):
+    for begin, end in zip(plan.first_rows, ends, strict=True):
+        found = 0
         for frame in plan.frames[begin:end].tolist():
             ts = read(frame)
             if ts is not None and np.isfinite(ts.positions[structure.indices]).all():
-                yield trajectory, ts
+                yield ts
+                found += 1
+            if found == 2:
                 break

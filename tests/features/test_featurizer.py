@@ -421,8 +421,19 @@ def test_trajectories_with_and_without_a_box_are_refused(options, tmp_path, boxe
                 writer.write(u.atoms)
     u.load_new([str(f) for f in files])
     names = [files[boxed].name, files[1 - boxed].name]
-    message = rf"{names[0]} has a box and \S+{names[1]} has none"
+    message = rf"frame 0 of \S*{names[0]}.* has a box and .* \S*{names[1]}.* has"
     with pytest.raises(InputError, match=message):
         GeomGNNFeaturizer(u, **options).run()
     without = GeomGNNFeaturizer(u, **options, periodic=False).run().results
     assert without.boxes is None
+
+
+def test_a_box_that_begins_with_the_second_frame_is_refused(options):
+    u = peptide(box=BOX)
+    boxes = np.tile(BOX, (len(u.trajectory), 1))
+    boxes[0] = 0.0
+    u.load_new(u.trajectory.coordinate_array, dimensions=boxes)
+    with pytest.raises(
+        InputError, match="frame 1 of .* has a box and frame 0 of .* has"
+    ):
+        GeomGNNFeaturizer(u, **options).run()
