@@ -9,6 +9,7 @@ from __future__ import annotations
 from mdgeomfeat.kinetics.ck import CKTest, ck_test
 from mdgeomfeat.kinetics.dataset import PairBatches, TokenDataset
 from mdgeomfeat.kinetics.energy import FreeEnergy, free_energy
+from mdgeomfeat.kinetics.evidence import Evidence, sure_lead
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
 from mdgeomfeat.kinetics.msm import MarkovModel, estimate_msm, unit_counts
@@ -26,6 +27,7 @@ __all__ = [
     "CKTest",
     "CVModel",
     "DeeptimeTransformer",
+    "Evidence",
     "Fold",
     "FreeEnergy",
     "ImpliedTimescales",
@@ -57,6 +59,7 @@ __all__ = [
     "make_folds",
     "null_score",
     "run_study",
+    "sure_lead",
     "unit_counts",
     "vamp2_score",
 ]

@@ -42,8 +42,6 @@ class Comparison:
         Mixer of every input.
     slowest : float or None
         Slowest timescale, frames, for the null.
-    ceiling : float or None
-        Upper limit of the score.
     settings : StudySettings
         Seeds and training.
     """
@@ -56,7 +54,6 @@ class Comparison:
     dim: int
     mixers: dict[str, MixerSpec]
     slowest: float | None
-    ceiling: float | None
     settings: StudySettings
 
     @property
@@ -90,7 +87,11 @@ class Comparison:
 
     def choices(self, scores: list[Score]) -> list[str]:
         """Return where an estimator saw principal components, in sentences."""
-        found = [f"{s.pca:,} for {s.input!r}" for s in scores if s.pca is not None]
+        found = [
+            f"{s.pca:,} for {s.input!r}"
+            for s in scores
+            if s.pca is not None and s.pca < s.width
+        ]
         if not found:
             return []
         return [
@@ -198,7 +199,6 @@ class Comparison:
             sd_folds=float(np.std(means, ddof=1)) if len(means) > 1 else None,
             train=_mean([r.train for r in rows]),
             null=_mean([r.null for r in rows]),
-            ceiling=self.ceiling,
             independent=self.folds[0].independent,
             values=[[float(v) if np.isfinite(v) else None for v in f] for f in values],
             n_folds=shape[0],

@@ -55,8 +55,8 @@ class LagScan:
         Cross-validated timescales, frames; NaN where there is none.
     lag : int
         Chosen lag, frames.
-    dim : int
-        Processes resolved above that lag, 1 to 5.
+    n_slow : int
+        Processes found that are slower than that lag, 0 to 5.
     slowest : float or None
         Slowest timescale at that lag, frames.
     converged : bool
@@ -68,10 +68,15 @@ class LagScan:
     lags: NDArray[np.int64]
     timescales: NDArray[np.float64]
     lag: int
-    dim: int
+    n_slow: int
     slowest: float | None
     converged: bool
     reason: str
+
+    @property
+    def dim(self) -> int:
+        """Number of outputs that follows, 1 to 5; one is made even of nothing slow."""
+        return max(self.n_slow, 1)
 
 
 def choose_lag(
@@ -137,7 +142,7 @@ def choose_lag(
         lags=np.asarray(lags, dtype=np.int64),
         timescales=timescales,
         lag=chosen,
-        dim=max(n, 1),
+        n_slow=n,
         slowest=float(slow[0]) if np.isfinite(slow[0]) else None,
         converged=converged,
         reason=reason,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.evidence import Evidence
 from mdgeomfeat.kinetics.lag import LagScan
 from mdgeomfeat.kinetics.model import CVModel
 from mdgeomfeat.kinetics.splits import Fold
@@ -196,8 +197,11 @@ class StudyResult:
         What a reader must know.
     scores : list of Score
         Primary first, then the other inputs in the order given; VAMPNet before TICA.
+    evidence : Evidence
+        Whether a slow motion is established on held-out data. Where it is not,
+        timescales and states are those of an overfitted model.
     ceiling : float or None
-        Upper limit of the score; None if unknown.
+        Upper limit of the score; None if unknown, or if nothing slow is established.
     lag_scan : LagScan
         TICA timescales from which lag and dim were chosen.
     model : CVModel
@@ -220,6 +224,7 @@ class StudyResult:
     choices: list[str]
     warnings: list[str]
     scores: list[Score]
+    evidence: Evidence
     ceiling: float | None
     lag_scan: LagScan
     model: CVModel
@@ -257,6 +262,7 @@ class StudyResult:
             "mixer": self.mixer,
             "choices": list(self.choices),
             "warnings": list(self.warnings),
+            "evidence": self.evidence.to_dict(),
             "ceiling": self.ceiling,
             "scores": [asdict(s) for s in self.scores],
             "lag_scan": {

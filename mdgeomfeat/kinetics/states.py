@@ -36,6 +36,8 @@ __all__ = ["StateModel", "build_states", "discretize"]
 _MAX_FIT_FRAMES = 20_000
 #: If a larger share of the frames lies outside the connected set, there is no model.
 _MAX_LOST = 0.1
+#: Connected sets that are told apart where there is no model.
+_MAX_SETS = 10
 
 #: Up to this share nothing depends on it.
 _SAID_LOST = 0.001
@@ -53,7 +55,8 @@ class StateModel:
         Number of k-means microstates.
     connected : bool
         Whether there is a Markov model. If not, the states are the connected sets of
-        microstates that hold at least 1 % of the frames, and only `counts` are known.
+        microstates that hold at least 1 % of the frames, the ten largest at most, and
+        only `counts` are known.
     lost_share : float
         Share of the frames outside the largest connected set.
     n_states : int
@@ -364,11 +367,15 @@ def _disconnected(
     lost: float,
     units: Units,
 ) -> StateModel:
-    """Return the connected sets of at least 1 % of the frames, with counts only."""
+    """Return the connected sets of at least 1 % of the frames, with counts only.
+
+    A random walk breaks into dozens of them, of which none means anything.
+    """
     _, label = connected_components(counts > 0, directed=True, connection="strong")
     frames = np.bincount(np.concatenate(micro), minlength=len(label))
     mass = np.bincount(label, frames)
-    n_sets = max(int((mass >= 0.01 * mass.sum()).sum()), 1)
+    large = int((mass >= 0.01 * mass.sum()).sum())
+    n_sets = min(max(large, 1), _MAX_SETS)
     rank = np.argsort(np.argsort(-mass, kind="stable"))
     rank[rank >= n_sets] = -1
     dtrajs = [rank[label[m]].astype(np.int64) for m in micro]
@@ -380,6 +387,18 @@ def _disconnected(
         distance = np.linalg.norm(points[rows] - points[rows].mean(axis=0), axis=1)
         representatives.append(index[rows[np.argsort(distance, kind="stable")[:10]]])
     none = np.full(0, np.nan)
+    warnings = [
+        f"the Markov model is disconnected: {100 * lost:.0f} % of the frames lie "
+        "outside its largest connected set, so populations, free energies and "
+        "timescales cannot be given; simulate until every state is left and "
+        "entered again, or use a shorter lag"
+    ]
+    if large > n_sets:
+        warnings.append(
+            f"{large} connected sets hold at least 1 % of the frames each; the "
+            f"{n_sets} largest, with {100 * mass[rank >= 0].sum() / mass.sum():.0f} % "
+            "of the frames, are shown as states"
+        )
     return StateModel(
         lag=lag,
         n_micro=len(label),
@@ -401,12 +420,7 @@ def _disconnected(
         unit=units.kind,
         model=None,
         assignment=np.zeros(0, dtype=np.int64),
-        warnings=[
-            f"the Markov model is disconnected: {100 * lost:.0f} % of the frames lie "
-            "outside its largest connected set, so populations, free energies and "
-            "timescales cannot be given; simulate until every state is left and "
-            "entered again, or use a shorter lag"
-        ],
+        warnings=warnings,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, cut, nonfinite_frame
 from mdgeomfeat.kinetics.comparison import Comparison
+from mdgeomfeat.kinetics.evidence import Evidence, weigh_evidence
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
 from mdgeomfeat.kinetics.msm import make_units
@@ -91,7 +92,7 @@ def run_study(
         ) from error
     dim = settings.dim or scan.dim
     notes: list[str] = []
-    choices = [_sentence(scan.reason), _dim_choice(settings, dim)]
+    choices = [_sentence(scan.reason), _dim_choice(settings, scan)]
     choices += [_mixer_choice(settings, main, mixer), seed_choice]
 
     folds = make_folds(
@@ -136,10 +137,6 @@ def run_study(
         n_samples=settings.n_bootstrap,
         seed=settings.seed,
     )
-    top = None
-    if msm.ck is not None and msm.ck.passed:
-        top = ceiling(msm.timescales, scan.lag, dim)
-
     # the gap between thirds follows the slowest timescale that was found by now
     folds = make_folds(
         lengths,
@@ -158,15 +155,17 @@ def run_study(
         dim=dim,
         mixers=mixers,
         slowest=slowest,
-        ceiling=top,
         settings=settings,
     )
     steps.extend(comparison.n_fits)
     scores = comparison.run(steps.next)
     steps.finish()
+    evidence = weigh_evidence(scan, scores[0], folds, scan.lag, dim)
+    top = _ceiling(msm, dim, evidence)
+    scores = [replace(s, ceiling=top) for s in scores]
     choices += comparison.choices(scores)
     notes += comparison.notes(scores)
-    notes += _cautions(scan, msm, folds, n_frames, slowest, settings)
+    notes += _cautions(scan, msm, evidence, folds, n_frames, settings)
     for note in notes:
         python_warnings.warn(note, MDGeomFeatWarning, stacklevel=2)
     return StudyResult(
@@ -178,6 +177,7 @@ def run_study(
         choices=[c for c in choices if c],
         warnings=notes,
         scores=scores,
+        evidence=evidence,
         ceiling=top,
         lag_scan=scan,
         model=model,
@@ -326,15 +326,26 @@ def _choose_seeds(
     return replace(settings, seeds=seeds), text
 
 
-def _slowest(scan: LagScan, msm: StateModel) -> float | None:
-    found = [scan.slowest, *msm.timescales[:1]]
+def _slowest(scan: LagScan, msm: StateModel | None) -> float | None:
+    found = [scan.slowest, *(() if msm is None else msm.timescales[:1])]
     known = [float(t) for t in found if t is not None and np.isfinite(t)]
     return max(known, default=None)
 
 
+def _ceiling(msm: StateModel, dim: int, evidence: Evidence) -> float | None:
+    """Return the largest score possible, if the slow timescales are known."""
+    if not evidence.established or msm.ck is None or not msm.ck.passed:
+        return None
+    # a model of nothing slow passes the test as well
+    if not msm.timescales[0] > msm.lag:
+        return None
+    return ceiling(msm.timescales, msm.lag, dim)
+
+
 def _time(frames: float, settings: StudySettings) -> str:
     if settings.dt is None:
-        return f"{frames:.3g} frames"
+        text = f"{frames:.3g}"
+        return "1 frame" if text == "1" else f"{text} frames"
     time = frames * settings.dt
     return f"{time / 1000:.3g} ns" if time >= 1000 else f"{time:.3g} ps"
 
@@ -343,9 +354,12 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def _dim_choice(settings: StudySettings, dim: int) -> str:
+def _dim_choice(settings: StudySettings, scan: LagScan) -> str:
     if settings.dim is not None:
-        return f"{dim} outputs, as given."
+        return f"{settings.dim} output{'s' if settings.dim > 1 else ''}, as given."
+    if scan.n_slow == 0:
+        return "1 output, although TICA finds no process slower than the lag."
+    dim = scan.dim
     return (
         f"{dim} output{'s' if dim > 1 else ''}: the number of TICA processes slower "
         "than the lag (1 to 5), with directions and timescales from different parts "
@@ -383,14 +397,19 @@ def _fold_choice(folds: list[Fold], n_trajectories: int) -> str:
 def _cautions(
     scan: LagScan,
     msm: StateModel,
+    evidence: Evidence,
     folds: list[Fold],
     n_frames: int,
-    slowest: float | None,
     settings: StudySettings,
 ) -> list[str]:
     """Return what makes the results less certain, in sentences."""
     notes = []
-    if not scan.converged and settings.lag is None:
+    doubt = evidence.doubt(_time(scan.lag, settings))
+    if doubt is not None:
+        notes.append(doubt)
+    if scan.n_slow == 0:
+        pass  # what does not exist has no constant timescale
+    elif not scan.converged and settings.lag is None:
         notes.append(_sentence(scan.reason))
     elif not scan.converged:
         notes.append(
@@ -402,11 +421,14 @@ def _cautions(
             "The scores are not independent: the trajectories are too short for parts "
             "that are five lags and the slowest timescale apart."
         )
-    if slowest is not None and n_frames < _ENOUGH * slowest:
+    # a Markov model of noise has a slow timescale too, which nobody should look for
+    slowest = _slowest(scan, msm if evidence.established else None)
+    if slowest is not None and slowest > scan.lag and n_frames < _ENOUGH * slowest:
         ratio = n_frames / slowest
+        times = f"{ratio:.2g}"
         start = (
-            f"All data together are {ratio:.2g} times the slowest timescale found "
-            f"({_time(slowest, settings)}): "
+            f"All data together are {'once' if times == '1' else f'{times} times'} the "
+            f"slowest timescale found ({_time(slowest, settings)}): "
         )
         if ratio < _FEW:
             notes.append(

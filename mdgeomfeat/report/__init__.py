@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from mdgeomfeat.report.data import Comparison, ComparisonRow, Record, StateFrames
+from mdgeomfeat.report.data import (
+    Comparison,
+    ComparisonRow,
+    Record,
+    StateAngle,
+    StateFrames,
+)
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.pages import comparison_page, study_page
 
@@ -11,6 +17,7 @@ __all__ = [
     "ComparisonRow",
     "Gallery",
     "Record",
+    "StateAngle",
     "StateFrames",
     "comparison_page",
     "study_page",

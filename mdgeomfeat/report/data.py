@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from mdgeomfeat.report.figures.maps import ColorBy, NamedMap
 
-__all__ = ["Comparison", "ComparisonRow", "Record", "StateFrames"]
+__all__ = ["Comparison", "ComparisonRow", "Record", "StateAngle", "StateFrames"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,26 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class StateAngle:
+    """One main-chain angle in each state, over all of its frames.
+
+    Attributes
+    ----------
+    name : str
+    mean : (S,) ndarray
+        Circular mean, degrees; NaN for a state without frames.
+    spread : (S,) ndarray
+        Circular standard deviation, degrees.
+    """
+
+    name: str
+    mean: np.ndarray
+    spread: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class StateFrames:
-    """Representative frames of the states.
+    """Representative frames of the states, and angles of all their frames.
 
     Attributes
     ----------
@@ -110,8 +128,7 @@ class StateFrames:
         Which of them are joined.
     files : tuple of str
         Name of each state's PDB file.
-    angles : tuple of (name, (S,) ndarray) pairs
-        Circular mean of main-chain angles in each state, degrees.
+    angles : tuple of StateAngle
     """
 
     frames: tuple[np.ndarray, ...]
@@ -119,4 +136,4 @@ class StateFrames:
     numbers: np.ndarray
     bonds: np.ndarray
     files: tuple[str, ...]
-    angles: tuple[tuple[str, np.ndarray], ...] = field(default=())
+    angles: tuple[StateAngle, ...] = ()

@@ -65,22 +65,44 @@ def study_page(
         (
             "free-energy",
             "Free energy",
-            landscape_section(
-                study.cvs, study.msm, study.settings.temperature, gallery
+            _judged(
+                study,
+                landscape_section(
+                    study.cvs, study.msm, study.settings.temperature, gallery
+                ),
             ),
         ),
         (
             "timescales",
             "Timescales and the Chapman-Kolmogorov test",
-            timescales_section(
-                study.timescales, study.msm.ck, study.lag, clock, gallery
+            _judged(
+                study,
+                timescales_section(
+                    study.timescales, study.msm.ck, study.lag, clock, gallery
+                ),
             ),
         ),
-        ("states", "States", states_section(study.msm, frames, clock, gallery)),
+        (
+            "states",
+            "States",
+            _judged(study, states_section(study.msm, frames, clock, gallery)),
+        ),
     ]
     sections += _comparison_sections(comparison, gallery)
     sections.append(("run", "How to repeat this", run_section(record)))
     return html.page(record.title, _lead(record, summarize(study, clock)), sections)
+
+
+def _judged(study: StudyResult, section: html.Html) -> html.Html:
+    """Put above a section that what it shows is not established, if it is not."""
+    if study.evidence.established:
+        return section
+    note = html.note(
+        "Not established: held-out data show no slow motion, and what follows was "
+        "computed from the frames that the collective variables were fitted to. It can "
+        "be noise, even where a test is passed."
+    )
+    return html.join([note, section])
 
 
 def comparison_page(comparison: Comparison, record: Record, gallery: Gallery) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mdgeomfeat.report.text import Clock, count, enumerate_words, number, percent
 
@@ -19,38 +20,60 @@ RANDOM = "random weights"
 
 def summarize(study: StudyResult, clock: Clock) -> list[str]:
     """Return the findings as sentences, the most important first."""
-    sentences = [_timescales(study, clock), _states(study)]
-    sentences += _scores(study)
-    return [s for s in sentences if s]
+    return [*_motions(study, clock), *_scores(study)]
 
 
-def _timescales(study: StudyResult, clock: Clock) -> str:
-    msm = study.msm
-    slow = [t for t in msm.timescales if np.isfinite(t) and t > study.lag]
-    if not msm.connected or not slow:
-        return (
-            "No motion slower than the lag of "
-            f"{clock.show(study.lag)} could be established."
+def _motions(study: StudyResult, clock: Clock) -> list[str]:
+    """Say how slow the motions are and between how many states, or why not.
+
+    Timescales and states are only told of motions that held-out data establish, and
+    states only where a timescale separates them.
+    """
+    evidence, msm = study.evidence, study.msm
+    if not msm.connected and (evidence.established or study.lag_scan.n_slow):
+        text = (
+            "Slow changes are seen, but too rarely for a timescale: the trajectories "
+            "do not connect all regions that they visit, so there are no populations"
         )
+        if not evidence.established:
+            text += ", and no slow motion could be established on held-out data"
+        return [f"{text}."]
+    lag = clock.show(study.lag)
+    if evidence.above_chance and not evidence.slower_than_lag:
+        return [
+            f"No motion slower than the lag of {lag} could be established on held-out "
+            "data."
+        ]
+    if not evidence.established:
+        return [
+            f"No slow motion could be established on held-out data at a lag of {lag}."
+        ]
+    slow = [t for t in msm.timescales if np.isfinite(t) and t > study.lag]
+    if not slow or msm.populations is None:
+        return [
+            "Held-out data show a slow motion, but the Markov model gives no timescale "
+            f"above the lag of {lag} for it."
+        ]
+    return [_timescales(study, slow, clock), _states(msm.populations)]
+
+
+def _timescales(study: StudyResult, slow: list[float], clock: Clock) -> str:
+    msm, tica = study.msm, study.lag_scan.slowest
     text = "The slowest motion has a timescale of " + clock.interval(
         msm.timescales[0], msm.timescales_lower[0], msm.timescales_upper[0]
     )
     if len(slow) > 1:
         others = [clock.show(t) for t in slow[1:]]
         text += f", the next {enumerate_words(others)}"
+    if tica is not None and tica > np.fmax(msm.timescales_upper[0], slow[0]):
+        text += f"; TICA alone finds {clock.show(tica)}, so the value is not certain"
     return text + "."
 
 
-def _states(study: StudyResult) -> str:
-    msm = study.msm
-    if msm.populations is None:
-        return (
-            "The trajectories do not connect all regions that they visit, so there "
-            "are no populations."
-        )
-    shares = [percent(p) for p in msm.populations]
+def _states(populations: NDArray[np.float64]) -> str:
+    shares = [percent(p) for p in populations]
     return (
-        f"{count(msm.n_states, 'state').capitalize()} can be told apart, holding "
+        f"{count(len(shares), 'state').capitalize()} can be told apart, holding "
         f"{enumerate_words(shares)} of the stationary population."
     )
 
@@ -71,7 +94,7 @@ def _scores(study: StudyResult) -> list[str]:
     )
     text = (
         f"On held-out data the {study.primary} score {number(first.score)}{ceiling} "
-        f"(VAMP-2, {method}; 1 is nothing)"
+        f"(VAMP-2, {method}; 1 is nothing{_chance(study)})"
     )
     if others:
         text += ", beside " + enumerate_words(
@@ -95,6 +118,14 @@ def _scores(study: StudyResult) -> list[str]:
     return sentences
 
 
+def _chance(study: StudyResult) -> str:
+    """Name what chance gives where the score has to be compared with it."""
+    evidence = study.evidence
+    if evidence.above_chance:
+        return ""
+    return f", and chance gives {number(evidence.chance)}"
+
+
 def _loses(score: Score) -> bool:
     """Whether an input stays behind the features by twice its standard error."""
     if score.minus_primary is None:
@@ -105,7 +136,11 @@ def _loses(score: Score) -> bool:
 
 def _clearly(score: Score) -> bool:
     """Whether an input beats the features by more than twice its standard error."""
+    from mdgeomfeat.kinetics import sure_lead
+
     if score.minus_primary is None or score.minus_primary_sd is None:
+        return False
+    if sure_lead(score) <= 0:  # better than nothing at nothing
         return False
     error = score.minus_primary_sd / np.sqrt(score.n_folds)
     return score.minus_primary > max(2 * error, 0.01)

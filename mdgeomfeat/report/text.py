@@ -11,6 +11,7 @@ __all__ = [
     "Clock",
     "count",
     "enumerate_words",
+    "format_span",
     "format_time",
     "number",
     "percent",
@@ -19,6 +20,9 @@ __all__ = [
 
 MISSING = "\N{EN DASH}"
 
+#: Units of time and how many picoseconds they are, the longest first.
+_UNITS = (("µs", 1e6), ("ns", 1e3), ("ps", 1.0))
+
 
 def format_time(ps: float) -> str:
     """Write a time in the unit that suits it, with three digits.
@@ -26,10 +30,22 @@ def format_time(ps: float) -> str:
     >>> format_time(1500.0)
     '1.5 ns'
     """
-    for name, size in (("µs", 1e6), ("ns", 1e3), ("ps", 1.0)):
+    for name, size in _UNITS:
         if abs(ps) >= size:
             return f"{_digits(ps / size)} {name}"
     return f"{ps:.3g} ps" if ps >= 0.1 or ps == 0 else f"{_digits(ps * 1e3)} fs"
+
+
+def format_span(start: float, stop: float) -> str:
+    """Write from when to when, in the unit that suits the end, with seven digits.
+
+    >>> format_span(1.0, 50000.0)
+    '0.001 to 50 ns'
+    """
+    for name, size in _UNITS:
+        if max(abs(start), abs(stop)) >= size:
+            return f"{start / size:,.7g} to {stop / size:,.7g} {name}"
+    return f"{start:,.7g} to {stop:,.7g} ps"
 
 
 def _digits(value: float) -> str:

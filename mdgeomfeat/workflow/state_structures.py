@@ -1,8 +1,8 @@
-"""Representative frames of the states: which, as PDB files, and ready to draw."""
+"""Representative frames of the states, as PDB files and ready to draw; their angles."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from mdgeomfeat.descriptors import superpose
-from mdgeomfeat.report.data import StateFrames
+from mdgeomfeat.report.data import StateAngle, StateFrames
 
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mdgeomfeat.store import Rows
     from mdgeomfeat.structure import Structure
 
-__all__ = ["sticks", "write_states"]
+__all__ = ["state_angles", "sticks", "write_states"]
 
 MAX_DRAWN_ATOMS = 150
 _RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 15: 1.07, 16: 1.05, 17: 1.02}
@@ -31,7 +31,7 @@ def write_states(
     structure: Structure,
     positions: Rows,
     frames: Sequence[np.ndarray],
-    angles: Sequence[tuple[str, np.ndarray]] = (),
+    angles: tuple[StateAngle, ...] = (),
 ) -> StateFrames:
     """Write one PDB file of several models per state.
 
@@ -49,8 +49,8 @@ def write_states(
         Whole molecules.
     frames : sequence of (n_i,) int ndarray
         Rows of ``positions``, by state.
-    angles : sequence of (name, (F,) ndarray)
-        Angles in radians whose mean in each state is told.
+    angles : tuple of StateAngle
+        Angles that are told of each state.
     """
     import MDAnalysis as mda
 
@@ -80,7 +80,7 @@ def write_states(
         numbers=numbers,
         bonds=bonds,
         files=tuple(files),
-        angles=tuple((name, _means(values, frames)) for name, values in angles),
+        angles=angles,
     )
 
 
@@ -129,10 +129,29 @@ def _near_pairs(numbers: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return pairs[distance < 1.3 * radii[pairs].sum(axis=1)]
 
 
-def _means(values: np.ndarray, frames: Sequence[np.ndarray]) -> np.ndarray:
-    """Return circular means in degrees, NaN for a state without frames."""
-    means = [
-        np.angle(np.exp(1j * values[rows]).mean()) if len(rows) else np.nan
-        for rows in frames
-    ]
-    return np.degrees(means)
+def state_angles(
+    angles: Iterable[tuple[str, np.ndarray]], states: np.ndarray, n_states: int
+) -> tuple[StateAngle, ...]:
+    """Return the mean and spread of angles over all frames of each state.
+
+    Parameters
+    ----------
+    angles : iterable of (name, (F,) ndarray), radians
+        One number per frame, so that long trajectories fit into memory too.
+    states : (F,) int ndarray
+        State of every frame, -1 where it belongs to none.
+    n_states : int
+    """
+    found = []
+    for name, values in angles:
+        mean, spread = np.full((2, n_states), np.nan)
+        for state in range(n_states):
+            own = values[states == state]
+            if len(own):
+                # the mean point of the circle, in double precision
+                point = np.exp(1j * own.astype(float)).mean()
+                mean[state] = np.degrees(np.angle(point))
+                length = np.clip(abs(point), 1e-12, 1)
+                spread[state] = np.degrees(np.sqrt(-2 * np.log(length)))
+        found.append(StateAngle(name=name, mean=mean, spread=spread))
+    return tuple(found)

@@ -33,7 +33,7 @@ from mdgeomfeat.workflow.options import ReadOptions, StudyOptions
 from mdgeomfeat.workflow.output import check_output, output_folder
 from mdgeomfeat.workflow.progress import Reporter
 from mdgeomfeat.workflow.record import make_record
-from mdgeomfeat.workflow.state_structures import write_states
+from mdgeomfeat.workflow.state_structures import state_angles, write_states
 from mdgeomfeat.workflow.summary import summary
 from mdgeomfeat.workflow.tables import write_cvs, write_json
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
 
     from mdgeomfeat.kinetics import StudyResult
+    from mdgeomfeat.report.data import StateAngle
     from mdgeomfeat.store import Rows
 
 __all__ = ["write_study"]
@@ -127,7 +128,7 @@ def write_study(
                 data.structure,
                 data.positions,
                 _representatives(study, data),
-                _told_angles(baselines, study),
+                _told_angles(baselines, study, data),
             )
             record = make_record(
                 data,
@@ -219,11 +220,15 @@ def _representatives(study: StudyResult, data: Featurized) -> list[np.ndarray]:
 
 
 def _told_angles(
-    baselines: Baselines, study: StudyResult
-) -> list[tuple[str, np.ndarray]]:
-    """Return the angles whose means are told of each state, at most three."""
+    baselines: Baselines, study: StudyResult, data: Featurized
+) -> tuple[StateAngle, ...]:
+    """Return the angles that are told of each state, at most three."""
     chosen = choose_torsions(baselines.torsions, np.concatenate(study.cvs), n=3)
-    return [(pretty_angle(t.name), t.values) for t in chosen]
+    states = np.full(len(data.results.times), -1)
+    for rows, own in zip(data.rows, study.msm.dtrajs, strict=True):
+        states[rows.start : rows.stop] = own
+    named = [(pretty_angle(t.name), t.values) for t in chosen]
+    return state_angles(named, states, study.msm.n_states)
 
 
 def _sorted(warnings: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from MDAnalysis.analysis.dihedrals import Dihedral
 
 
 def read_csv(path):
@@ -154,7 +155,7 @@ def test_apply_takes_other_frames_and_refuses_other_molecules(
         "--out", tmp_path / "other", "--engine", "torch",
     )  # fmt: skip
     assert result.exit_code == 2
-    assert "A:GLY2 there, A:ALA2 here" in result.stderr
+    assert "A:GLY2 of C2 N1 O1 there, A:ALA2 of C3 N1 O1 here" in result.stderr
     assert not (tmp_path / "other").exists()
 
     result = run_cli(
@@ -163,6 +164,51 @@ def test_apply_takes_other_frames_and_refuses_other_molecules(
     )  # fmt: skip
     assert result.exit_code == 2
     assert "brings the network its model was made with" in result.stderr
+
+
+def test_apply_takes_any_order_of_atoms_within_residues(
+    study, run_cli, gly2, common, tmp_path
+):
+    """Programs write the atoms of a residue in their own order."""
+    pdb = next(p for p in gly2 if p.suffix == ".pdb")
+    universe = mda.Universe(str(pdb), str(gly2[0]))
+    turned = mda.Merge(*(r.atoms[::-1] for r in universe.residues))
+    order = np.concatenate([r.atoms.ix[::-1] for r in universe.residues])
+    frames = universe.trajectory.timeseries(step=100, order="fac")[:, order]
+    turned.load_new(frames, order="fac")
+    turned.atoms.write(str(tmp_path / "turned.pdb"))
+    turned.atoms.write(str(tmp_path / "turned.dcd"), frames="all")
+    values = []
+    for name, files in (
+        ("turned", [tmp_path / "turned.pdb", tmp_path / "turned.dcd"]),
+        ("first", [pdb, gly2[0], "--step", 100]),
+    ):
+        result = run_cli(
+            "vamp", "--apply", study.out, *files, "--engine", "torch",
+            "--out", tmp_path / name,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        rows = read_csv(tmp_path / name / "cvs.csv")
+        values.append([float(r["cv1"]) for r in rows])
+    np.testing.assert_allclose(*values, atol=1e-4)
+
+
+def test_angles_of_states_are_means_over_all_of_their_frames(study, gly2):
+    pdb = next(p for p in gly2 if p.suffix == ".pdb")
+    angles = []
+    for path in (p for p in gly2 if p.suffix == ".xtc"):
+        universe = mda.Universe(str(pdb), str(path))
+        phi = universe.select_atoms("resname GLY").residues[0].phi_selection()
+        run = Dihedral([phi]).run(stop=3000, step=10)
+        angles.append(np.radians(run.results.angles[:, 0]))
+    circle = np.exp(1j * np.concatenate(angles))
+    states = np.array([r["state"] for r in read_csv(study.out / "cvs.csv")])
+    for state in sorted({*states} - {""}):
+        point = circle[states == state].mean()
+        mean = np.degrees(np.angle(point))
+        spread = np.degrees(np.sqrt(-2 * np.log(abs(point))))
+        text = f"{mean:.0f} ± {spread:.0f}".replace("-", "\N{MINUS SIGN}")
+        assert text in study.page
 
 
 def test_tica_in_frames_where_the_selection_is_given(run_cli, gly2, common, tmp_path):

@@ -149,6 +149,17 @@ def test_disconnected_data_give_counts_only():
     json.dumps(model.to_dict())
 
 
+def test_a_random_walk_gives_ten_connected_sets_at_most():
+    # forty places, one after another, and none is seen again
+    runs = [np.repeat(np.arange(20.0) + 20 * i, 50)[:, None] for i in range(2)]
+    model = build_states(runs, lag=5, n_micro=40)
+    assert not model.connected
+    assert model.n_states == len(model.representatives) == len(model.counts) == 10
+    assert max(d.max() for d in model.dtrajs) == 9
+    assert (np.concatenate(model.dtrajs) == -1).sum() == 30 * 50
+    assert any("40 connected sets" in w and "25 %" in w for w in model.warnings)
+
+
 def test_small_lost_share_is_said():
     states = [markov_chain(THREE, 4000, seed) for seed in range(4)]
     runs = embed(states, width=2 + 1, noise=0.2)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from chains import THREE, markov_chain, timescales
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.kinetics import StudySettings, TrainingOptions, run_study
+from mdgeomfeat.kinetics import Score, StudySettings, TrainingOptions, run_study
+from mdgeomfeat.kinetics.arrays import Span
+from mdgeomfeat.kinetics.evidence import weigh_evidence
 from mdgeomfeat.kinetics.study import choose_mixer
 
 FAST = TrainingOptions(max_steps=60)
@@ -150,6 +153,112 @@ def test_too_few_data_for_the_timescale_are_said():
         run_study({"x": runs}, "x", StudySettings(method="tica", n_bootstrap=5))
     said = [str(w.message) for w in caught]
     assert any("times the slowest timescale found" in text for text in said)
+
+
+def quiet_study(runs, **settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MDGeomFeatWarning)
+        return run_study(
+            {"x": runs}, "x", StudySettings(**{"n_bootstrap": 5, **settings})
+        )
+
+
+@pytest.mark.parametrize("lag", [None, 3])
+@pytest.mark.parametrize("n", [1, 4])
+def test_frames_in_random_order_hold_no_slow_motion(n, lag):
+    """Many features and few frames: the variables are overfitted, and look slow."""
+    rng = np.random.default_rng(7)
+    runs = [rng.normal(size=(400 // n, 60)) for _ in range(n)]
+    result = quiet_study(runs, method="tica", lag=lag, dt=2.0)
+    assert not result.evidence.established
+    assert result.ceiling is None
+    assert all(s.ceiling is None for s in result.scores)
+    assert result.warnings[0].startswith("No slow motion is established")
+    assert f"lag of {2 * result.lag} ps" in result.warnings[0]
+    assert not any("times the slowest" in w for w in result.warnings)
+    assert any("finds no process slower" in c for c in result.choices)
+    summary = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert summary["evidence"]["established"] is False
+    assert summary["evidence"]["chance"] > 1
+
+
+def test_timescales_of_overfitted_variables_establish_nothing():
+    rng = np.random.default_rng(0)
+    result = quiet_study([rng.normal(size=(200, 300))], method="tica")
+    assert result.msm.timescales[0] > 2 * result.lag
+    assert not result.evidence.established
+
+
+def test_known_kinetics_are_established(study):
+    result, _ = study
+    evidence = result.evidence
+    assert evidence.established
+    assert evidence.doubt("1 ns") is None
+    assert evidence.n_parts == 3
+    # a part counts once, however many seeds it has
+    assert evidence.error == pytest.approx(result.scores[0].sd_folds / 3**0.5)
+    assert result.to_dict()["evidence"]["established"] is True
+    assert not any("established" in w for w in result.warnings)
+
+
+def judged(values, null, n_slow, dim=1):
+    known = [
+        np.mean([v for v in part if v is not None]) for part in values if any(part)
+    ]
+    score = Score(
+        input="x",
+        method="TICA",
+        primary=True,
+        score=float(np.mean(known)) if known else None,
+        sd_seeds=None,
+        sd_folds=float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        train=None,
+        null=null,
+        independent=True,
+        values=values,
+        n_folds=len(values),
+        n_seeds=len(values[0]),
+        width=4,
+        pca=None,
+        n_parameters=4,
+        mixer=None,
+    )
+    scan = SimpleNamespace(n_slow=n_slow)
+    folds = [SimpleNamespace(score=(Span(0, 0, 110),)) for _ in values]
+    return weigh_evidence(scan, score, folds, 10, dim)
+
+
+def test_evidence_needs_a_slow_process_and_a_score_above_chance():
+    clear, noisy = [[1.10], [1.12], [1.11]], [[1.16], [1.0], [1.005]]
+    assert judged(clear, 1.01, 1).established
+    assert not judged(noisy, 1.015, 1).above_chance
+    assert "1.015 that chance gives" in judged(noisy, 1.015, 1).doubt("1 ps")
+    # over within the lag, although not chance
+    fast = judged(clear, 1.01, 0)
+    assert (fast.above_chance, fast.established) == (True, False)
+    assert "no process slower than the lag of 1 ps" in fast.doubt("1 ps")
+    # the linear scan missed what the score shows: 1.5 is a process above the lag
+    assert judged([[1.50], [1.52], [1.48]], 1.01, 0).established
+    assert not judged([[1.50], [1.52], [1.48]], 1.01, 0, dim=5).established
+    # one part has no error to count
+    assert judged([[1.2, 1.3]], 1.1, 1).established
+    assert judged([[1.2, 1.3]], 1.1, 1).error is None
+
+
+def test_chance_without_a_null_is_that_of_independent_frames():
+    values = [[1.1], [1.12], [1.11]]
+    assert judged(values, None, 1).chance == pytest.approx(1 + 1 / 100)
+    assert judged(values, None, 1).established
+    # five outputs score as much by chance, in each part alike
+    many = judged(values, None, 1, dim=5)
+    assert many.chance == pytest.approx(1 + 25 / 100)
+    assert not many.established
+
+
+def test_without_a_score_nothing_is_established():
+    evidence = judged([[None]], None, 2)
+    assert not evidence.established
+    assert "no held-out part has a score" in evidence.doubt("1 ps")
 
 
 def test_vectors_as_input():

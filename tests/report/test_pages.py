@@ -6,28 +6,41 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mdgeomfeat.kinetics import Evidence
 from mdgeomfeat.report import (
     Comparison,
     ComparisonRow,
     Gallery,
     Record,
+    StateAngle,
     StateFrames,
     comparison_page,
 )
 from mdgeomfeat.report.figures import ColorBy, NamedMap
+from mdgeomfeat.report.sections.scores import scores_section
 from mdgeomfeat.report.sections.states import states_section
 from mdgeomfeat.report.summary import summarize
-from mdgeomfeat.report.text import Clock, count, number, percent, pretty_angle
+from mdgeomfeat.report.text import (
+    Clock,
+    count,
+    format_span,
+    number,
+    percent,
+    pretty_angle,
+)
 
 NASTY = "<script>x</script>.xtc"
 
 
-def score(name, value, minus=None, sd=0.01, primary=False, independent=True):
+def score(name, value, minus=None, sd=0.01, primary=False, independent=True, null=1.01):
     return SimpleNamespace(
         input=name,
         method="VAMPNet",
         primary=primary,
         score=value,
+        sd_folds=0.02,
+        null=null,
+        values=[[value]] * 4,
         minus_primary=minus,
         minus_primary_sd=None if minus is None else sd,
         n_folds=4,
@@ -35,14 +48,30 @@ def score(name, value, minus=None, sd=0.01, primary=False, independent=True):
     )
 
 
-def study(scores, connected=True, timescales=(136.0, 34.0), lag=10):
-    slow = np.array(timescales)
+def evidence(slower=True, above=True, score=1.5, chance=1.01):
+    return Evidence(
+        slower_than_lag=slower,
+        above_chance=above,
+        score=score,
+        error=0.01,
+        chance=chance,
+        n_parts=4,
+    )
+
+
+def study(
+    scores, connected=True, timescales=(136.0, 34.0), lag=10, known=None, tica=None
+):
+    slow = np.array(timescales if connected else ())
+    known = known or evidence()
     return SimpleNamespace(
         lag=lag,
         dim=2,
         primary="GNN features",
-        ceiling=2.05,
+        ceiling=2.05 if known.established else None,
         scores=scores,
+        evidence=known,
+        lag_scan=SimpleNamespace(n_slow=int(known.slower_than_lag), slowest=tica),
         msm=SimpleNamespace(
             connected=connected,
             n_states=3,
@@ -66,11 +95,63 @@ def test_summary_speaks_in_frames_without_a_time_step():
     assert "136 frames" in summarize(study([]), Clock(None))[0]
 
 
-def test_summary_claims_no_motion_that_it_has_not_seen():
-    for case in (study([], connected=False), study([], timescales=(5.0,))):
-        assert "No motion slower" in summarize(case, Clock(1.0))[0]
-    assert "do not connect" in " ".join(
-        summarize(study([], connected=False), Clock(1.0))
+def test_summary_claims_no_timescale_that_it_has_not_seen():
+    found = summarize(study([], connected=False), Clock(1.0))
+    assert len(found) == 1
+    assert found[0].startswith("Slow changes are seen, but too rarely for a timescale")
+    assert "do not connect" in found[0]
+    assert "held-out" not in found[0]
+    found = summarize(study([], timescales=(5.0,)), Clock(1.0))
+    assert len(found) == 1, "states are told where a timescale separates them"
+    assert "the Markov model gives no timescale above the lag of 10 ps" in found[0]
+
+
+@pytest.mark.parametrize("slower", [True, False])
+def test_summary_of_noise_is_that_nothing_is_established(slower):
+    known = evidence(slower=slower, above=False, score=1.002, chance=1.013)
+    first = score("GNN features", 1.002, primary=True, null=1.013)
+    found = summarize(study([first], known=known), Clock(1.0))
+    assert found[0] == (
+        "No slow motion could be established on held-out data at a lag of 10 ps."
+    )
+    assert (
+        "score 1.00 (VAMP-2, VAMPNet; 1 is nothing, and chance gives 1.01)"
+        in (found[1])
+    )
+    text = " ".join(found)
+    for word in ("timescale", "states", "at most"):
+        assert word not in text
+
+
+def test_summary_of_motions_within_the_lag():
+    known = evidence(slower=False)
+    found = summarize(study([], known=known), Clock(1.0))
+    assert found == [
+        "No motion slower than the lag of 10 ps could be established on held-out data."
+    ]
+
+
+def test_summary_of_a_change_seen_once():
+    known = evidence(above=False, chance=1.0)
+    found = summarize(study([], connected=False, known=known), Clock(1.0))
+    assert found[0].startswith("Slow changes are seen, but too rarely")
+    assert found[0].endswith("no slow motion could be established on held-out data.")
+
+
+def test_summary_names_a_slower_timescale_than_its_own():
+    first = summarize(study([], tica=280.0), Clock(1.0))[0]
+    assert "TICA alone finds 280 ps, so the value is not certain" in first
+    assert "TICA" not in summarize(study([], tica=145.0), Clock(1.0))[0]
+
+
+def test_noise_that_beats_noise_is_not_recommended():
+    known = evidence(above=False)
+    first = score("GNN features", 1.002, primary=True)
+    pair = [first, score("dihedrals", 1.025, minus=0.023, sd=0.001)]
+    assert "do better" not in " ".join(summarize(study(pair, known=known), Clock(1.0)))
+    pair[1] = score("dihedrals", 1.5, minus=0.498)
+    assert "dihedrals do better" in " ".join(
+        summarize(study(pair, known=known), Clock(1.0))
     )
 
 
@@ -179,13 +260,47 @@ def test_states_without_a_model_show_counts_only():
         numbers=np.array([6, 6, 8]),
         bonds=np.array([[0, 1], [1, 2]]),
         files=("state-1.pdb", "state-2.pdb"),
-        angles=(("phi", np.array([10.0, np.nan])),),
+        angles=(
+            StateAngle(
+                name="phi",
+                mean=np.array([-62.0, np.nan]),
+                spread=np.array([15.0, np.nan]),
+            ),
+        ),
     )
     markup = states_section(states, frames, Clock(1.0), Gallery(None))
     assert "There is no Markov model" in markup
     assert "70 %" in markup
     assert "state-1.pdb" in markup
     assert "state-2.pdb" not in markup
+    assert "\N{MINUS SIGN}62 ± 15" in markup
+    assert "circular means over all frames of a state" in markup
+
+
+def test_score_section_shows_only_what_there_is():
+    full = score("GNN features", 1.2, primary=True, null=None)
+    full.__dict__.update(
+        n_seeds=1, sd_seeds=None, train=1.3, width=4, pca=4, n_parameters=4
+    )
+    case = study([full], known=evidence(above=False))
+    case.folds = [SimpleNamespace(kind="thirds", gap=160, independent=True)]
+    markup = scores_section(case, Clock(1.0), Gallery(None))
+    assert "thirds of trajectories, 160 ps apart, that neither" in markup
+    assert "because no slow motion is established" in markup
+    assert "grey tick" not in markup
+    assert "PCA 4" not in markup
+    full.null, full.width = 1.01, 40
+    case.evidence, case.ceiling = evidence(), 2.05
+    markup = scores_section(case, Clock(1.0), Gallery(None))
+    assert "grey tick" in markup
+    assert "40 → PCA 4" in markup
+    assert "a perfect model would score 2.05" in markup
+
+
+def test_spans_of_time_share_one_unit():
+    assert format_span(0.0, 1_408_000.0) == "0 to 1.408 µs"
+    assert format_span(1.0, 999.0) == "1 to 999 ps"
+    assert format_span(0.0, 0.5) == "0 to 0.5 ps"
 
 
 def test_words():

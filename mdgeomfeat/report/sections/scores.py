@@ -31,8 +31,13 @@ def scores_section(study: StudyResult, clock: Clock, gallery: Gallery) -> html.H
                 figure,
                 alt="Held-out VAMP-2 scores of all inputs.",
                 caption="Held-out VAMP-2 scores: mean over held-out parts and seeds, "
-                "bars show one standard deviation over held-out parts. The grey tick "
-                "is what the same outputs score by chance (the null).",
+                "bars show one standard deviation over held-out parts."
+                + (
+                    " The grey tick is what the same outputs score by chance (the "
+                    "null)."
+                    if any(s.null is not None for s in known)
+                    else ""
+                ),
             )
         )
     for method in dict.fromkeys(s.method for s in study.scores):
@@ -55,18 +60,24 @@ def _bar(score: Score) -> ScoreBar:
 
 def _convention(study: StudyResult, clock: Clock) -> html.Html:
     """Say what the score is and where its limits are."""
-    ceiling = (
-        f"With the timescales of the Markov model, which passes its Chapman-Kolmogorov "
-        f"test, a perfect model would score {number(study.ceiling)}."
-        if study.ceiling is not None
-        else "The ceiling is unknown, because no Markov model passes its "
-        "Chapman-Kolmogorov test."
-    )
+    if study.ceiling is not None:
+        ceiling = (
+            "With the timescales of the Markov model, which passes its "
+            "Chapman-Kolmogorov test, a perfect model would score "
+            f"{number(study.ceiling)}."
+        )
+    elif not study.evidence.established:
+        ceiling = "The ceiling is unknown, because no slow motion is established."
+    else:
+        ceiling = (
+            "The ceiling is unknown, because no Markov model has a timescale above "
+            "the lag and passes its Chapman-Kolmogorov test."
+        )
     fold = study.folds[0]
     held_out = (
         "whole trajectories"
         if fold.kind == "trajectories"
-        else f"thirds of trajectories, {clock.show(fold.gap)} apart"
+        else f"thirds of trajectories, {clock.show(fold.gap)} apart,"
     )
     independent = (
         ""
@@ -100,7 +111,9 @@ def _table(method: str, scores: Sequence[Score]) -> html.Html:
         header.remove("± seeds")
     rows = []
     for s in scores:
-        width = f"{s.width:,}" if s.pca is None else f"{s.width:,} → PCA {s.pca:,}"
+        width = f"{s.width:,}"
+        if s.pca is not None and s.pca < s.width:
+            width += f" → PCA {s.pca:,}"
         row = [
             s.input,
             number(s.score, 3),
@@ -150,7 +163,8 @@ def _reading(study: StudyResult) -> html.Html:
                 f"differences from the {study.primary}, which are taken part by part.",
                 "± seeds is the standard deviation over independent trainings.",
                 "The null is the score of the same outputs when their lagged half is "
-                "shifted far beyond the slowest timescale: what chance gives.",
+                "shifted far beyond the slowest timescale: what chance gives. There is "
+                "a dash where the held-out parts are too short for that.",
                 "A training score far above the held-out one means overfitting.",
                 "Width is how many numbers describe a frame. TICA sees wide inputs "
                 "through a PCA of the training part, and VAMPNets see them whole.",

@@ -80,7 +80,7 @@ def _table(
 ) -> html.Html:
     header = ["state", "stationary", "90 % interval", "frames"]
     angles = () if frames is None else frames.angles
-    header += [f"{name} (°)" for name, _ in angles]
+    header += [f"{angle.name} (°)" for angle in angles]
     if frames is not None:
         header.append("structures")
     rows = []
@@ -92,11 +92,23 @@ def _table(
             stationary = percent(states.populations[i])
             interval = f"{percent(low[i])} to {percent(high[i])}"
         row: list[object] = [str(i + 1), stationary, interval, percent(raw[i])]
-        row += [number(values[i], 0) for _, values in angles]
+        row += [_angle(angle.mean[i], angle.spread[i]) for angle in angles]
         if frames is not None:
             row.append(_link(frames, i))
         rows.append(row)
-    return html.table(header, rows, numeric=range(1, 4 + len(angles)))
+    caption = None
+    if angles:
+        caption = (
+            "Angles are circular means over all frames of a state, ± the circular "
+            "standard deviation. Where that is above 60° or so, the state has no one "
+            "value of the angle."
+        )
+    return html.table(header, rows, caption=caption, numeric=range(1, 4 + len(angles)))
+
+
+def _angle(mean: float, spread: float) -> str:
+    text = number(mean, 0)
+    return f"{text} ± {number(spread, 0)}" if np.isfinite(spread) else text
 
 
 def _link(frames: StateFrames, state: int) -> html.Html | str:
