@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,22 +123,39 @@ def check_same_molecule(metadata: dict[str, Any], data: Featurized) -> None:
             f"have {len(labels)}; give the same molecule, or the same atoms with "
             "--select."
         )
-    numbers = data.structure.numbers.tolist()
-    if (
-        numbers != stored["numbers"]
-        or data.structure.token_of_atom.tolist() != stored["token_of_atom"]
-    ):
-        pairs = zip(stored["labels"], labels, strict=True)
-        other = next((f"{a} there, {b} here" for a, b in pairs if a != b), "")
-        raise InputError(
-            "The selected atoms are not those that the model was made for"
-            + (
-                f" ({other})"
-                if other
-                else f" ({len(stored['numbers'])} atoms there, {len(numbers)} here)"
+    there = _elements(stored["numbers"], stored["token_of_atom"], len(labels))
+    here = _elements(
+        data.structure.numbers.tolist(),
+        data.structure.token_of_atom.tolist(),
+        len(labels),
+    )
+    for a, b, name_a, name_b in zip(there, here, stored["labels"], labels, strict=True):
+        if a != b:
+            raise InputError(
+                "The selected atoms are not those that the model was made for "
+                f"({name_a} of {_formula(a)} there, {name_b} of {_formula(b)} here); "
+                "give the same molecule, or the same atoms with --select."
             )
-            + "; give the same molecule, or the same atoms with --select."
-        )
+
+
+def _elements(
+    numbers: Sequence[int], token_of_atom: Sequence[int], n_tokens: int
+) -> list[list[int]]:
+    """Return the sorted atomic numbers of every token.
+
+    Features do not depend on the order of atoms within a token, which differs between
+    programs, nor on the names of tokens.
+    """
+    elements: list[list[int]] = [[] for _ in range(n_tokens)]
+    for number, token in zip(numbers, token_of_atom, strict=True):
+        elements[token].append(int(number))
+    return [sorted(own) for own in elements]
+
+
+def _formula(numbers: list[int]) -> str:
+    from mdgeomfeat.structure.elements import SYMBOLS
+
+    return " ".join(f"{SYMBOLS[z]}{n}" for z, n in Counter(numbers).items())
 
 
 def _say_time_step(model: CVModel, data: Featurized, progress: Reporter) -> None:
