@@ -106,8 +106,13 @@ def say_dropped(plan: FramePlan, good: NDArray[np.bool_]) -> None:
     if len(bad):
         shown = "; ".join(map(plan.describe, bad[:5].tolist()))
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        what = (
+            "1 frame could not be used and was"
+            if len(bad) == 1
+            else (f"{len(bad)} frames could not be used and were")
+        )
         warnings.warn(
-            f"{len(bad)} frames could not be used and were left out: {shown}{more}",
+            f"{what} left out: {shown}{more}",
             MDGeomFeatWarning,
             stacklevel=5,
         )

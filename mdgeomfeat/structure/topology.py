@@ -305,7 +305,8 @@ class AtomTable:
             [(b[0].index, b[1].index) for b in topology.bonds], dtype=np.int64
         )
         chains = strings(
-            getattr(a.residue.chain, "chain_id", None) or a.residue.chain.index
+            (getattr(a.residue.chain, "chain_id", None) or "").strip()
+            or a.residue.chain.index
             for a in atoms
         )
         return cls._build(

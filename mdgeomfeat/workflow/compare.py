@@ -63,10 +63,11 @@ def write_comparison(
     check_output(folder, overwrite, read.store)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
         data = featurize(read, work, progress)
-        if len(data.results.times) < MIN_FRAMES:
+        n_frames = len(data.results.times)
+        if n_frames < MIN_FRAMES:
+            few = "1 frame is" if n_frames == 1 else f"{n_frames} frames are"
             raise InputError(
-                f"{len(data.results.times)} frames are too few for a comparison; give "
-                f"at least {MIN_FRAMES}."
+                f"{few} too few for a comparison; give at least {MIN_FRAMES}."
             )
         baselines = classical_baselines(data, progress)
         twin, _ = untrained_twin(read, data, progress)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdgeomfeat.report.data import Record
-from mdgeomfeat.report.text import count, enumerate_words, format_time
+from mdgeomfeat.report.text import count, enumerate_words, format_span, format_time
 from mdgeomfeat.workflow.features import STORE, Featurized
 from mdgeomfeat.workflow.options import ReadOptions
 
@@ -85,7 +85,7 @@ def _trajectories(data: Featurized) -> str:
         own = times[np.asarray(data.results.trajectory) == i]
         span = count(len(own), "frame")
         if len(own) > 1 and np.isfinite(own[[0, -1]]).all() and own[0] != own[-1]:
-            span += f", {own[0]:,.7g} to {own[-1]:,.7g} ps"
+            span += f", {format_span(own[0], own[-1])}"
         named.append(f"{i + 1}: {name} ({span})")
     pieces = len(data.rows)
     text = "; ".join(named)

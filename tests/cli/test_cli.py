@@ -112,6 +112,13 @@ def test_selection_that_matches_nothing(run_cli, pdb, xtc, common, tmp_path):
     refused(result, "resname TRP", "GLY")
 
 
+def test_a_single_frame_is_no_comparison(run_cli, pdb, xtc, common, tmp_path):
+    result = run_cli(
+        "compare", pdb, xtc, *common, "--stop", "1", "--out", tmp_path / "o"
+    )
+    refused(result, "1 frame is too few for a comparison")
+
+
 def test_too_few_frames(run_cli, pdb, xtc, common, tmp_path):
     result = run_cli(
         "vamp", pdb, xtc, *common, "--step", "100", "--out", tmp_path / "o"

@@ -362,7 +362,7 @@ def test_a_run_that_a_bad_frame_has_stopped_goes_on_without_it(
     assert len(FeatureStore(tmp_path / "f.zarr", unfinished=True)["frames"]) == 64
     computed.clear()
     feat = GeomGNNFeaturizer(u, **options, skip_bad_frames=True)
-    with pytest.warns(MDGeomFeatWarning, match="1 frames could not be used"):
+    with pytest.warns(MDGeomFeatWarning, match="1 frame could not be used"):
         r = feat.run().results
     assert sum(computed) == 149 - 64
     np.testing.assert_array_equal(r.frames, np.delete(np.arange(150), 100))

@@ -244,6 +244,17 @@ def test_mdtraj_gives_the_same_structure(shared):
         assert theirs.tokens["resname"].tolist() == ours.tokens["resname"].tolist()
 
 
+def test_blank_chains_of_mdtraj_get_their_number():
+    mdtraj = pytest.importorskip("mdtraj")
+    topology = mdtraj.Topology()
+    for name in (" ", "B"):
+        chain = topology.add_chain(chain_id=name)
+        residue = topology.add_residue("ALA", chain, resSeq=1)
+        for atom in ("N", "CA", "C", "O"):
+            topology.add_atom(atom, mdtraj.element.get_by_symbol(atom[0]), residue)
+    assert Structure.from_mdtraj(topology).token_labels() == ["0:ALA1", "B:ALA1"]
+
+
 def test_mdtraj_selections(shared):
     mdtraj = pytest.importorskip("mdtraj")
     topology = mdtraj.load_topology(shared / "data" / "structures" / "bpti.pdb")
