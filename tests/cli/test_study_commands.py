@@ -211,6 +211,30 @@ def test_angles_of_states_are_means_over_all_of_their_frames(study, gly2):
         assert text in study.page
 
 
+def test_frames_in_random_order_give_a_page_without_a_motion(
+    run_cli, gly2, common, tmp_path
+):
+    pdb = next(p for p in gly2 if p.suffix == ".pdb")
+    universe = mda.Universe(str(pdb), str(gly2[0]))
+    frames = universe.trajectory.timeseries(step=20, order="fac")
+    order = np.random.default_rng(0).permutation(len(frames))
+    universe.load_new(frames[order], order="fac")
+    universe.atoms.write(str(tmp_path / "mixed.dcd"), frames="all")
+    out = tmp_path / "mixed"
+    result = run_cli(
+        "tica", pdb, tmp_path / "mixed.dcd", *common, "--out", out, "--no-maps"
+    )
+    assert result.exit_code == 0, result.stderr
+    study = json.loads((out / "summary.json").read_text())
+    assert study["findings"][0].startswith("No slow motion could be established")
+    assert study["study"]["evidence"]["established"] is False
+    page = (out / "report.html").read_text()
+    assert "The slowest motion" not in page
+    assert "a perfect model would score" not in page
+    # above free energy, timescales and states
+    assert page.count("Not established: held-out data show no slow motion") == 3
+
+
 def test_tica_in_frames_where_the_selection_is_given(run_cli, gly2, common, tmp_path):
     out = tmp_path / "tica"
     result = run_cli(
