@@ -109,7 +109,7 @@ def say_dropped(plan: FramePlan, good: NDArray[np.bool_]) -> None:
         what = (
             "1 frame could not be used and was"
             if len(bad) == 1
-            else (f"{len(bad)} frames could not be used and were")
+            else f"{len(bad)} frames could not be used and were"
         )
         warnings.warn(
             f"{what} left out: {shown}{more}",

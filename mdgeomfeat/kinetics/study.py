@@ -407,14 +407,13 @@ def _cautions(
     doubt = evidence.doubt(_time(scan.lag, settings))
     if doubt is not None:
         notes.append(doubt)
-    if scan.n_slow == 0:
-        pass  # what does not exist has no constant timescale
-    elif not scan.converged and settings.lag is None:
-        notes.append(_sentence(scan.reason))
-    elif not scan.converged:
+    # a process that was not found has no timescale that could be constant
+    if scan.n_slow and not scan.converged:
         notes.append(
-            "At the lag given the slowest TICA timescale is not within 10 % of its "
-            "value at the next two lags."
+            _sentence(scan.reason)
+            if settings.lag is None
+            else "At the lag given the slowest TICA timescale is not within 10 % of "
+            "its value at the next two lags."
         )
     if not folds[0].independent:
         notes.append(

@@ -146,10 +146,10 @@ def _elements(
     Features do not depend on the order of atoms within a token, which differs between
     programs, nor on the names of tokens.
     """
-    elements: list[list[int]] = [[] for _ in range(n_tokens)]
-    for number, token in zip(numbers, token_of_atom, strict=True):
-        elements[token].append(int(number))
-    return [sorted(own) for own in elements]
+    elements: dict[int, list[int]] = {}
+    for number, token in zip(numbers, token_of_atom, strict=False):
+        elements.setdefault(token, []).append(number)
+    return [sorted(elements.get(token, [])) for token in range(n_tokens)]
 
 
 def _formula(numbers: list[int]) -> str:
