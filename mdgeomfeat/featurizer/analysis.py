@@ -49,6 +49,7 @@ from mdgeomfeat.featurizer.results import FeatureResults, NoResults
 from mdgeomfeat.featurizer.storing import open_store
 from mdgeomfeat.featurizer.unusable import read_frame, say_dropped, usable_rows
 from mdgeomfeat.memory import check_memory
+from mdgeomfeat.reading.dcd import check_orientation
 from mdgeomfeat.store import FeatureStore, StoreLock, StoreWriter
 from mdgeomfeat.structure import Structure, Tokens, make_whole
 from mdgeomfeat.structure.selection import select_atoms
@@ -442,6 +443,8 @@ class GeomGNNFeaturizer(AnalysisBase):
         self._box_used = decide_box(
             self._plan, self.structure, self._periodic, self._read
         )
+        if self._box_used:
+            check_orientation(self._trajectory)
         self._provenance = run_provenance(
             encoder,
             self._trajectory,

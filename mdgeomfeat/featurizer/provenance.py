@@ -16,6 +16,7 @@ from mdgeomfeat.featurizer.frames import FramePlan, frame_time
 from mdgeomfeat.featurizer.inputs import describe_input, sha256_of
 from mdgeomfeat.featurizer.unusable import read_frame
 from mdgeomfeat.reading.chain import file_readers
+from mdgeomfeat.reading.dcd import turned
 from mdgeomfeat.store.layout import Mark
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def run_provenance(
         "n_atoms": encoder.structure.n_atoms,
         "transformations": [
             getattr(t, "__name__", type(t).__name__) for t in reader.transformations
-        ],
+        ]
+        + ["cells of CHARMM turned"] * bool(turned(reader)),
         "trajectories": plan.sources,
         "n_frames": plan.counts(),
         "inputs": [describe_input(source) for source in sources],

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading.chain import file_readers
+from mdgeomfeat.reading.dcd import TurnedDCDReader, turned
 from mdgeomfeat.reading.formats import FileKind, dcd_problem, recognise
 from mdgeomfeat.reading.mdtraj_files import check_h5
 from mdgeomfeat.reading.times import TrajectoryInfo, common_dt, trajectory_info
@@ -74,6 +75,7 @@ def open_universe(
                 f"{topology.path} holds no coordinates: name a trajectory with it"
             )
         _check_tails(universe, trajectories or [topology], skip_bad_frames)
+        _say_turned(universe)
         infos = trajectory_info(universe)
         common_dt(infos)
         _say_doubtful(infos)
@@ -179,6 +181,8 @@ def _source(kind: FileKind) -> tuple[str, Any]:
 
         xtc = kind.format == "XTC"
         return (str(kind.path), CheckedXTCReader if xtc else CheckedTRRReader)
+    if kind.format == "DCD":
+        return (str(kind.path), TurnedDCDReader)
     return (str(kind.path), _unusual_format(kind))
 
 
@@ -229,6 +233,17 @@ def _check_tails(
                 f"velocities or forces only) beside {reader.n_frames} with positions: "
                 "they are passed over"
             )
+
+
+def _say_turned(universe: Universe) -> None:
+    """Say which frames are not as they stand in their file."""
+    names = turned(universe.trajectory)
+    if names:
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        _warn(
+            f"{names[0]}{more} has triclinic cells as CHARMM stores them: frames are "
+            "turned so that the first cell vector lies along x"
+        )
 
 
 def _say_doubtful(infos: list[TrajectoryInfo]) -> None:

@@ -7,14 +7,22 @@ import numpy as np
 import pytest
 from feature_systems import PickledParts, error, peptide
 from MDAnalysis.lib.distances import calc_dihedrals
+from MDAnalysis.lib.formats.libdcd import DCDFile
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mdgeomfeat import GeomGNNFeaturizer, InputError, MDGeomFeatWarning, memory
+from mdgeomfeat import (
+    GeomGNNFeaturizer,
+    InputError,
+    MDGeomFeatWarning,
+    memory,
+)
 from mdgeomfeat.featurizer import encoder
 from mdgeomfeat.featurizer.results import FeatureResults
 from mdgeomfeat.gnn import save_model
+from mdgeomfeat.lattice import lattice_vectors
+from mdgeomfeat.reading import open_universe
 
 ARRAYS = ("scalars", "vectors", "positions", "times", "frames", "trajectory")
 
@@ -312,6 +320,47 @@ def test_unequal_time_steps_are_said(chain, options, tmp_path):
     message = r"time steps differ: 1 ps \(.*run0\.dcd\), 2 ps \(.*run1\.dcd\)"
     with pytest.warns(MDGeomFeatWarning, match=message):
         assert feat.run().results.dt is None
+
+
+@pytest.fixture
+def charmm(tmp_path):
+    """A peptide in a triclinic box, and its files as CHARMM would write them."""
+    u = peptide(4, 3, box=np.array([14, 15, 16, 70, 100, 65.0]))
+    upright = lattice_vectors(u.dimensions)
+    values, axes = np.linalg.eigh(upright @ upright.T)
+    shape = axes * np.sqrt(values) @ axes.T
+    files = [str(tmp_path / "top.pdb"), str(tmp_path / "run.dcd")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        u.atoms.write(files[0])
+    with DCDFile(files[1], "w") as file:
+        file.write_header("", len(u.atoms), 0, 1, 1.0, 1)
+        for ts in u.trajectory:
+            file.write(
+                ts.positions @ np.linalg.solve(upright, shape),
+                shape[[0, 0, 1, 0, 1, 2], [0, 1, 1, 2, 2, 2]],
+            )
+    return u, files
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_cells_of_charmm_are_turned_or_refused(charmm, options, tmp_path):
+    u, files = charmm
+    want = GeomGNNFeaturizer(u, **options, periodic=True).run().results
+    ours = GeomGNNFeaturizer(open_universe(files), **options, periodic=True).run()
+    assert error(ours.results.scalars, want.scalars) < 1e-5
+    assert error(ours.results.vectors, want.vectors) < 1e-5
+    other = mda.Universe(*files)
+    for periodic in ("auto", True):
+        with pytest.raises(InputError, match=r"run.dcd holds .*CHARMM .*--no-pbc"):
+            GeomGNNFeaturizer(other, **options, periodic=periodic).run()
+    GeomGNNFeaturizer(other, **options, periodic=False).run()
+    # What was stored of frames that were not turned is not gone on with.
+    store = tmp_path / "features.zarr"
+    GeomGNNFeaturizer(other, **options, periodic=False, store=store).run()
+    turned = open_universe(files)
+    with pytest.raises(InputError, match="cells of CHARMM turned"):
+        GeomGNNFeaturizer(turned, **options, periodic=False, store=store).run()
 
 
 def test_progress_is_shown_with_every_backend(chain, options, capfd):

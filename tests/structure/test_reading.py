@@ -11,8 +11,10 @@ import warnings
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from MDAnalysis.lib.formats.libdcd import DCDFile
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.lattice import lattice_vectors
 from mdgeomfeat.reading import common_dt, open_universe, trajectory_info
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -319,6 +321,86 @@ def test_times_of_zero_are_no_time_step(shared):
     folder = shared / "data" / "trpzip2-solvated"
     u = open_universe([folder / "tz2.ortho.nc", folder / "tz2.ortho.parm7"])
     assert trajectory_info(u)[0].dt is None
+
+
+def write_dcd(files, target, *, remarks="", delta=1.0, nsavc=1, cells=None):
+    """Write the first frames with a header and cells (F, 6) of our choosing."""
+    u = mda.Universe(files / "top.pdb", files / "t.xtc")
+    cells = np.zeros((5, 6)) if cells is None else cells
+    with DCDFile(str(target), "w") as file:
+        file.write_header(remarks, len(u.atoms), 0, nsavc, delta, 1)
+        for ts in u.trajectory[: len(cells)]:
+            file.write(ts.positions, cells[ts.frame])
+    return target
+
+
+def symmetric(box):
+    """Return CHARMM's cell (6,) of a box, and what turns it into MDAnalysis's frame."""
+    upright = lattice_vectors(np.array(box))
+    values, axes = np.linalg.eigh(upright @ upright.T)
+    shape = axes * np.sqrt(values) @ axes.T
+    cell = shape[[0, 0, 1, 0, 1, 2], [0, 1, 1, 2, 2, 2]]
+    return cell, np.linalg.solve(shape, upright)
+
+
+def claim_version(path, version):
+    content = bytearray(path.read_bytes())
+    content[84:88] = np.int32(version).tobytes()
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("box", "version"),
+    [
+        ((30, 31, 32, 80, 105, 62), 24),  # a negative number gives the matrix away
+        ((30, 31, 32, 80, 105, 62), 36),
+        ((30, 30, 30, 60, 90, 60), 36),  # positive ones look like angles
+        ((30, 30, 30, 89, 89, 89), 36),  # small ones look like cosines
+    ],
+)
+def test_frames_in_cells_of_charmm_are_turned(files, tmp_path, box, version):
+    cell, turn = symmetric(box)
+    path = write_dcd(files, tmp_path / "t.dcd", cells=[cell] * 3)
+    claim_version(path, version)
+    with pytest.warns(MDGeomFeatWarning, match="t.dcd has triclinic cells as CHARMM"):
+        u = open_universe([path, files / "top.pdb"])
+    stored = open_universe([files / "t.xtc", files / "top.pdb"])
+    for ts, raw in zip(u.trajectory, stored.trajectory, strict=False):
+        np.testing.assert_allclose(ts.dimensions, box, atol=1e-3)
+        np.testing.assert_allclose(ts.positions, raw.positions @ turn, atol=1e-3)
+    many = u.trajectory.timeseries(order="fac")
+    np.testing.assert_array_equal(many[2], u.trajectory[2].positions)
+    again = pickle.loads(pickle.dumps(u.trajectory))
+    np.testing.assert_array_equal(again[2].positions, many[2])
+
+
+@pytest.mark.parametrize("version", [24, 36])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        [0, 0, 0, 0, 0, 0],
+        [30, 0, 31, 0, 0, 32],
+        [130, 90, 131, 90, 90, 132],
+    ],
+)
+def test_frames_in_other_cells_stay(files, tmp_path, cell, version):
+    path = write_dcd(files, tmp_path / "t.dcd", cells=[np.array(cell, float)] * 2)
+    u = open_universe([claim_version(path, version), files / "top.pdb"])
+    raw = mda.Universe(files / "top.pdb", path)
+    np.testing.assert_array_equal(u.atoms.positions, raw.atoms.positions)
+    np.testing.assert_array_equal(u.dimensions, raw.dimensions)
+
+
+@pytest.mark.parametrize("skew", [(0.5, 0.0, 0.0), (60.0, 90.0, 90.0)])
+def test_angles_of_other_programs_are_no_matrix(files, tmp_path, skew):
+    gamma, beta, alpha = skew
+    cell = np.array([30.0, gamma, 30.0, beta, alpha, 40.0])
+    path = write_dcd(files, tmp_path / "t.dcd", cells=[cell] * 2)
+    u = open_universe([path, files / "top.pdb"])
+    raw = mda.Universe(files / "top.pdb", path)
+    np.testing.assert_array_equal(u.atoms.positions, raw.atoms.positions)
+    np.testing.assert_allclose(u.dimensions, [30, 30, 40, 90, 90, 60], atol=1e-4)
 
 
 @pytest.fixture(scope="module")
