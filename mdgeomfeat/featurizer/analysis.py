@@ -405,7 +405,7 @@ class GeomGNNFeaturizer(AnalysisBase):
             ts = self._read(frame)
             if ts is None:
                 continue
-            batch.times[place] = frame_time(ts)
+            batch.times[place] = frame_time(ts, self._trajectory)
             batch.positions[place] = ts.positions[indices]
             if self._box_used and ts.dimensions is not None:
                 batch.boxes[place] = ts.dimensions
@@ -496,7 +496,7 @@ class GeomGNNFeaturizer(AnalysisBase):
                 provenance=self._provenance,
             )
         self.n_frames = len(self.frames)
-        self._plan.say_unequal_steps(self.frames, self.times)
+        self._plan.say_steps(self.frames, self.times)
 
     def _forget(self) -> None:
         self._writer = self._advance = None

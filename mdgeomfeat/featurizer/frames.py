@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading.chain import file_readers
+from mdgeomfeat.reading.times import knows_time, odd_steps, step_slack
 
 if TYPE_CHECKING:
     from MDAnalysis.coordinates.timestep import Timestep
@@ -26,6 +27,7 @@ __all__ = [
     "FramePlan",
     "frame_time",
     "reader_of",
+    "seams",
     "segments",
     "time_step",
     "used_frames",
@@ -160,8 +162,8 @@ class FramePlan:
         """
         return max(_PARTS_PER_WORKER * n_workers, ceil(n_chunks / _CHUNKS_PER_PART))
 
-    def say_unequal_steps(self, frames: NDArray, times: NDArray) -> None:
-        """Warn of time steps that differ, naming a source of each.
+    def say_steps(self, frames: NDArray, times: NDArray) -> None:
+        """Warn of time steps that jump, are uneven, or differ between trajectories.
 
         Parameters
         ----------
@@ -169,18 +171,40 @@ class FramePlan:
         times : (F,) array, ps
         """
         trajectory = np.searchsorted(self.first_frames, frames, side="right") - 1
+        runs = segments(trajectory, frames, times)
         found: dict[float, str] = {}
-        for rows in segments(trajectory, frames):
-            step = time_step(times, [rows])
+        uneven: list[str] = []
+        for number, own in groupby(runs, key=lambda rows: trajectory[rows.start]):
+            pieces = list(own)
+            step = time_step(times, pieces)
+            grown = [np.ptp(times[rows]) for rows in pieces if len(times[rows]) > 1]
             if step is not None:
-                found.setdefault(step, self.sources[trajectory[rows.start]])
-        if len(found) > 1:
-            shown = ", ".join(f"{step:g} ps ({name})" for step, name in found.items())
-            warnings.warn(
-                f"results.dt is None, because time steps differ: {shown}",
-                MDGeomFeatWarning,
-                stacklevel=4,
+                found.setdefault(step, self.sources[number])
+            elif any(value > 0 for value in grown):
+                uneven.append(self.sources[number])
+        self._say_seams(trajectory, frames, times)
+        if uneven:
+            more = f" and {len(uneven) - 1} more" if uneven[1:] else ""
+            _warn(
+                f"{uneven[0]}{more} has times that do not grow evenly, so that lags "
+                "are counted in frames"
             )
+        elif len(found) > 1 and time_step(times, runs) is None:
+            shown = ", ".join(f"{step:g} ps ({name})" for step, name in found.items())
+            _warn(f"results.dt is None, because time steps differ: {shown}")
+
+    def _say_seams(self, trajectory: NDArray, frames: NDArray, times: NDArray) -> None:
+        rows = seams(trajectory, frames, times)
+        if not len(rows):
+            return
+        row = int(rows[0])
+        before, after = (round(float(t), 6) for t in times[row - 1 : row + 1])
+        number = "once" if len(rows) == 1 else f"{len(rows):,} times"
+        _warn(
+            f"times jump {number}, first from {before:,.10g} to {after:,.10g} ps at "
+            f"{self.describe(int(frames[row]))}: a new piece begins at each such seam, "
+            "and no lagged pair is made across it"
+        )
 
     def describe(self, frame: int) -> str:
         """Return words for a frame: its number in its file, and the file."""
@@ -210,15 +234,16 @@ def reader_of(source: Any) -> Any:
         ) from error
 
 
-def frame_time(ts: Timestep) -> float:
-    """Return the time of a frame, ps, NaN where the format has none.
+def frame_time(ts: Timestep, reader: Any = None) -> float:
+    """Return the time of a frame, ps, NaN where its file does not tell it.
 
-    MDAnalysis would make up a time from a step of 1 ps.
+    Parameters
+    ----------
+    ts : Timestep
+    reader : MDAnalysis reader, optional
+        The one that has just read it.
     """
-    reference = getattr(ts, "_reader", None)
-    known = "time" in ts.data or "dt" in ts.data
-    known = known or (reference is not None and hasattr(reference(), "_get_dt"))
-    return float(ts.time) if known else math.nan
+    return float(ts.time) if knows_time(ts, reader) else math.nan
 
 
 def used_frames(
@@ -283,29 +308,63 @@ def used_frames(
     return np.where(used < 0, used + n_frames, used)
 
 
-def segments(trajectory: NDArray, frames: NDArray) -> list[slice]:
+def segments(
+    trajectory: NDArray, frames: NDArray, times: NDArray | None = None
+) -> list[slice]:
     """Cut rows where the trajectory or the distance between frames changes.
 
     The distance that counts is the most frequent one of the whole run (the smallest
-    of several), because a lag in frames must mean the same time everywhere.
+    of several), because a lag in frames must mean the same time everywhere. With
+    times, rows are also cut at :func:`seams`.
 
     Parameters
     ----------
     trajectory : (F,) array of int
     frames : (F,) array of int
+    times : (F,) array, ps, optional
     """
     if len(frames) == 0:
         return []
+    cuts = np.flatnonzero(~_neighbours(trajectory, frames)) + 1
+    if times is not None:
+        cuts = np.union1d(cuts, seams(trajectory, frames, times))
+    return [slice(a, b) for a, b in pairwise([0, *cuts.tolist(), len(frames)])]
+
+
+def seams(trajectory: NDArray, frames: NDArray, times: NDArray) -> NDArray[np.int64]:
+    """Return the rows where times jump: where another run was joined to a file.
+
+    A seam lies between neighbouring frames of a file whose time step is not the usual
+    one of that file; see :func:`mdgeomfeat.reading.times.odd_steps`.
+
+    Parameters
+    ----------
+    trajectory : (F,) array of int
+    frames : (F,) array of int
+    times : (F,) array, ps
+
+    Returns
+    -------
+    (n,) array of int
+        First rows after each seam.
+    """
+    joined = _neighbours(trajectory, frames)
+    odd = np.zeros(len(joined), dtype=bool)
+    begins = np.flatnonzero(np.diff(trajectory)) + 1
+    for a, b in pairwise([0, *begins.tolist(), len(frames)]):
+        odd[a : b - 1] = odd_steps(times[a:b], joined[a : b - 1])
+    return np.flatnonzero(odd) + 1
+
+
+def _neighbours(trajectory: NDArray, frames: NDArray) -> NDArray[np.bool_]:
+    """Tell between which rows (F - 1,) lies the distance of frames that counts."""
     step = np.diff(frames)
     same = np.diff(trajectory) == 0
     forward = step[same & (step > 0)]
-    if forward.size:
-        values, counts = np.unique(forward, return_counts=True)
-        same &= step == values[np.argmax(counts)]
-    else:
-        same[:] = False
-    cuts = np.flatnonzero(~same) + 1
-    return [slice(a, b) for a, b in pairwise([0, *cuts.tolist(), len(frames)])]
+    if not forward.size:
+        return np.zeros(len(step), dtype=bool)
+    values, counts = np.unique(forward, return_counts=True)
+    return same & (step == values[np.argmax(counts)])
 
 
 def time_step(times: NDArray, runs: Sequence[slice]) -> float | None:
@@ -325,8 +384,7 @@ def time_step(times: NDArray, runs: Sequence[slice]) -> float | None:
     if every.size == 0 or not np.isfinite(every).all() or (every <= 0).any():
         return None
     mean = every.mean()
-    rounding = np.spacing(np.abs(times).max().astype(np.float32))
-    if np.abs(every - mean).max() > 1e-3 * mean + 2 * rounding:
+    if np.abs(every - mean).max() > step_slack(mean, times):
         return None
     # Rounded times average out over a run; digits that mean nothing are dropped.
     return float(f"{mean:.6g}")
@@ -337,3 +395,7 @@ def _name(reader: Any) -> str:
     if isinstance(filename, str | Path):
         return str(filename)
     return "the trajectory in memory"
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, MDGeomFeatWarning, stacklevel=5)

@@ -65,7 +65,8 @@ class FeatureResults(Results):
     frames : (F,) ndarray of int
         Frame number in the Universe's trajectory.
     dt : float or None, ps
-        Between analysed frames; None if it is missing, zero or not the same.
+        Between analysed frames of an unbroken run; None if it is missing, zero or not
+        the same.
     structure : Structure
     engine : str
         The engine that was used.
@@ -143,7 +144,7 @@ class FeatureResults(Results):
             structure=structure,
             engine=provenance["engine"],
             provenance=provenance,
-            dt=time_step(times, segments(trajectory, frames)),
+            dt=time_step(times, segments(trajectory, frames, times)),
         )
 
     @property
@@ -159,7 +160,7 @@ class FeatureResults(Results):
     @property
     def segments(self) -> list[slice]:
         """Rows of each unbroken run: one trajectory, frames equally far apart."""
-        return segments(self.trajectory, self.frames)
+        return segments(self.trajectory, self.frames, self.times)
 
     def invariants(self, kind: InvariantKind | None = None) -> Rows:
         """Return (F, N, K) invariants of another kind than the run's.
@@ -223,10 +224,10 @@ class FeatureResults(Results):
     def features_list(self, kind: InvariantKind | None = None) -> list[NDArray]:
         """Return the features of each unbroken run, [(F_i, N*K), ...].
 
-        A run ends where its trajectory ends and where the distance between frames
-        changes, so that no lagged pair is made across either. In memory, also with a
-        store, because deeptime takes nothing else; ``split(features)`` leaves them on
-        disk.
+        A run ends where its trajectory ends, where the distance between frames changes
+        and where times jump, so that no lagged pair is made across any of them. In
+        memory, also with a store, because deeptime takes nothing else;
+        ``split(features)`` leaves them on disk.
 
         Parameters
         ----------

@@ -262,13 +262,6 @@ def _say_doubtful(infos: list[TrajectoryInfo]) -> None:
             f"the trajectories differ in length, from {_length(short)} to "
             f"{_length(long)}: if they should not, a file may have been cut"
         )
-    uneven = [i for i in infos if i.no_dt is not None and i.first_time != i.last_time]
-    if uneven:
-        more = f" and {len(uneven) - 1} more" if uneven[1:] else ""
-        _warn(
-            f"{uneven[0].path}{more} has {uneven[0].no_dt}, so that lags are counted "
-            "in frames"
-        )
 
 
 def _length(info: TrajectoryInfo) -> str:

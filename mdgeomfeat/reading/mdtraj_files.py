@@ -49,6 +49,14 @@ class H5Reader(ReaderBase):
                 self.ts.data.setdefault("dt", float(times[1] - times[0]))
             self._read_frame(0)
 
+    @property
+    def frame_times(self) -> np.ndarray | None:
+        """(F,) times of all frames, ps, None if the file has none."""
+        with _open_h5(self.filename) as file:
+            if "time" not in file.root:
+                return None
+            return np.asarray(file.root.time[:], dtype=np.float64)
+
     @classmethod
     def parse_n_atoms(cls, filename: str, **_: Any) -> int:
         """Return the number of atoms in a file."""

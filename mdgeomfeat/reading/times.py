@@ -10,11 +10,25 @@ import numpy as np
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
+from mdgeomfeat.reading.dcd import written_by_lammps
 
 if TYPE_CHECKING:
+    from MDAnalysis.coordinates.timestep import Timestep
     from MDAnalysis.core.universe import Universe
+    from numpy.typing import NDArray
 
-__all__ = ["TrajectoryInfo", "common_dt", "trajectory_info"]
+__all__ = [
+    "TrajectoryInfo",
+    "common_dt",
+    "knows_time",
+    "odd_steps",
+    "step_slack",
+    "trajectory_info",
+]
+
+# Of the steps of a file, the share that must be the usual one for the others to be
+# seams. With fewer, times are irregular, and cutting would leave crumbs.
+_USUAL = 0.9
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,10 @@ class TrajectoryInfo:
     first_time, last_time : float or None
         ps; None if the file knows no times.
     dt : float or None
-        Time between frames, ps; None if it is unknown, zero or not constant.
+        Time between frames, ps; None if it is unknown, zero or not constant but for
+        seams.
+    seams : tuple of int
+        Frames that do not follow on the one before them, where runs were joined.
     no_dt : str or None
         Why there is no time step, where there are frames enough for one.
     box : tuple of 6 floats or None
@@ -41,6 +58,7 @@ class TrajectoryInfo:
     first_time: float | None
     last_time: float | None
     dt: float | None
+    seams: tuple[int, ...]
     no_dt: str | None
     box: tuple[float, ...] | None
 
@@ -48,7 +66,8 @@ class TrajectoryInfo:
 def trajectory_info(universe: Universe) -> list[TrajectoryInfo]:
     """Tell frames, times, time step and box of every trajectory of a Universe.
 
-    At most six frames of each are read, and the current frame is kept.
+    Of formats that tell all times at once, the first frame of each is read, of others
+    at most six, so that seams may stay unseen. The current frame is kept.
 
     Parameters
     ----------
@@ -94,33 +113,115 @@ def common_dt(infos: Sequence[TrajectoryInfo]) -> float | None:
     return dt if len(known) == len(long) else None
 
 
+def knows_time(ts: Timestep, reader: Any = None) -> bool:
+    """Tell whether the time of a frame comes from its file or its user.
+
+    MDAnalysis makes up a time step of 1 ps where there is none. It does so for every
+    step of a LAMMPS dump, which counts steps without saying how long one is.
+
+    Parameters
+    ----------
+    ts : Timestep
+    reader : MDAnalysis reader, optional
+        The one that has just read it.
+    """
+    reader = getattr(reader, "active_reader", reader)
+    if getattr(reader, "format", None) == "LAMMPSDUMP":
+        return "dt" in ts.data
+    if written_by_lammps(reader):
+        return False
+    reference = getattr(ts, "_reader", None)
+    known = "time" in ts.data or "dt" in ts.data
+    return known or (reference is not None and hasattr(reference(), "_get_dt"))
+
+
+def step_slack(step: float, times: NDArray) -> float:
+    """Return by how much equal steps between times may differ, ps.
+
+    By a thousandth, and by what single precision makes of the times.
+    """
+    return 1e-3 * step + 2 * _rounding(times)
+
+
+def odd_steps(times: NDArray, counted: NDArray | None = None) -> NDArray[np.bool_]:
+    """Tell which steps between times are not the usual one.
+
+    The usual step is the median, if it is above zero and nine in ten steps are like
+    it. Where there is none, no step is odd.
+
+    Parameters
+    ----------
+    times : (n,) array, ps
+    counted : (n - 1,) array of bool, optional
+        Steps that count; the others are not odd.
+
+    Returns
+    -------
+    (n - 1,) array of bool
+    """
+    steps = np.diff(np.asarray(times, dtype=np.float64))
+    odd = np.ones(len(steps), bool) if counted is None else counted.copy()
+    if not odd.any() or not np.isfinite(times).all():
+        return np.zeros_like(odd)
+    usual = float(np.median(steps[odd]))
+    n_counted = np.count_nonzero(odd)
+    odd &= np.abs(steps - usual) > step_slack(usual, times)
+    if usual <= 0 or np.count_nonzero(odd) > (1 - _USUAL) * n_counted:
+        return np.zeros_like(odd)
+    return odd
+
+
 def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
     n = reader.n_frames
-    # The step at the beginning, in the middle and at the end stands for all.
-    pairs = sorted({0, max(0, n // 2 - 1), max(0, n - 2)}) if n > 1 else []
-    times: dict[int, float | None] = {}
+    every = _all_times(reader)
+    sampled: dict[int, float] = {}
     box = None
-    for frame in sorted({0, n - 1, *pairs, *(p + 1 for p in pairs)}):
+    for frame in _sample(n) if every is None else [0]:
         try:
             ts = trajectory[start + frame]
         except (OSError, ValueError, EOFError, StopIteration):
             # A frame that cannot be read is named by whoever needs it.
             continue
-        times[frame] = _time(ts, frame)
+        if knows_time(ts, reader) and (time := _time(ts, frame)) is not None:
+            sampled[frame] = time
         if frame == 0 and ts.dimensions is not None:
             box = tuple(float(v) for v in ts.dimensions)
-    known = {f: t for f, t in times.items() if t is not None}
-    steps = [known[p + 1] - known[p] for p in pairs if p in known and p + 1 in known]
-    dt = _constant(steps, known)
+    if every is None:
+        frames, times = np.array(list(sampled)), np.array(list(sampled.values()))
+        odd = np.zeros(max(0, len(times) - 1), dtype=bool)
+    else:
+        frames, times, odd = np.arange(n), every, odd_steps(every)
+    dt = _step(frames, times, odd)
     return TrajectoryInfo(
         path=str(getattr(reader, "filename", None) or "the trajectory in memory"),
         n_frames=n,
-        first_time=known.get(0),
-        last_time=known[max(known)] if known else None,
+        first_time=float(times[0]) if 0 in frames[:1] else None,
+        last_time=float(times[-1]) if len(times) else None,
         dt=dt,
-        no_dt=_why_no_step(known) if dt is None and n > 1 else None,
+        seams=() if dt is None else tuple((np.flatnonzero(odd) + 1).tolist()),
+        no_dt=_why_no_step(times) if dt is None and n > 1 else None,
         box=None if box is None or not all(v > 0 for v in box) else box,
     )
+
+
+def _sample(n: int) -> list[int]:
+    """Return frames whose steps, at beginning, middle and end, stand for all."""
+    pairs = {0, max(0, n // 2 - 1), max(0, n - 2)} if n > 1 else set()
+    return sorted({0, n - 1, *pairs, *(p + 1 for p in pairs)})
+
+
+def _all_times(reader: Any) -> NDArray[np.float64] | None:
+    """Return the times of all frames, ps, where a file tells them without its frames.
+
+    Our readers of XTC, TRR and mdtraj's HDF5 do; MDAnalysis's of NetCDF holds them.
+    """
+    times = getattr(reader, "frame_times", None)
+    if times is None and getattr(reader, "has_time", False):
+        scale = reader.scale_factors["time"]
+        times = reader.trjfile.variables["time"][:] * (1.0 if scale is None else scale)
+    if times is None or len(times) != reader.n_frames:
+        return None
+    return np.array(times, dtype=np.float64)
 
 
 def _time(ts: Any, frame: int) -> float | None:
@@ -132,26 +233,34 @@ def _time(ts: Any, frame: int) -> float | None:
     return None
 
 
-def _why_no_step(times: dict[int, float]) -> str:
-    if not times:
+def _why_no_step(times: NDArray) -> str:
+    if not len(times):
         return "no times"
-    values = set(times.values())
-    if len(values) == 1:
-        return f"all times {values.pop():g} ps"
+    if (times == times[0]).all():
+        return f"all times {times[0]:g} ps"
     return "times that do not grow evenly"
 
 
-def _constant(steps: list[float], times: dict[int, float]) -> float | None:
-    if not steps or min(steps) <= 0 or not np.isfinite(steps).all():
+def _step(frames: NDArray, times: NDArray, odd: NDArray) -> float | None:
+    """Return the step that all neighbours share, but those with an odd one."""
+    steps = np.diff(times)[(np.diff(frames) == 1) & ~odd]
+    if not len(steps) or steps.min() <= 0 or not np.isfinite(steps).all():
         return None
-    first, last = min(times), max(times)
-    mean = (times[last] - times[first]) / (last - first)
-    rounding = float(np.spacing(np.float32(max(abs(t) for t in times.values()))))
-    if max(abs(s - mean) for s in steps) > 1e-3 * mean + 2 * rounding:
+    if odd.any():
+        mean, n = float(steps.mean()), len(steps) / (np.count_nonzero(odd) + 1)
+    else:
+        n = frames[-1] - frames[0]
+        mean = float(times[-1] - times[0]) / n
+    if np.abs(steps - mean).max() > step_slack(mean, times):
         return None
     # Times are rounded: of all steps within their rounding, the roundest is meant.
     for digits in range(1, 7):
         step = float(f"{mean:.{digits}g}")
-        if abs(step - mean) <= 2 * rounding / (last - first):
+        if abs(step - mean) <= 2 * _rounding(times) / n:
             return step
     return float(f"{mean:.6g}")
+
+
+def _rounding(times: NDArray) -> float:
+    """Return what single precision cannot tell apart at the largest of times, ps."""
+    return float(np.spacing(np.float32(np.abs(times).max())))

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
-from struct import Struct
+from struct import Struct, unpack_from
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +33,8 @@ _XTC_MAGIC = 1995
 _TRR_MAGIC = 1993
 # Up to this number of atoms, XTC stores plain floats.
 _XTC_PLAIN = 9
-_XTC_PLAIN_HEAD = Struct(">ii44xi")
+# magic, atoms, (step), time, (box), atoms
+_XTC_PLAIN_HEAD = Struct(">ii4xf36xi")
 # magic, atoms, (step, time, box), atoms, precision, range, index of a table, bytes
 _XTC_HEAD = Struct(">ii44xif6iii")
 _TRR_VERSION = b"GMX_trn_file"
@@ -48,6 +49,8 @@ class XDRFrames(NamedTuple):
     ----------
     offsets : (F,) int64 array
         Of the frames with positions that are whole and sound.
+    times : (F,) float64 array, ps
+        Of the same frames.
     problem : str or None
         What is wrong after them.
     n_passed_over : int
@@ -55,6 +58,7 @@ class XDRFrames(NamedTuple):
     """
 
     offsets: np.ndarray
+    times: np.ndarray
     problem: str | None
     n_passed_over: int
 
@@ -64,8 +68,8 @@ class _BadFrameError(Exception):
 
 
 #: (memory, place, file size, atoms of the first frame or None) to the frame's number
-#: of atoms, its end, and whether it holds positions.
-_Measure = Callable[[mmap.mmap, int, int, int | None], tuple[int, int, bool]]
+#: of atoms, its end, and its time, None if it holds no positions.
+_Measure = Callable[[mmap.mmap, int, int, int | None], tuple[int, int, float | None]]
 
 
 def scan_xtc(path: str | Path) -> XDRFrames:
@@ -80,6 +84,7 @@ def scan_trr(path: str | Path) -> XDRFrames:
 
 def _scan(path: str | Path, measure: _Measure) -> XDRFrames:
     offsets: list[int] = []
+    times: list[float] = []
     problem, n_atoms, passed_over, start = None, None, 0, 0
     with (
         Path(path).open("rb") as file,
@@ -88,33 +93,36 @@ def _scan(path: str | Path, measure: _Measure) -> XDRFrames:
         size = len(memory)
         while start < size:
             try:
-                n_atoms, end, holds = measure(memory, start, size, n_atoms)
+                n_atoms, end, time = measure(memory, start, size, n_atoms)
             except _BadFrameError as error:
                 problem = str(error)
                 break
             if end > size:
                 problem = "it is cut inside a frame"
                 break
-            if holds:
-                offsets.append(start)
-            else:
+            if time is None:
                 passed_over += 1
+            else:
+                offsets.append(start)
+                times.append(time)
             start = end
-    return XDRFrames(np.array(offsets, dtype=np.int64), problem, passed_over)
+    return XDRFrames(
+        np.array(offsets, dtype=np.int64), np.array(times), problem, passed_over
+    )
 
 
 def _measure_xtc(
     memory: mmap.mmap, start: int, size: int, n_first: int | None
-) -> tuple[int, int, bool]:
+) -> tuple[int, int, float | None]:
     if size - start < _XTC_PLAIN_HEAD.size:
         raise _BadFrameError("it is cut inside a frame")
-    magic, n_atoms, again = _XTC_PLAIN_HEAD.unpack_from(memory, start)
+    magic, n_atoms, time, again = _XTC_PLAIN_HEAD.unpack_from(memory, start)
     if magic != _XTC_MAGIC or n_atoms < 1 or again != n_atoms:
         raise _BadFrameError("a frame is damaged")
     if n_first is not None and n_atoms != n_first:
         raise _BadFrameError(f"a frame has {n_atoms} atoms and the first {n_first}")
     if n_atoms <= _XTC_PLAIN:
-        return n_atoms, start + _XTC_PLAIN_HEAD.size + 12 * n_atoms, True
+        return n_atoms, start + _XTC_PLAIN_HEAD.size + 12 * n_atoms, time
     if size - start < _XTC_HEAD.size:
         raise _BadFrameError("it is cut inside a frame")
     head = _XTC_HEAD.unpack_from(memory, start)
@@ -126,12 +134,12 @@ def _measure_xtc(
         raise _BadFrameError("a frame is damaged")
     if not n_atoms // 2 <= n_bytes <= room:
         raise _BadFrameError("a frame is damaged")
-    return n_atoms, start + _XTC_HEAD.size + (n_bytes + 3) // 4 * 4, True
+    return n_atoms, start + _XTC_HEAD.size + (n_bytes + 3) // 4 * 4, time
 
 
 def _measure_trr(
     memory: mmap.mmap, start: int, size: int, n_first: int | None
-) -> tuple[int, int, bool]:
+) -> tuple[int, int, float | None]:
     if size - start < _TRR_HEAD.size:
         raise _BadFrameError("it is cut inside a frame")
     magic, n_name, n_text, version, *sizes, n_atoms = _TRR_HEAD.unpack_from(
@@ -150,8 +158,12 @@ def _measure_trr(
     for real in (4, 8):
         tensors = {box, virial, pressure} <= {0, 9 * real}
         if tensors and {x, v, f} <= {0, 3 * n_atoms * real}:
-            head = _TRR_HEAD.size + 2 * real
-            return n_atoms, start + head + sum(sizes), x > 0
+            end = start + _TRR_HEAD.size + 2 * real + sum(sizes)
+            if not x or end > size:
+                return n_atoms, end, None
+            kind = ">f" if real == 4 else ">d"
+            (time,) = unpack_from(kind, memory, start + _TRR_HEAD.size)
+            return n_atoms, end, time
     raise _BadFrameError("a frame is damaged")
 
 
@@ -171,7 +183,11 @@ class _CheckedReader(XDRBaseReader):
     ):
         # In place of XDRBaseReader's, which decodes the first two frames unseen.
         ReaderBase.__init__(self, filename, convert_units=convert_units, **kwargs)
-        offsets, self.problem, self.n_passed_over = type(self)._scan_file(self.filename)
+        offsets, times, self.problem, self.n_passed_over = type(self)._scan_file(
+            self.filename
+        )
+        #: (F,) times of all frames, ps, as the file has them.
+        self.frame_times = times
         if not len(offsets):
             raise OSError(self.problem or "no frame holds positions")
         self._xdr = self._file(self.filename)
@@ -179,8 +195,8 @@ class _CheckedReader(XDRBaseReader):
         self._sub = sub
         self.n_atoms = self._xdr.n_atoms if sub is None else len(sub)
         self.ts = self._Timestep(self.n_atoms, **self._ts_kwargs)
-        times = self._read_first(2)
-        (first, start), (second, end) = times[0], times[-1]
+        read = self._read_first(2)
+        (first, start), (second, end) = read[0], read[-1]
         step = (end - start) / max(1, second - first)
         self.ts.dt = step if dt is None else dt
         self.rewind()

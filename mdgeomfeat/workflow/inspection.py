@@ -91,6 +91,11 @@ def _frames(infos: list[TrajectoryInfo]) -> Facts:
         line = f"{info.path}: {count(info.n_frames, 'frame')}"
         if info.dt is not None:
             line += f", {format_time(info.dt)} apart"
+        if info.seams:
+            line += (
+                f", in {count(len(info.seams) + 1, 'piece')} (times jump first at "
+                f"frame {info.seams[0]:,})"
+            )
         if info.no_dt is not None:
             line += f", {info.no_dt} (give lags in frames)"
         if info.first_time != info.last_time:

@@ -16,6 +16,7 @@ from mdgeomfeat import (
     GeomGNNFeaturizer,
     InputError,
     MDGeomFeatWarning,
+    TokenDataset,
     memory,
 )
 from mdgeomfeat.featurizer import encoder
@@ -320,6 +321,47 @@ def test_unequal_time_steps_are_said(chain, options, tmp_path):
     message = r"time steps differ: 1 ps \(.*run0\.dcd\), 2 ps \(.*run1\.dcd\)"
     with pytest.warns(MDGeomFeatWarning, match=message):
         assert feat.run().results.dt is None
+
+
+@pytest.fixture
+def glued(tmp_path):
+    """Return a Universe of two files, of which the first is two runs in one."""
+    u = peptide(2, 40)
+    files = []
+    for name, times in (("a", np.r_[0:20, 0:20]), ("b", np.r_[0:40])):
+        files.append(str(tmp_path / f"{name}.xtc"))
+        with mda.Writer(files[-1], u.atoms.n_atoms) as writer:
+            for ts in u.trajectory:
+                ts.time = 5.0 * times[ts.frame]
+                writer.write(u.atoms)
+    u.load_new(files)
+    return u
+
+
+def test_no_pair_crosses_a_seam(glued, options, tmp_path):
+    runs = [(0, 20), (20, 40), (40, 80)]
+    message = r"jump once, first from 95 to 0 ps at frame 20 of .*a\.xtc: a new piece"
+    with pytest.warns(MDGeomFeatWarning, match=message):
+        held = GeomGNNFeaturizer(glued, **options).run().results
+    store = tmp_path / "features.zarr"
+    with pytest.warns(MDGeomFeatWarning, match=message):
+        GeomGNNFeaturizer(glued, **options, store=store).run()
+    for results in (held, FeatureResults.load(store)):
+        assert [(s.start, s.stop) for s in results.segments] == runs
+        assert [len(x) for x in results.features_list()] == [20, 20, 40]
+        assert results.dt == 5.0
+    assert len(TokenDataset.from_store(store, 15)) == 5 + 5 + 25
+    stepped = GeomGNNFeaturizer(glued, **options).run(step=2).results
+    assert [s.stop for s in stepped.segments] == [10, 20, 40]
+    assert stepped.dt == 10.0
+
+
+def test_uneven_times_are_said(glued, options):
+    message = r"a\.xtc has times that do not grow evenly, so that lags"
+    frames = [*range(0, 40, 10), *range(40, 80, 10)]
+    with pytest.warns(MDGeomFeatWarning, match=message):
+        results = GeomGNNFeaturizer(glued, **options).run(frames=frames).results
+    assert (results.dt, len(results.segments)) == (None, 2)
 
 
 @pytest.fixture

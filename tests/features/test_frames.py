@@ -11,6 +11,7 @@ from mdgeomfeat.featurizer.frames import (
     FramePlan,
     frame_time,
     reader_of,
+    seams,
     segments,
     time_step,
     used_frames,
@@ -116,6 +117,68 @@ def test_time_steps():
     assert time_step(np.array([0.0, 2, 0, 3]), two) is None
 
 
+def pieces(times, frames=None, trajectory=None):
+    frames = np.arange(len(times)) if frames is None else np.asarray(frames)
+    trajectory = np.zeros(len(times), int) if trajectory is None else trajectory
+    runs = segments(trajectory, frames, np.asarray(times, dtype=float))
+    return [(s.start, s.stop) for s in runs]
+
+
+EVEN = 2.0 * np.arange(30)
+
+
+@pytest.mark.parametrize(
+    ("times", "runs"),
+    [
+        (np.r_[EVEN, EVEN], [(0, 30), (30, 60)]),
+        (np.r_[EVEN, 500 + EVEN], [(0, 30), (30, 60)]),
+        (np.r_[EVEN, 58 + EVEN], [(0, 30), (30, 60)]),  # one frame twice
+        (np.r_[EVEN, 61 + EVEN], [(0, 30), (30, 60)]),
+        (EVEN + 400 * (np.arange(30) // 10 == 1), [(0, 10), (10, 20), (20, 30)]),
+        (np.r_[EVEN, 60 + EVEN], [(0, 60)]),
+        (EVEN, [(0, 30)]),
+        (np.zeros(30), [(0, 30)]),
+        (np.full(30, np.nan), [(0, 30)]),
+        (-EVEN, [(0, 30)]),
+        (np.arange(30) ** 2.0, [(0, 30)]),
+        (np.cumsum(np.arange(30) % 3 + 1.0), [(0, 30)]),
+        ([0.0, 1, 2, 4], [(0, 4)]),
+        ([3.0], [(0, 1)]),
+    ],
+)
+def test_runs_end_where_times_jump(times, runs):
+    assert pieces(times) == runs
+
+
+def test_rounding_of_times_is_no_seam():
+    # 20 fs at a microsecond: neighbours differ by 0 or 0.0625 ps, in long stretches
+    # before by 0.0156 or 0.0312.
+    late = (0.02 * np.arange(2_000_000, 50_000_000, 4_999)).astype(np.float32)
+    assert pieces(late) == [(0, len(late))]
+    fine = (1e5 + 0.02 * np.arange(3000)).astype(np.float32)
+    assert pieces(fine) == [(0, 3000)]
+    summed = np.cumsum(np.full(100_000, 0.02, np.float32), dtype=np.float32)
+    assert pieces(summed) == [(0, 100_000)]
+
+
+def test_seams_are_looked_for_between_frames_that_are_used():
+    times = np.r_[EVEN, EVEN]
+    assert pieces(times[::2], np.arange(0, 60, 2)) == [(0, 15), (15, 30)]
+    # A gap in the frames is a gap already, and no seam.
+    used = np.r_[0:20, 25:50]
+    assert pieces(times[used], used) == [(0, 20), (20, 25), (25, 45)]
+    assert seams(np.zeros(45, int), used, times[used]).tolist() == [25]
+    backwards = np.arange(60)[::-1]
+    assert len(pieces(times[backwards], backwards)) == 60
+    # Every file has a step of its own.
+    two = np.repeat([0, 1], 60)
+    both = np.r_[times, 3 * times]
+    runs = [(0, 30), (30, 60), (60, 90), (90, 120)]
+    assert pieces(both, np.arange(120), two) == runs
+    assert time_step(both, [slice(*run) for run in runs]) is None
+    assert time_step(times, [slice(0, 30), slice(30, 60)]) == 2.0
+
+
 def test_a_format_without_times_gets_none_made_up(tmp_path):
     u = peptide(2, 3)
     with warnings.catch_warnings():
@@ -124,6 +187,24 @@ def test_a_format_without_times_gets_none_made_up(tmp_path):
     without = mda.Universe(tmp_path / "a.pdb").trajectory
     assert np.isnan(frame_time(without[1]))
     assert frame_time(u.trajectory[1]) == 2.0
+
+
+def test_steps_of_lammps_are_no_times(tmp_path):
+    text = (
+        "ITEM: TIMESTEP\n{}\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n"
+        "0 9\n0 9\n0 9\nITEM: ATOMS id type x y z\n1 1 0 0 0\n"
+    )
+    path = tmp_path / "a.lammpsdump"
+    path.write_text("".join(text.format(1000 * k) for k in range(3)))
+    for files in (str(path), [str(path), str(path)]):
+        u = mda.Universe.empty(1, trajectory=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            u.load_new(files, format="LAMMPSDUMP")
+        assert np.isnan(frame_time(u.trajectory[1], u.trajectory))
+    told = mda.Universe.empty(1, trajectory=True)
+    told.load_new(str(path), format="LAMMPSDUMP", dt=0.002)
+    assert frame_time(told.trajectory[1], told.trajectory) == pytest.approx(2.0)
 
 
 def test_frames_of_run():

@@ -198,7 +198,8 @@ def test_frames_of_velocities_only(peptide, top, inform, featurize, tmp_path):
         (np.full(N, 7.0), "all times 7 ps (give lags in frames)", None),
         (np.arange(N) ** 2.0, "times that do not grow evenly", None),
         (-np.arange(N) * 1.0, "times that do not grow evenly", None),
-        (np.r_[np.arange(10.0), 40 + np.arange(10.0)], "do not grow evenly", None),
+        (np.r_[np.arange(10.0), 40 + np.arange(10.0)], "1 ps apart, in 2 pieces "
+         "(times jump first at frame 10), 0 to 49 ps", 1.0),
         (5000 + 0.5 * np.arange(N), "0.5 ps apart, 5,000 to 5,009.5 ps", 0.5),
         (1e6 + 20.0 * np.arange(N), "20 ps apart, 1,000,000 to 1,000,380 ps", 20.0),
         (-100 + 10.0 * np.arange(N), "10 ps apart, -100 to 90 ps", 10.0),
@@ -214,6 +215,29 @@ def test_times(write, top, inform, featurize, tmp_path, times, line, dt):
     assert run.results.dt == dt
     uneven = dt is None and len(set(times)) > 1
     assert any("grow evenly" in note for note in run.notes) == uneven
+
+
+def test_runs_glued_into_one_file(write, top, inform, featurize, run_cli, quick,
+                                  tmp_path):  # fmt: skip
+    times = np.concatenate([np.arange(40), np.arange(40), np.arange(40)]) * 2.0
+    path = write("glued.xtc", 120, times=times, into=tmp_path)
+    facts = inform(path, top)
+    assert "2 ps apart, in 3 pieces" in facts["trajectories"][0]
+    assert "notes" not in facts
+    run = featurize(path, top)
+    assert run.results.dt == 2.0
+    assert [(s.start, s.stop) for s in run.results.segments] == [
+        (0, 40), (40, 80), (80, 120)
+    ]  # fmt: skip
+    assert [len(x) for x in run.results.features_list()] == [40, 40, 40]
+    (note,) = run.notes
+    assert "times jump 2 times, first from 78 to 0 ps at frame 40 of" in note
+    out = tmp_path / "tica"
+    options = ("--lag", "4ps", "--dim", 1, "--states", 2, "--no-maps", "--out", out)
+    done = run_cli("tica", path, top, *options, *quick)
+    assert done.exit_code == 0, done.output
+    summary = (out / "summary.json").read_text()
+    assert "times jump 2 times" in summary
 
 
 def test_lags_in_time_need_times(write, top, refuse, tmp_path):

@@ -307,6 +307,25 @@ def test_time_steps(files, tmp_path, times, dt):
     assert info.first_time == pytest.approx(times[0])
 
 
+@pytest.mark.parametrize("suffix", ["xtc", "trr", "nc", "h5"])
+def test_seams_are_found_among_all_times(files, tmp_path, suffix):
+    # Neither the total nor the frames at beginning, middle and end show these.
+    times = 2.0 * np.arange(60)
+    times[20:25] += 400
+    path = tmp_path / f"glued.{suffix}"
+    if suffix == "h5":
+        mdtraj = pytest.importorskip("mdtraj")
+        pytest.importorskip("tables")
+        one = mdtraj.load(files / "top.pdb")
+        glued = mdtraj.Trajectory(np.repeat(one.xyz, 60, axis=0), one.top, time=times)
+        glued.save_hdf5(path)
+    else:
+        write_times(files, path, times)
+    (info,) = trajectory_info(open_universe([path, files / "top.pdb"]))
+    assert (info.dt, info.seams) == (2.0, (20, 25))
+    assert (info.first_time, info.last_time, info.no_dt) == (0.0, 118.0, None)
+
+
 def test_different_time_steps_are_refused(files, tmp_path):
     one = write_times(files, tmp_path / "one.xtc", np.arange(5) * 2.0)
     two = write_times(files, tmp_path / "two.xtc", np.arange(5) * 5.0)
@@ -332,6 +351,58 @@ def write_dcd(files, target, *, remarks="", delta=1.0, nsavc=1, cells=None):
         for ts in u.trajectory[: len(cells)]:
             file.write(ts.positions, cells[ts.frame])
     return target
+
+
+def write_dump(files, target, every=1000):
+    u = mda.Universe(files / "top.pdb", files / "t.xtc")
+    with target.open("w") as file:
+        for ts in u.trajectory[:5]:
+            file.write(f"ITEM: TIMESTEP\n{ts.frame * every}\n")
+            file.write(f"ITEM: NUMBER OF ATOMS\n{len(u.atoms)}\n")
+            file.write("ITEM: BOX BOUNDS pp pp pp\n" + "-50 50\n" * 3)
+            file.write("ITEM: ATOMS id type x y z\n")
+            for number, x in enumerate(ts.positions.tolist(), 1):
+                file.write(f"{number} 1 {x[0]} {x[1]} {x[2]}\n")
+    return target
+
+
+@pytest.mark.filterwarnings("ignore:Reader has no dt")
+def test_lammps_dumps_count_steps_of_unknown_length(files, tmp_path):
+    path = write_dump(files, tmp_path / "t.lammpsdump")
+    for paths in ([path], [path, path]):
+        for info in trajectory_info(open_universe([files / "top.pdb", *paths])):
+            assert (info.dt, info.first_time, info.last_time) == (None, None, None)
+            assert info.no_dt == "no times"
+    told = mda.Universe(files / "top.pdb", path, dt=0.002)
+    assert trajectory_info(told)[0].dt == 2.0
+
+
+@pytest.mark.parametrize(
+    ("remarks", "dt"),
+    [
+        ("Written by LAMMPS", None),
+        ("REMARKS FILENAME=eq3.dcd CREATED BY NAMD", 0.5),
+        ("Created by OpenMM", 0.5),
+        ("* CHARMM, WRITTEN WITHOUT LAMMPS", 0.5),
+        ("", 0.5),
+    ],
+)
+def test_dcd_times_are_akma_but_of_lammps(files, tmp_path, remarks, dt):
+    # Half a picosecond in the units that all but LAMMPS write.
+    path = write_dcd(
+        files, tmp_path / "t.dcd", remarks=remarks, delta=0.002 / 0.04888821, nsavc=250
+    )
+    (info,) = trajectory_info(open_universe([path, files / "top.pdb"]))
+    assert info.dt == dt
+    assert info.no_dt == (None if dt else "no times")
+
+
+def test_whoever_tells_the_units_of_lammps_is_believed(files, tmp_path):
+    path = write_dcd(
+        files, tmp_path / "t.dcd", remarks="Written by LAMMPS", delta=2.0, nsavc=250
+    )
+    u = mda.Universe(files / "top.pdb", path, format="LAMMPS", timeunit="fs")
+    assert trajectory_info(u)[0].dt == pytest.approx(0.5)
 
 
 def symmetric(box):
