@@ -49,7 +49,6 @@ from mdgeomfeat.featurizer.results import FeatureResults, NoResults
 from mdgeomfeat.featurizer.storing import open_store
 from mdgeomfeat.featurizer.unusable import read_frame, say_dropped, usable_rows
 from mdgeomfeat.memory import check_memory
-from mdgeomfeat.reading.dcd import check_orientation
 from mdgeomfeat.store import FeatureStore, StoreLock, StoreWriter
 from mdgeomfeat.structure import Structure, Tokens, make_whole
 from mdgeomfeat.structure.selection import select_atoms
@@ -340,8 +339,6 @@ class GeomGNNFeaturizer(AnalysisBase):
             len(self._chunks), executor.n_workers
         )
 
-    # ---- the life cycle of AnalysisBase ------------------------------------------
-
     def _configure_backend(
         self, backend: Any, n_workers: int, unsupported_backend: bool = False
     ) -> BackendBase:
@@ -424,8 +421,6 @@ class GeomGNNFeaturizer(AnalysisBase):
     def _conclude(self) -> None:
         self._trajectory.rewind()
 
-    # ---- before and after --------------------------------------------------------
-
     def _plan_chunks(self, used: NDArray[np.int64]) -> NDArray[np.int64]:
         """Lay the grid, open or create the store, and return the chunks to compute."""
         encoder, grid = self._encoder, None
@@ -441,10 +436,12 @@ class GeomGNNFeaturizer(AnalysisBase):
             stored = StoreWriter.feature_dtype(self._store)
         self._plan = FramePlan.of(self._trajectory, used, chunk)
         self._box_used = decide_box(
-            self._plan, self.structure, self._periodic, self._read
+            self._trajectory,
+            self._plan,
+            self.structure,
+            self._periodic,
+            skip_bad=self._skip_bad_frames,
         )
-        if self._box_used:
-            check_orientation(self._trajectory)
         self._provenance = run_provenance(
             encoder,
             self._trajectory,

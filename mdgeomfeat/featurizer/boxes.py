@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurizer.frames import FramePlan
+from mdgeomfeat.featurizer.unusable import read_frame
+from mdgeomfeat.reading.dcd import check_orientation
 from mdgeomfeat.structure.periodic import has_box, use_box
 
 if TYPE_CHECKING:
@@ -20,34 +22,39 @@ __all__ = ["decide_box"]
 
 
 def decide_box(
+    reader: Any,
     plan: FramePlan,
     structure: Structure,
     periodic: bool | str,
-    read: Callable[[int], Timestep | None],
+    *,
+    skip_bad: bool,
 ) -> bool:
     """Let the first usable frame decide, if all trajectories begin with ones like it.
 
     Parameters
     ----------
+    reader : MDAnalysis reader
     plan : FramePlan
     structure : Structure
     periodic : {"auto", True, False}
         As in :func:`mdgeomfeat.structure.periodic.use_box`.
-    read : callable
-        Returns a frame, or None if it cannot be read and may be skipped.
+    skip_bad : bool
+        Whether frames that cannot be read are passed over.
 
     Raises
     ------
     InputError
         If some of these frames have a box and others have none, unless ``periodic``
-        says what to do.
+        says what to do, or a box is not oriented as lengths and angles say.
     """
     used = None
     boxed: dict[bool, str] = {}
-    for ts in _first_usable(plan, structure, read):
+    for ts in _first_usable(reader, plan, structure, skip_bad):
         if used is None:
             x = ts.positions[structure.indices]
             used = use_box(periodic, ts.dimensions, x, structure)
+            if used:
+                check_orientation(reader)
             if periodic != "auto" or (not used and has_box(ts.dimensions).all()):
                 return used
         where = plan.describe(ts.frame)
@@ -61,14 +68,14 @@ def decide_box(
 
 
 def _first_usable(
-    plan: FramePlan, structure: Structure, read: Callable[[int], Timestep | None]
+    reader: Any, plan: FramePlan, structure: Structure, skip_bad: bool
 ) -> Iterator[Timestep]:
     """Yield the first two usable frames of every trajectory."""
     ends = np.cumsum(plan.counts())
     for begin, end in zip(plan.first_rows, ends, strict=True):
         found = 0
         for frame in plan.frames[begin:end].tolist():
-            ts = read(frame)
+            ts = read_frame(reader, plan, frame, skip_bad=skip_bad)
             if ts is not None and np.isfinite(ts.positions[structure.indices]).all():
                 yield ts
                 found += 1

@@ -94,7 +94,7 @@ def _sample(reader: Any, plan: FramePlan, structure: Structure) -> str:
             ts = read_frame(reader, plan, frame, skip_bad=True)
         if ts is not None:
             box = np.zeros(6) if ts.dimensions is None else ts.dimensions
-            numbers = np.float64(frame_time(ts)), np.asarray(box, np.float64)
+            numbers = np.float64(frame_time(ts, reader)), np.asarray(box, np.float64)
             atoms = np.ascontiguousarray(ts.positions[structure.indices])
             parts += [part.tobytes() for part in (*numbers, atoms)]
     return sha256_of(b"".join(parts))
