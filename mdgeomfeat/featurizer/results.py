@@ -57,7 +57,7 @@ class FeatureResults(Results):
     token_features : (F, N, K) ndarray
         The same, token by token.
     positions : (F, A, 3) float32 ndarray, Å
-        Of the selected atoms, molecules made whole.
+        Of the selected atoms, molecules made whole and put side by side.
     boxes : (F, 6) float32 ndarray or None, Å and degrees
         None where no box is used.
     times : (F,) ndarray, ps

@@ -1,4 +1,4 @@
-"""Periodic boxes: nearest images along a tree, and when to use a box."""
+"""Periodic boxes: molecules put together, and when to use a box."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ import numpy as np
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.jit import cached_njit
 from mdgeomfeat.lattice import box_heights, has_box, lattice_vectors
+from mdgeomfeat.structure.placing import (
+    blocks_of,
+    connected_parts,
+    nearest_steps,
+    place_parts,
+)
 
 __all__ = ["unwrap_tree", "use_box"]
 
@@ -28,7 +34,11 @@ class _Hung(Protocol):
 def unwrap_tree(
     positions: np.ndarray, boxes: np.ndarray, parent: np.ndarray, order: np.ndarray
 ) -> np.ndarray:
-    """Move every atom to the image nearest to its parent in a tree.
+    """Move every atom to the image nearest to its parent, then parts to each other.
+
+    Each part that nothing connects to the others is moved as a whole to the image that
+    comes nearest to the parts that have their place already, see
+    :mod:`mdgeomfeat.structure.placing`.
 
     Parameters
     ----------
@@ -36,7 +46,7 @@ def unwrap_tree(
     boxes : (F, 6) array
         Lengths in Å, angles in degrees; rows that are no box leave a frame alone.
     parent : (A,) int64 array
-        -1 for atoms that stay where they are.
+        -1 for the first atom of each part; that of the first part stays where it is.
     order : (A,) int64 array
         All atoms, parents before children.
 
@@ -56,9 +66,12 @@ def unwrap_tree(
     usable = vectors[:, 0, 0] > 0
     short = _reduced(vectors)
     short[~usable] = np.eye(3)
+    heights = box_heights(short)
     # Below half the smallest height no image can be nearer.
-    safe = np.where(usable, (box_heights(short).min(axis=1) / 2) ** 2, 0.0)
-    _unwrap(source, moved, short, np.linalg.inv(short), safe, parent, order)
+    safe = np.where(usable, (heights.min(axis=1) / 2) ** 2, 0.0)
+    blocks = blocks_of(connected_parts(parent))
+    inverses = np.linalg.inv(short)
+    _unwrap(source, moved, short, inverses, heights, safe, parent, order, blocks)
     return moved
 
 
@@ -164,9 +177,7 @@ def _largest_extent(
     part = np.zeros(len(positions), dtype=np.int64)
     if parent is not None:
         held = parent >= 0
-        part = np.where(held, parent, np.arange(len(positions)))
-        while (part[part] != part).any():
-            part = part[part]
+        part = connected_parts(parent)
         step = np.zeros(len(positions))
         step[held] = np.linalg.norm(positions[held] - positions[parent[held]], axis=1)
         torn = np.unique(part[step > _WHOLE_STEP])
@@ -180,7 +191,7 @@ def _largest_extent(
 
 @cached_njit()
 def _unwrap(  # type: ignore[no-untyped-def]
-    source, moved, vectors, inverses, safe, parent, order
+    source, moved, vectors, inverses, heights, safe, parent, order, blocks
 ):
     n_frames, n_atoms = source.shape[0], source.shape[1]
     # Whole lattice steps, so that a detour through an image ends at exactly none.
@@ -189,6 +200,7 @@ def _unwrap(  # type: ignore[no-untyped-def]
     for f in range(n_frames):
         if safe[f] == 0.0:
             continue
+        x = source[f]
         h = vectors[f]
         inverse = inverses[f]
         for index in range(n_atoms):
@@ -197,38 +209,19 @@ def _unwrap(  # type: ignore[no-untyped-def]
             if p < 0:
                 steps[i, :] = 0.0
                 continue
-            dx = np.float64(source[f, i, 0]) - np.float64(source[f, p, 0])
-            dy = np.float64(source[f, i, 1]) - np.float64(source[f, p, 1])
-            dz = np.float64(source[f, i, 2]) - np.float64(source[f, p, 2])
+            dx = np.float64(x[i, 0]) - np.float64(x[p, 0])
+            dy = np.float64(x[i, 1]) - np.float64(x[p, 1])
+            dz = np.float64(x[i, 2]) - np.float64(x[p, 2])
             best[:] = 0.0
             if dx * dx + dy * dy + dz * dz >= safe[f]:
-                _nearest(dx, dy, dz, h, inverse, best)
-            u = steps[p, 0] + best[0]
-            v = steps[p, 1] + best[1]
-            w = steps[p, 2] + best[2]
-            steps[i, 0], steps[i, 1], steps[i, 2] = u, v, w
+                nearest_steps(dx, dy, dz, h, inverse, best)
+            for k in range(3):
+                steps[i, k] = steps[p, k] + best[k]
+        if len(blocks.first) > 2:
+            place_parts(x, h, inverse, heights[f], safe[f], steps, blocks)
+        for i in range(n_atoms):
+            u, v, w = steps[i]
             if u != 0.0 or v != 0.0 or w != 0.0:
                 for k in range(3):
                     shift = u * h[0, k] + v * h[1, k] + w * h[2, k]
-                    moved[f, i, k] = source[f, i, k] + shift
-
-
-@cached_njit()
-def _nearest(dx, dy, dz, h, inverse, best):  # type: ignore[no-untyped-def]
-    """Lattice steps that make a difference vector shortest, into ``best``."""
-    sx = np.round(dx * inverse[0, 0] + dy * inverse[1, 0] + dz * inverse[2, 0])
-    sy = np.round(dx * inverse[0, 1] + dy * inverse[1, 1] + dz * inverse[2, 1])
-    sz = np.round(dx * inverse[0, 2] + dy * inverse[1, 2] + dz * inverse[2, 2])
-    # Ties (a difference of half a lattice vector) leave the atom where it is.
-    shortest = (dx * dx + dy * dy + dz * dz) * (1.0 - 1e-9)
-    for i in range(-1, 2):
-        for j in range(-1, 2):
-            for k in range(-1, 2):
-                u, v, w = i - sx, j - sy, k - sz
-                x = dx + u * h[0, 0] + v * h[1, 0] + w * h[2, 0]
-                y = dy + u * h[0, 1] + v * h[1, 1] + w * h[2, 1]
-                z = dz + u * h[0, 2] + v * h[1, 2] + w * h[2, 2]
-                square = x * x + y * y + z * z
-                if square < shortest:
-                    shortest = square * (1.0 - 1e-9)
-                    best[0], best[1], best[2] = u, v, w
+                    moved[f, i, k] = x[i, k] + shift

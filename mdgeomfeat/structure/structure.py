@@ -396,13 +396,16 @@ class Structure:
 def make_whole(
     structure: Structure, positions: np.ndarray, boxes: np.ndarray | None
 ) -> np.ndarray:
-    """Put every connected part together across the periodic boundary.
+    """Put every connected part together across the periodic boundary, then all parts.
 
-    The first atom of each connected part stays where it is; every other atom is
-    moved to the image nearest to the atom it hangs on: its bonded neighbour, or,
-    where the topology has no bonds, the nearest earlier atom of its residue and
-    then the neighbouring residue of its chain. Parts that nothing connects are not
-    moved towards each other.
+    The first atom of the first connected part stays where it is; every other atom of
+    a part is moved to the image nearest to the atom it hangs on: its bonded
+    neighbour, or, where the topology has no bonds, the nearest earlier atom of its
+    residue and then the neighbouring residue of its chain. The other parts (chains,
+    ligands, pieces of a chain with a gap) are then moved as a whole, by lattice
+    vectors, to the image that comes nearest to the parts placed before, atom to atom,
+    the nearest part first. Each frame is looked at by itself: how a frame was wrapped,
+    and which frames go with it, makes no difference.
 
     Parameters
     ----------

@@ -13,7 +13,9 @@ from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.lattice import box_heights, has_box, lattice_vectors
 from mdgeomfeat.structure import Structure, make_whole
 from mdgeomfeat.structure.periodic import use_box
+from mdgeomfeat.structure.placing import connected_parts
 from mdgeomfeat.structure.selection import select_atoms
+from mdgeomfeat.testing import random_rotation
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:MDAnalysis"),
@@ -123,7 +125,7 @@ def test_a_detour_through_an_image_leaves_no_trace():
     np.testing.assert_array_equal(whole[0, [0, 2, 3]], x[0, [0, 2, 3]])
 
 
-def test_separate_molecules_are_not_brought_together(shared):
+def test_molecules_that_drifted_apart_come_together(shared):
     path = shared / "data" / "structures" / "1hvr.pdb"
     s = Structure.from_atomgroup(select_atoms(mda.Universe(path)))
     x = mda.Universe(path).atoms[s.indices].positions[None]
@@ -131,7 +133,89 @@ def test_separate_molecules_are_not_brought_together(shared):
     box = np.array([[200.0, 200, 200, 90, 90, 90]], dtype=np.float32)
     apart = x.copy()
     apart[:, second] += 200
-    np.testing.assert_array_equal(make_whole(s, apart, box), apart)
+    whole = make_whole(s, apart, box)
+    np.testing.assert_allclose(whole, x, atol=1e-4)
+    np.testing.assert_array_equal(whole[:, ~second], x[:, ~second])
+    np.testing.assert_array_equal(make_whole(s, x, box), x)
+
+
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
+def test_a_complex_is_the_same_however_it_was_wrapped(shared, box):
+    # Two chains and their inhibitor, turned and moved through boxes with room for it.
+    path = shared / "data" / "structures" / "1hvr.pdb"
+    u = mda.Universe(path)
+    s = Structure.from_atomgroup(select_atoms(u, "group default or resname XK2"))
+    assert (s.parent < 0).sum() == 3
+    x = u.atoms[s.indices].positions.astype(float)
+    box = np.array(box, dtype=float) * [4, 4, 4, 1, 1, 1]
+    rng = np.random.default_rng(8)
+    frames = np.array(
+        [x @ random_rotation(i).T + rng.uniform(-200, 200, 3) for i in range(12)]
+    )
+    part = connected_parts(s.parent)
+    moves = rng.integers(-2, 3, (12, 3, 3)) @ lattice_vectors(box)
+    boxes = np.tile(box, (12, 1))
+    atomwise = np.array([wrap(frame, box) for frame in frames])
+    for wrapped in (frames, frames + moves[:, part], atomwise):
+        whole = make_whole(s, wrapped, boxes)
+        expected = frames - frames[:, :1] + wrapped[:, :1]
+        np.testing.assert_allclose(whole, expected, atol=1e-3)
+        backwards = make_whole(s, wrapped[::-1], boxes)[::-1]
+        np.testing.assert_array_equal(whole, backwards)
+        np.testing.assert_array_equal(
+            make_whole(s, wrapped[3:4], boxes[:1]), whole[3:4]
+        )
+
+
+def test_a_chain_with_a_gap_stays_together(shared):
+    folder = shared / "data" / "beta-peptide"
+    u = mda.Universe(folder / "beta-peptide.pdb")
+    s = Structure.from_atomgroup(select_atoms(u, "not resid 5 and not name H*"))
+    assert (s.parent < 0).sum() == 2
+    x = u.atoms[s.indices].positions.astype(float)
+    rng = np.random.default_rng(9)
+    box = [50, 50, 50, 90, 90, 90]
+    wrapped = np.array([wrap(x + d, box) for d in rng.uniform(0, 50, (40, 1, 3))])
+    whole = make_whole(s, wrapped, np.tile(box, (40, 1)))
+    np.testing.assert_allclose(
+        whole - whole[:, :1], np.tile(x - x[0], (40, 1, 1)), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
+def test_places_of_parts_against_all_images(box):
+    # Long parts of 40 atoms, so that they have several blocks, in boxes much too small.
+    n, size = 5, 40
+    token = np.repeat(np.arange(n), size)
+    bonds = [[i, i + 1] for i in range(n * size - 1) if token[i] == token[i + 1]]
+    s = Structure.from_arrays([6] * n * size, token, chain=range(n), bonds=bonds)
+    vectors = lattice_vectors(np.array(box, dtype=float))
+    images = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3), axis=-1).reshape(-1, 3)
+    rng = np.random.default_rng(10)
+    for _ in range(3):
+        x = np.cumsum(rng.normal(size=(n, size, 3)) / 2, axis=1)
+        x += rng.uniform(-60, 60, (n, 1, 3))
+        placed, waiting = x[:1].copy(), list(x[1:])
+        expected = {0: x[0]}
+        left = list(range(1, n))
+        while left:
+            best = (np.inf, 0, np.zeros(3))
+            for number, part in zip(left, waiting, strict=True):
+                apart = part[:, None, None] - placed.reshape(-1, 3)[:, None]
+                steps = -np.round(apart @ np.linalg.inv(vectors)) @ vectors
+                near = np.linalg.norm(apart + steps + (images @ vectors), axis=-1)
+                a, b, k = np.unravel_index(np.argmin(near), near.shape)
+                found = near[a, b, k]
+                if found < best[0]:
+                    best = (found, number, steps[a, b, 0] + images[k] @ vectors)
+            _, number, move = best
+            place = left.index(number)
+            left.pop(place)
+            expected[number] = waiting.pop(place) + move
+            placed = np.concatenate([placed, expected[number][None]])
+        whole = make_whole(s, x.reshape(1, -1, 3), np.array([box], dtype=float))
+        expected = np.concatenate([expected[i] for i in range(n)])
+        np.testing.assert_allclose(whole[0], expected, atol=1e-9)
 
 
 def test_calpha_model_holds_together(shared):

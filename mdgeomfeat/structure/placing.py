@@ -1,0 +1,200 @@
+"""Molecules beside each other: every part in the image nearest to the others.
+
+Which image of a molecule is drawn is a matter of convention, and a simulation that
+wraps molecule by molecule changes it in mid-run. Here it follows from the frame alone:
+beginning with the first part, that part is placed next which comes nearest to those
+placed already, atom to atom. Centres would not do, as long chains beside each other
+have centres that are far apart; nor would contacts that are fixed once, as a ligand
+may bind elsewhere later.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from mdgeomfeat.jit import cached_njit
+
+__all__ = ["Blocks", "blocks_of", "connected_parts", "nearest_steps", "place_parts"]
+
+# Atoms whose distances are bounded together: some four residues, which follow each
+# other in the topology and so lie together.
+_BLOCK = 32
+
+
+class Blocks(NamedTuple):
+    """The atoms of each part, in blocks of a few.
+
+    Attributes
+    ----------
+    atoms : (A,) int64 array
+        All atoms, part by part.
+    bounds : (K + 1,) int64 array
+        Where the blocks begin in `atoms`.
+    first : (P + 1,) int64 array
+        The first block of each part.
+    """
+
+    atoms: np.ndarray
+    bounds: np.ndarray
+    first: np.ndarray
+
+
+def connected_parts(parent: np.ndarray) -> np.ndarray:
+    """Return the number of the connected part of each atom, by its first atom, (A,).
+
+    Parameters
+    ----------
+    parent : (A,) int64 array
+        The atom that each atom hangs on, -1 for the first of a part.
+    """
+    part = np.where(parent >= 0, parent, np.arange(len(parent)))
+    while (part[part] != part).any():
+        part = part[part]
+    _, first, inverse = np.unique(part, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse.ravel()]
+
+
+def blocks_of(part: np.ndarray) -> Blocks:
+    """Divide the atoms of each part (A,) into blocks."""
+    sizes = np.bincount(part)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    cuts = [np.arange(a, b, _BLOCK) for a, b in pairwise(starts)]
+    return Blocks(
+        np.argsort(part, kind="stable"),
+        np.append(np.concatenate(cuts), len(part)),
+        np.concatenate([[0], np.cumsum([len(c) for c in cuts])]),
+    )
+
+
+@cached_njit()
+def place_parts(x, h, inverse, heights, safe, steps, blocks):  # type: ignore[no-untyped-def]
+    """Add to the lattice steps of the atoms of one frame those of their parts.
+
+    Parameters
+    ----------
+    x : (A, 3) array, Å
+        Positions as read.
+    h, inverse : (3, 3) arrays
+        Reduced lattice vectors as rows, and their inverse.
+    heights : (3,) array, Å
+        Distances between opposite faces.
+    safe : float
+        Below this square no image of a difference vector is shorter.
+    steps : (A, 3) array
+        Whole lattice steps that put each part together; changed.
+    blocks : Blocks
+    """
+    atoms, bounds, first = blocks
+    n_parts = len(first) - 1
+    places, centres, radii = _measure(x, h, inverse, steps, atoms, bounds)
+    nearest = np.full(n_parts, np.inf)
+    moves = np.zeros((n_parts, 3))
+    placed = np.zeros(n_parts, np.bool_)
+    move = np.zeros(3)
+    last = 0
+    placed[0] = True
+    for _ in range(n_parts - 1):
+        chosen = -1
+        for p in range(n_parts):
+            if placed[p]:
+                continue
+            for b in range(first[p], first[p + 1]):
+                for c in range(first[last], first[last + 1]):
+                    reach = nearest[p] + radii[b] + radii[c]
+                    if _at_least(centres[b], centres[c], heights) >= reach:
+                        continue
+                    for i in range(bounds[b], bounds[b + 1]):
+                        for j in range(bounds[c], bounds[c + 1]):
+                            least = _at_least(places[i], places[j], heights)
+                            if least >= nearest[p]:
+                                continue
+                            d = _approach(places[i], places[j], h, inverse, safe, move)
+                            if d < nearest[p]:
+                                nearest[p] = d
+                                moves[p] = move
+            if chosen < 0 or nearest[p] < nearest[chosen]:
+                chosen = p
+        for b in range(first[chosen], first[chosen + 1]):
+            centres[b] += moves[chosen]
+            for i in range(bounds[b], bounds[b + 1]):
+                places[i] += moves[chosen]
+                steps[atoms[i]] += moves[chosen]
+        placed[chosen] = True
+        last = chosen
+
+
+@cached_njit()
+def _measure(x, h, inverse, steps, atoms, bounds):  # type: ignore[no-untyped-def]
+    """Return fractional places of atoms and block centres, and radii of blocks."""
+    places = np.empty((len(atoms), 3))
+    for i in range(len(atoms)):
+        a = atoms[i]
+        for k in range(3):
+            places[i, k] = steps[a, k]
+            for m in range(3):
+                places[i, k] += np.float64(x[a, m]) * inverse[m, k]
+    centres = np.zeros((len(bounds) - 1, 3))
+    radii = np.zeros(len(bounds) - 1)
+    for b in range(len(radii)):
+        for i in range(bounds[b], bounds[b + 1]):
+            centres[b] += places[i]
+        centres[b] /= bounds[b + 1] - bounds[b]
+        for i in range(bounds[b], bounds[b + 1]):
+            square = 0.0
+            for m in range(3):
+                y = 0.0
+                for k in range(3):
+                    y += (places[i, k] - centres[b, k]) * h[k, m]
+                square += y * y
+            radii[b] = max(radii[b], np.sqrt(square))
+    return places, centres, radii
+
+
+@cached_njit()
+def _at_least(u, v, heights):  # type: ignore[no-untyped-def]
+    """Return what two fractional places in any images are at least apart, Å."""
+    least = 0.0
+    for k in range(3):
+        t = u[k] - v[k]
+        least = max(least, abs(t - np.rint(t)) * heights[k])
+    return least
+
+
+@cached_njit()
+def _approach(u, v, h, inverse, safe, move):  # type: ignore[no-untyped-def]
+    """Return how near an image of u comes to v, Å, and its lattice steps in `move`."""
+    a, b, c = u[0] - v[0], u[1] - v[1], u[2] - v[2]
+    x = a * h[0, 0] + b * h[1, 0] + c * h[2, 0]
+    y = a * h[0, 1] + b * h[1, 1] + c * h[2, 1]
+    z = a * h[0, 2] + b * h[1, 2] + c * h[2, 2]
+    move[:] = 0.0
+    if x * x + y * y + z * z >= safe:
+        nearest_steps(x, y, z, h, inverse, move)
+        x += move[0] * h[0, 0] + move[1] * h[1, 0] + move[2] * h[2, 0]
+        y += move[0] * h[0, 1] + move[1] * h[1, 1] + move[2] * h[2, 1]
+        z += move[0] * h[0, 2] + move[1] * h[1, 2] + move[2] * h[2, 2]
+    return np.sqrt(x * x + y * y + z * z)
+
+
+@cached_njit()
+def nearest_steps(dx, dy, dz, h, inverse, best):  # type: ignore[no-untyped-def]
+    """Lattice steps that make a difference vector shortest, into ``best``."""
+    sx = np.round(dx * inverse[0, 0] + dy * inverse[1, 0] + dz * inverse[2, 0])
+    sy = np.round(dx * inverse[0, 1] + dy * inverse[1, 1] + dz * inverse[2, 1])
+    sz = np.round(dx * inverse[0, 2] + dy * inverse[1, 2] + dz * inverse[2, 2])
+    # Ties (a difference of half a lattice vector) leave the atom where it is.
+    shortest = (dx * dx + dy * dy + dz * dz) * (1.0 - 1e-9)
+    for i in range(-1, 2):
+        for j in range(-1, 2):
+            for k in range(-1, 2):
+                u, v, w = i - sx, j - sy, k - sz
+                x = dx + u * h[0, 0] + v * h[1, 0] + w * h[2, 0]
+                y = dy + u * h[0, 1] + v * h[1, 1] + w * h[2, 1]
+                z = dz + u * h[0, 2] + v * h[1, 2] + w * h[2, 2]
+                square = x * x + y * y + z * z
+                if square < shortest:
+                    shortest = square * (1.0 - 1e-9)
+                    best[0], best[1], best[2] = u, v, w
