@@ -55,8 +55,9 @@ def compute_descriptors(
 ) -> Descriptors:
     """Describe frames the classical way.
 
-    Hydrogens are left out throughout. Distances and torsions use the minimum image
-    where there is a box.
+    Hydrogens are left out throughout. Where there is a box, torsions and the distances
+    between parts that nothing connects use the minimum image; distances within a part
+    are those of the whole molecule.
 
     Parameters
     ----------

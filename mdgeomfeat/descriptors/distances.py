@@ -40,6 +40,8 @@ class PairPlan:
         Positions in `atoms`, or in the groups if there are any.
     atoms : (M,) int64 ndarray
         Local atom indices; sorted by group if there are groups.
+    part : (M,) int64 ndarray
+        Connected part of each of `atoms`.
     starts : (G,) int64 ndarray or None
         Where each group starts in `atoms`; the distance of two groups is that of
         their closest atoms.
@@ -53,6 +55,7 @@ class PairPlan:
 
     pairs: NDArray[np.int64]
     atoms: NDArray[np.int64]
+    part: NDArray[np.int64]
     starts: NDArray[np.int64] | None
     names: list[str]
     note: str
@@ -63,10 +66,15 @@ class PairPlan:
         positions: NDArray[np.floating],
         boxes: NDArray[np.floating] | None,
     ) -> NDArray[np.float32]:
-        """Measure all frames; (F, D) float32 ndarray, Å."""
+        """Measure all frames, with whole parts; (F, D) float32 ndarray, Å.
+
+        Within a connected part, distances are those of the molecule itself, however
+        near its images are. Between parts the nearest image counts: it stays the same
+        when one of them is wrapped, and changes steadily when they diffuse apart.
+        """
         if self.starts is not None:
             return closest_distances(
-                positions, boxes, self.atoms, self.starts, self.pairs
+                positions, boxes, self.atoms, self.starts, self.part, self.pairs
             )
         return self._atom_pairs(positions, boxes)
 
@@ -77,16 +85,17 @@ class PairPlan:
     ) -> NDArray[np.float32]:
         values = np.empty((len(positions), len(self.pairs)), dtype=np.float32)
         first, second = self.atoms[self.pairs].T
-        if boxes is not None:
-            for f, (frame, box) in enumerate(centred_frames(positions, boxes)):
-                values[f] = calc_bonds(frame[first], frame[second], box=box)
-            return values
         block = max(1, _BLOCK // max(1, len(self.pairs)))
         for f in range(0, len(positions), block):
             chunk = positions[f : f + block]
             # One vector each: differences are formed in the input's precision.
             vectors = np.asarray(chunk[:, second] - chunk[:, first], dtype=np.float64)
             values[f : f + block] = np.sqrt(np.einsum("fdx,fdx->fd", vectors, vectors))
+        across = self.part[self.pairs[:, 0]] != self.part[self.pairs[:, 1]]
+        if boxes is not None and across.any():
+            first, second = first[across], second[across]
+            for f, (frame, box) in enumerate(centred_frames(positions, boxes)):
+                values[f, across] = calc_bonds(frame[first], frame[second], box=box)
         return values
 
 
@@ -121,6 +130,7 @@ def plan_distances(structure: Structure, max_pairs: int) -> PairPlan:
         return PairPlan(
             pairs,
             atoms,
+            structure.part[atoms],
             None,
             labels,
             "all pairs of heavy atoms",
@@ -143,6 +153,7 @@ def plan_distances(structure: Structure, max_pairs: int) -> PairPlan:
     return PairPlan(
         pairs,
         heavy[order],
+        structure.part[heavy[order]],
         starts,
         [f"{labels[kept[i]]}-{labels[kept[j]]}:min" for i, j in pairs],
         f"closest heavy atoms of tokens at least {separation} apart",
@@ -165,7 +176,13 @@ def plan_ca_distances(structure: Structure, max_pairs: int) -> PairPlan | None:
     names = [f"{labels[tokens[i]]}-{labels[tokens[j]]}:CA" for i, j in pairs]
     note = f"alpha carbons at least {separation} residues apart"
     return PairPlan(
-        pairs, kept, None, names, note, _dropped(kept, atoms, "alpha carbons")
+        pairs,
+        kept,
+        structure.part[kept],
+        None,
+        names,
+        note,
+        _dropped(kept, atoms, "alpha carbons"),
     )
 
 

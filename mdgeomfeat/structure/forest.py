@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-__all__ = ["spanning_forest"]
+__all__ = ["connected_parts", "spanning_forest"]
 
 _REACH = 64
 
@@ -62,6 +62,21 @@ def spanning_forest(
     if across:
         edges.append(np.array(across, dtype=np.int64))
     return _hang(_graph(edges, n), n)
+
+
+def connected_parts(parent: np.ndarray) -> np.ndarray:
+    """Return the number of the connected part of each atom, by its first atom, (A,).
+
+    Parameters
+    ----------
+    parent : (A,) int64 array
+        The atom that each atom hangs on, -1 for the first of a part.
+    """
+    part = np.where(parent >= 0, parent, np.arange(len(parent)))
+    while (part[part] != part).any():
+        part = part[part]
+    _, first, inverse = np.unique(part, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse.ravel()]
 
 
 def _graph(edges: list[np.ndarray], n: int) -> coo_matrix:

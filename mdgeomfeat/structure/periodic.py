@@ -10,12 +10,8 @@ import numpy as np
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.jit import cached_njit
 from mdgeomfeat.lattice import box_heights, has_box, lattice_vectors
-from mdgeomfeat.structure.placing import (
-    blocks_of,
-    connected_parts,
-    nearest_steps,
-    place_parts,
-)
+from mdgeomfeat.structure.forest import connected_parts
+from mdgeomfeat.structure.placing import blocks_of, nearest_steps, place_parts
 
 __all__ = ["unwrap_tree", "use_box"]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from mdgeomfeat.jit import cached_njit
 
-__all__ = ["Blocks", "blocks_of", "connected_parts", "nearest_steps", "place_parts"]
+__all__ = ["Blocks", "blocks_of", "nearest_steps", "place_parts"]
 
 # Atoms whose distances are bounded together: some four residues, which follow each
 # other in the topology and so lie together.
@@ -40,21 +40,6 @@ class Blocks(NamedTuple):
     atoms: np.ndarray
     bounds: np.ndarray
     first: np.ndarray
-
-
-def connected_parts(parent: np.ndarray) -> np.ndarray:
-    """Return the number of the connected part of each atom, by its first atom, (A,).
-
-    Parameters
-    ----------
-    parent : (A,) int64 array
-        The atom that each atom hangs on, -1 for the first of a part.
-    """
-    part = np.where(parent >= 0, parent, np.arange(len(parent)))
-    while (part[part] != part).any():
-        part = part[part]
-    _, first, inverse = np.unique(part, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse.ravel()]
 
 
 def blocks_of(part: np.ndarray) -> Blocks:

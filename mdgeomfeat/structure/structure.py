@@ -10,7 +10,7 @@ import numpy as np
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.structure.building import Tokens, build_arrays, token_table
-from mdgeomfeat.structure.forest import spanning_forest
+from mdgeomfeat.structure.forest import connected_parts, spanning_forest
 from mdgeomfeat.structure.topology import AtomTable
 
 if TYPE_CHECKING:
@@ -136,6 +136,11 @@ class Structure:
     def n_tokens(self) -> int:
         """Number of tokens, N."""
         return len(self.tokens)
+
+    @property
+    def part(self) -> np.ndarray:
+        """Number of the connected part of each atom, (A,), by its first atom."""
+        return connected_parts(self.parent)
 
     @property
     def next_token(self) -> np.ndarray:

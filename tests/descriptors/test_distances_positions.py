@@ -72,21 +72,53 @@ def test_small_system_all_pairs_against_mdanalysis(data):
 
 @pytest.mark.parametrize("box", [None, *BOXES])
 def test_closest_distances_against_a_full_table(box):
-    structure, x = peptide()
+    structure, x = peptide(n_chains=2)
     box = None if box is None else np.array(box)
     table = compute_descriptors("distances", structure, x, box)
     assert "at least 3 apart" in table.note
-    i, j = np.triu_indices(20, 3)
+    i, j = np.triu_indices(20, 1)
+    keep = (j - i >= 3) | ((i < 10) & (j >= 10))
+    i, j = i[keep], j[keep]
     assert table.names == [
         f"TOK{a + 1}-TOK{b + 1}:min" for a, b in zip(i, j, strict=True)
     ]
     moved = False
+    across = (np.arange(20)[:, None] < 10) != (np.arange(20) < 10)
     for row, frame in zip(table.values, x, strict=True):
         full = distance_array(frame, frame, box=box).reshape(20, 5, 20, 5)
         plain = distance_array(frame, frame).reshape(20, 5, 20, 5)
-        np.testing.assert_allclose(row, full.min(axis=(1, 3))[i, j], atol=3e-5)
-        moved |= not np.allclose(full.min(axis=(1, 3)), plain.min(axis=(1, 3)))
+        full, plain = full.min(axis=(1, 3)), plain.min(axis=(1, 3))
+        expected = np.where(across, full, plain)
+        np.testing.assert_allclose(row, expected[i, j], atol=3e-5)
+        moved |= not np.allclose(expected, plain)
     assert moved == (box is not None)
+
+
+@pytest.mark.parametrize("kind", ["distances", "ca_distances"])
+@pytest.mark.parametrize("box", BOXES)
+def test_a_molecule_is_not_measured_to_its_own_images(kind, box):
+    # Stretched to more than half the box, whole or torn.
+    structure, x = peptide()
+    x[:] *= 24 / np.ptp(x, axis=1).max()
+    rng = np.random.default_rng(4)
+    torn = x + rng.integers(-1, 2, size=x.shape) @ triclinic_vectors(box)
+    expected = compute_descriptors(kind, structure, x).values
+    assert expected.max() > min(box[:3]) / 2
+    for frames in (x, torn):
+        found = compute_descriptors(kind, structure, frames, np.array(box))
+        np.testing.assert_allclose(found.values, expected, atol=5e-5)
+
+
+def test_free_molecules_are_measured_to_the_nearest_image():
+    # One of two diffuses across the box: their distance rises and falls, no jumps.
+    structure = Structure.from_arrays([6, 6, 6, 6], [0, 0, 1, 1], chain=[0, 1])
+    x = np.zeros((61, 4, 3))
+    x[:, [1, 3], 2] = 1.5
+    x[:, 2:, 0] = np.linspace(3, 27, 61)[:, None]
+    box = np.array([30.0, 30, 30, 90, 90, 90])
+    values = compute_descriptors("distances", structure, x, box).values
+    assert values.max() < 15.1
+    assert np.abs(np.diff(values, axis=0)).max() < 0.41
 
 
 @pytest.mark.parametrize("kind", ["distances", "ca_distances"])

@@ -13,7 +13,6 @@ from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.lattice import box_heights, has_box, lattice_vectors
 from mdgeomfeat.structure import Structure, make_whole
 from mdgeomfeat.structure.periodic import use_box
-from mdgeomfeat.structure.placing import connected_parts
 from mdgeomfeat.structure.selection import select_atoms
 from mdgeomfeat.testing import random_rotation
 
@@ -152,11 +151,10 @@ def test_a_complex_is_the_same_however_it_was_wrapped(shared, box):
     frames = np.array(
         [x @ random_rotation(i).T + rng.uniform(-200, 200, 3) for i in range(12)]
     )
-    part = connected_parts(s.parent)
     moves = rng.integers(-2, 3, (12, 3, 3)) @ lattice_vectors(box)
     boxes = np.tile(box, (12, 1))
     atomwise = np.array([wrap(frame, box) for frame in frames])
-    for wrapped in (frames, frames + moves[:, part], atomwise):
+    for wrapped in (frames, frames + moves[:, s.part], atomwise):
         whole = make_whole(s, wrapped, boxes)
         expected = frames - frames[:, :1] + wrapped[:, :1]
         np.testing.assert_allclose(whole, expected, atol=1e-3)
@@ -192,30 +190,29 @@ def test_places_of_parts_against_all_images(box):
     vectors = lattice_vectors(np.array(box, dtype=float))
     images = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3), axis=-1).reshape(-1, 3)
     rng = np.random.default_rng(10)
-    for _ in range(3):
-        x = np.cumsum(rng.normal(size=(n, size, 3)) / 2, axis=1)
-        x += rng.uniform(-60, 60, (n, 1, 3))
-        placed, waiting = x[:1].copy(), list(x[1:])
-        expected = {0: x[0]}
-        left = list(range(1, n))
-        while left:
-            best = (np.inf, 0, np.zeros(3))
-            for number, part in zip(left, waiting, strict=True):
-                apart = part[:, None, None] - placed.reshape(-1, 3)[:, None]
-                steps = -np.round(apart @ np.linalg.inv(vectors)) @ vectors
-                near = np.linalg.norm(apart + steps + (images @ vectors), axis=-1)
-                a, b, k = np.unravel_index(np.argmin(near), near.shape)
-                found = near[a, b, k]
-                if found < best[0]:
-                    best = (found, number, steps[a, b, 0] + images[k] @ vectors)
-            _, number, move = best
-            place = left.index(number)
-            left.pop(place)
-            expected[number] = waiting.pop(place) + move
-            placed = np.concatenate([placed, expected[number][None]])
-        whole = make_whole(s, x.reshape(1, -1, 3), np.array([box], dtype=float))
-        expected = np.concatenate([expected[i] for i in range(n)])
-        np.testing.assert_allclose(whole[0], expected, atol=1e-9)
+    x = np.cumsum(rng.normal(size=(n, size, 3)) / 2, axis=1)
+    x += rng.uniform(-60, 60, (n, 1, 3))
+    placed, waiting = x[:1].copy(), list(x[1:])
+    expected = {0: x[0]}
+    left = list(range(1, n))
+    while left:
+        best = (np.inf, 0, np.zeros(3))
+        for number, part in zip(left, waiting, strict=True):
+            apart = part[:, None, None] - placed.reshape(-1, 3)[:, None]
+            steps = -np.round(apart @ np.linalg.inv(vectors)) @ vectors
+            near = np.linalg.norm(apart + steps + (images @ vectors), axis=-1)
+            a, b, k = np.unravel_index(np.argmin(near), near.shape)
+            found = near[a, b, k]
+            if found < best[0]:
+                best = (found, number, steps[a, b, 0] + images[k] @ vectors)
+        _, number, move = best
+        place = left.index(number)
+        left.pop(place)
+        expected[number] = waiting.pop(place) + move
+        placed = np.concatenate([placed, expected[number][None]])
+    whole = make_whole(s, x.reshape(1, -1, 3), np.array([box], dtype=float))
+    expected = np.concatenate([expected[i] for i in range(n)])
+    np.testing.assert_allclose(whole[0], expected, atol=1e-9)
 
 
 def test_calpha_model_holds_together(shared):
