@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import MDAnalysis as mda
 import numpy as np
 from MDAnalysis.coordinates.base import ReaderBase
+from MDAnalysis.core.topologyattrs import Bonds
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.structure.bridges import bonded_by_name
 
 if TYPE_CHECKING:
     import mdtraj
@@ -203,7 +205,8 @@ def universe_from_mdtraj(source: mdtraj.Trajectory | mdtraj.Topology) -> Univers
     universe.add_TopologyAttr("segids", letters)
     bonds = [(b[0].index, b[1].index) for b in topology.bonds]
     if bonds:
-        universe.add_TopologyAttr("bonds", bonds)
+        guessed = bonded_by_name(topology)
+        universe.add_TopologyAttr(Bonds(bonds, guessed=guessed))
     if topology is source:
         return universe
     boxes = None

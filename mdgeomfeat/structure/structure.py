@@ -273,7 +273,8 @@ class Structure:
         -----
         A chain is broken where its segment or chain identifier changes, and where no
         bond joins two consecutive residues. Where the topology has no bonds, the
-        first frame decides: C-N or O3'-P over 2.5 Å is a break.
+        first frame decides: C-N or O3'-P over 2.5 Å is a break. Bonds of that length
+        are left out, too: some programs join residues by their order alone.
         """
         if len(np.unique(ag.ix)) != len(ag):
             raise InputError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdgeomfeat.structure.bridges import JOINT, bonded_by_name, without_bridges
 from mdgeomfeat.structure.residues import (
     CAPS,
     SYMBOLS,
@@ -46,6 +47,7 @@ class AtomTable:
     altlocs : (A,) object array of str
     occupancies : (A,) float64 array
     bonds : (B, 2) int64 array or None
+        Without those that bridge a gap in a chain.
     positions : (A, 3) float64 array or None
         Å, of the first frame.
     box : (6,) float64 array or None
@@ -176,10 +178,11 @@ class AtomTable:
         """Whether residue ``second`` follows ``first`` in an unbroken chain.
 
         The chain breaks where the segment or chain identifier changes and where no
-        bond joins the two. Where the topology has no complete bonds, C-N or O3'-P
-        must be nearer than 2.5 Å in the first frame (in models with one atom per
-        residue, CA-CA than 5 Å and P-P than 8.5 Å); without positions the residue
-        numbers must follow on.
+        bond joins the two; bonds that bridge a gap have been left out (see
+        :mod:`mdgeomfeat.structure.bridges`). Where the topology has no complete
+        bonds, C-N or O3'-P must be nearer than 2.5 Å in the first frame (in models
+        with one atom per residue, CA-CA than 5 Å and P-P than 8.5 Å); without
+        positions the residue numbers must follow on.
         """
         if (
             self.segids[first] != self.segids[second]
@@ -225,8 +228,8 @@ class AtomTable:
         alpha = np.where(amino, self.find("CA"), -1)
         phosphorus = np.where(base, self.find("P"), -1)
         return [
-            (self.find("C"), self.find("N"), 2.5),
-            (oxygen, self.find("P"), 2.5),
+            (self.find("C"), self.find("N"), JOINT),
+            (oxygen, self.find("P"), JOINT),
             (alpha, alpha, 5.0),
             (phosphorus, phosphorus, 8.5),
         ]
@@ -284,6 +287,7 @@ class AtomTable:
             altlocs=strings("altLocs"),
             occupancies=occupancies,
             bonds=_bonds(universe),
+            guessed_bonds=_bonds_guessed(universe),
             positions=xyz,
             box=box,
         )
@@ -323,18 +327,31 @@ class AtomTable:
             altlocs=np.full(len(atoms), "", dtype=object),
             occupancies=np.ones(len(atoms)),
             bonds=bonds if len(bonds) else None,
+            guessed_bonds=bonded_by_name(topology),
             positions=None,
             box=None,
         )
 
     @classmethod
-    def _build(cls, *, reader_residue: np.ndarray, **arrays: Any) -> AtomTable:
+    def _build(
+        cls, *, reader_residue: np.ndarray, guessed_bonds: bool, **arrays: Any
+    ) -> AtomTable:
         """Find the residues and keep one row of their identifiers each."""
         residue, first = _split_residues(
             reader_residue, arrays["names"], arrays["chainids"], arrays["altlocs"]
         )
         for name in ("resnames", "segids", "chainids", "icodes", "resids"):
             arrays[name] = arrays[name][first]
+        if arrays["bonds"] is not None:
+            arrays["bonds"] = without_bridges(
+                arrays["bonds"],
+                arrays["names"],
+                residue,
+                arrays["resids"],
+                arrays["positions"],
+                arrays["box"],
+                guessed=guessed_bonds,
+            )
         types = arrays["symbol_types"]
         if types is not None and not _are_symbols(types):
             arrays["symbol_types"] = None
@@ -380,6 +397,12 @@ def _bonds(universe: Universe) -> np.ndarray | None:
     if not hasattr(universe, "bonds") or not len(universe.bonds):
         return None
     return np.asarray(universe.bonds.indices, dtype=np.int64).reshape(-1, 2)
+
+
+def _bonds_guessed(universe: Universe) -> bool:
+    if not hasattr(universe, "bonds") or not len(universe.bonds):
+        return False
+    return bool(np.all(universe._topology.bonds.is_guessed))
 
 
 def _split_residues(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.reading import open_universe
 from mdgeomfeat.structure import Structure
 from mdgeomfeat.structure.selection import select_atoms
 
@@ -118,6 +119,84 @@ def test_bonds_decide_where_the_topology_has_them(build, tmp_path):
     s = Structure.from_atomgroup(u.atoms)
     assert s.next_token.tolist() == [1, -1, -1]
     assert s.bonds.tolist() == sorted([*map(list, inside), [2, 3]])
+
+
+def bonded(tmp_path, resids, gap_after=()):
+    """Universe of a chain with all its bonds, those between residues included."""
+    path = tmp_path / "bonded.pdb"
+    path.write_text(peptide([("A", i, "", "ALA") for i in resids], gap_after))
+    u = mda.Universe(path)
+    u.add_TopologyAttr("bonds", [(i, i + 1) for i in range(len(u.atoms) - 1)])
+    return u
+
+
+def test_a_bond_that_bridges_a_gap_is_none(tmp_path):
+    u = bonded(tmp_path, [1, 2, 6, 7], gap_after=[1])
+    for box in (None, [60, 60, 60, 90, 90, 90]):
+        u.dimensions = box
+        s = Structure.from_atomgroup(u.atoms)
+        assert s.next_token.tolist() == [1, -1, 3, -1]
+        assert s.part.tolist() == [0] * 6 + [1] * 6
+        assert [5, 6] not in s.bonds.tolist()
+        by_molecule = Structure.from_atomgroup(u.atoms, tokens="molecule")
+        assert by_molecule.tokens["n_atoms"].tolist() == [6, 6]
+
+
+def test_a_bond_across_the_boundary_or_new_numbers_is_one(tmp_path):
+    u = bonded(tmp_path, [1, 2, 3, 4])
+    u.atoms[6:].positions += [0, 40, 0]
+    # Torn by the box, whether the file tells of it or not.
+    for box in (None, [60, 40, 60, 90, 90, 90]):
+        u.dimensions = box
+        assert Structure.from_atomgroup(u.atoms).next_token.tolist() == [1, 2, 3, -1]
+    u = bonded(tmp_path, [1, 2, 301, 4])
+    assert Structure.from_atomgroup(u.atoms).next_token.tolist() == [1, 2, 3, -1]
+
+
+def mdtraj_chain(resids):
+    """Topology of a chain with the bonds that mdtraj guesses from names."""
+    mdtraj = pytest.importorskip("mdtraj")
+    topology = mdtraj.Topology()
+    chain = topology.add_chain()
+    for resid in resids:
+        residue = topology.add_residue("ALA", chain, resid)
+        for name, symbol in (("N", "N"), ("CA", "C"), ("C", "C"), ("O", "O")):
+            topology.add_atom(name, mdtraj.element.get_by_symbol(symbol), residue)
+    topology.create_standard_bonds()
+    return topology
+
+
+def test_bonds_that_mdtraj_guesses_do_not_bridge_a_gap():
+    topology = mdtraj_chain([1, 2, 6, 7])
+    assert topology.n_bonds == 15
+    s = Structure.from_mdtraj(topology)
+    assert s.next_token.tolist() == [1, -1, 3, -1]
+    assert len(s.bonds) == 14
+    # Numbers that begin anew in a full column are no gap.
+    s = Structure.from_mdtraj(mdtraj_chain([9998, 9999, 0, 1]))
+    assert s.next_token.tolist() == [1, 2, 3, -1]
+
+
+def test_bonds_of_a_force_field_may_jump_in_number():
+    # Known by a bond that mdtraj would not guess.
+    topology = mdtraj_chain([1, 2, 6, 7])
+    topology.add_bond(topology.atom(0), topology.atom(15))
+    s = Structure.from_mdtraj(topology)
+    assert s.next_token.tolist() == [1, 2, 3, -1]
+
+
+def test_an_h5_file_with_a_gap_has_two_chains(tmp_path):
+    mdtraj = pytest.importorskip("mdtraj")
+    pytest.importorskip("tables")
+    path = tmp_path / "gap.pdb"
+    # Also where the residues have been numbered anew.
+    residues = [("A", i, "", "ALA") for i in range(1, 5)]
+    path.write_text(peptide(residues, gap_after=[1]))
+    mdtraj.load(path).save_hdf5(tmp_path / "gap.h5")
+    u = open_universe([tmp_path / "gap.h5"])
+    assert len(u.bonds) == 11
+    s = Structure.from_atomgroup(select_atoms(u))
+    assert s.next_token.tolist() == [1, -1, 3, -1]
 
 
 def test_windows_stay_in_their_chain(build):
