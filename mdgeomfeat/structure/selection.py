@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["default_atoms", "mdtraj_atoms", "one_location", "select_atoms"]
 
+# Atoms of one name nearer than this are one atom (Å).
+_SAME_PLACE = 0.1
+
 
 def select_atoms(
     universe_or_atomgroup: Universe | AtomGroup, select: str | None = None
@@ -118,7 +121,10 @@ def default_atoms(table: AtomTable) -> np.ndarray:
 
 
 def one_location(table: AtomTable, indices: np.ndarray) -> np.ndarray:
-    """Keep one of several alternate locations per residue, and say so.
+    """Keep one of several alternate locations per residue, and every atom once.
+
+    Both are said. An atom is there twice where one of the same name stands in the same
+    residue at the same place, without being called an alternate location.
 
     Parameters
     ----------
@@ -129,8 +135,12 @@ def one_location(table: AtomTable, indices: np.ndarray) -> np.ndarray:
     -------
     (A',) int64 array
         Without the atoms of all locations but the one of highest occupancy (the
-        first by name if equal) of each residue position.
+        first by name if equal) of each residue position, and without repeats.
     """
+    return _each_once(table, _fullest(table, indices))
+
+
+def _fullest(table: AtomTable, indices: np.ndarray) -> np.ndarray:
     alternate = table.altlocs[indices] != ""
     if not alternate.any():
         return indices
@@ -156,9 +166,48 @@ def one_location(table: AtomTable, indices: np.ndarray) -> np.ndarray:
             f"{', …' if len(several) > 5 else ''}): the one of highest occupancy is "
             f"kept, {len(drop)} atoms are left out",
             MDGeomFeatWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return np.array([a for a in indices if int(a) not in drop], dtype=np.int64)
+
+
+def _each_once(table: AtomTable, indices: np.ndarray) -> np.ndarray:
+    # A first frame without any extent holds no places.
+    if table.positions is None or not np.ptp(table.positions, axis=0).any():
+        return indices
+    named: dict[tuple, list[int]] = {}
+    for atom in indices.tolist():
+        r = table.residue[atom]
+        # Whole residues that stand twice in a file are two in the table.
+        key = (
+            table.segids[r], table.chainids[r], table.resids[r], table.icodes[r],
+            table.resnames[r], table.names[atom],
+        )  # fmt: skip
+        named.setdefault(key, []).append(atom)
+    drop: list[int] = []
+    for key, atoms in named.items():
+        places = table.positions[atoms]
+        if len(atoms) == 1 or not key[-1]:
+            continue
+        for i in range(1, len(atoms)):
+            apart = np.linalg.norm(places[:i] - places[i], axis=1)
+            if apart.min() < _SAME_PLACE:
+                drop.append(atoms[i])
+    if drop:
+        shown = ", ".join(
+            f"{table.chainids[r] or table.segids[r]}:{table.resnames[r]}"
+            f"{table.resids[r]}{table.icodes[r]}:{table.names[a]}"
+            for a in drop[:5]
+            for r in [table.residue[a]]
+        )
+        warnings.warn(
+            f"{len(drop)} atoms stand in the topology once more, at the same place in "
+            f"the same residue ({shown}{', …' if len(drop) > 5 else ''}): one of each "
+            "is kept",
+            MDGeomFeatWarning,
+            stacklevel=4,
+        )
+    return indices[~np.isin(indices, drop)]
 
 
 def mdtraj_atoms(

@@ -177,6 +177,32 @@ def test_alternate_residues_at_one_place_keep_one_residue(shared):
     assert set(ag.resnames) == {"ILE"}
 
 
+def test_atoms_that_stand_twice_are_kept_once(shared):
+    u = open_structure(shared, "bpti.pdb")
+    once, _ = said(lambda: select_atoms(u))
+    # Parts of one residue, and another as a whole, as some programs have written them.
+    first, second = u.residues[3].atoms, u.residues[7].atoms
+    twice = mda.Merge(
+        u.atoms[: first[-1].ix + 1],
+        first.select_atoms("name CB CG CZ"),
+        u.atoms[first[-1].ix + 1 : second[-1].ix + 1],
+        second,
+        u.atoms[second[-1].ix + 1 :],
+    )
+    assert len(twice.atoms) == len(u.atoms) + 3 + len(second)
+    ag, texts = said(lambda: select_atoms(twice))
+    np.testing.assert_array_equal(ag.positions, once.positions)
+    assert ag.names.tolist() == once.names.tolist()
+    (text,) = [t for t in texts if "once more" in t]
+    assert f"{3 + sum(second.elements != 'H')} atoms stand" in text
+    # Atoms of one name that lie apart are different ones.
+    twice.atoms.positions = np.random.default_rng(0).uniform(
+        0, 50, (len(twice.atoms), 3)
+    )
+    ag, texts = said(lambda: select_atoms(twice, "protein and not element H"))
+    assert len(ag) == len(once) + 3 + sum(second.elements != "H")
+
+
 def test_heme_protein_has_one_location_everywhere(shared):
     ag, texts = said(lambda: select_atoms(open_structure(shared, "19hc.pdb.gz")))
     assert any("alternate locations in 14 of the residues" in t for t in texts)
