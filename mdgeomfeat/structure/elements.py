@@ -41,6 +41,8 @@ _BIOPOLYMER = frozenset("HCNOSP")
 # Two-letter names that are the metal (or heavier atom) rather than C, N, S, P or F
 # with a label, when nothing follows them but digits.
 _TWO_FIRST = frozenset({"CL", "BR", "FE", "SE", "SI", "CU", "PT"})
+# Names in capitals that begin so are halogens with a label, as in CLAC and BRAB.
+_HALOGENS = frozenset({"CL", "BR"})
 _SELENIUM_RESIDUES = frozenset({"MSE", "SEC", "CSE", "SEM", "CYSE"})
 # Masses (u) of the elements whose symbol can be mistaken for a labelled light atom.
 _MASS = {
@@ -278,6 +280,8 @@ def _candidates(
         return (two, first) if first in _ORGANIC else (two,)
     if two in _TWO_FIRST and letters == two and not rest.strip("0123456789+-'"):
         return (two, first) if first in _ORGANIC else (two,)
+    if match[1][:2] in _HALOGENS and not _in_row(match[1], partners):
+        return (two, first)
     if first in _ORGANIC:
         return (first, two) if known_two else (first,)
     if first == "D":
@@ -285,6 +289,13 @@ def _candidates(
     if two in _NUMBER and len(two) == 2:
         return (two,)
     return ()
+
+
+def _in_row(letters: str, partners: frozenset[str]) -> bool:
+    """Whether a name such as CLA is one of a row of carbons: CKA, CLA, CMA."""
+    before, after = chr(ord(letters[1]) - 1), chr(ord(letters[1]) + 1)
+    row = {f"{letters[0]}{x}{letters[2:]}" for x in (before, after)}
+    return letters[0] == "C" and len(letters) > 2 and row <= partners
 
 
 def _is_site(

@@ -51,6 +51,8 @@ def numbers(residues, **attributes):
         ("HEM", "FE NA NB CHA CMC HHA O1A", [26, 7, 7, 6, 6, 1, 8]),
         ("TCS", "C1 CL2 O1 H18", [6, 17, 8, 1]),
         ("LIG", "Br1 BR2 F1 I1 CD CO HG SI1 SE", [35, 35, 9, 53, 6, 6, 1, 14, 34]),
+        ("LIG", "CAA CLAC CLA BRAB BRA BR1A CLAX", [6, 17, 17, 35, 35, 35, 17]),
+        ("LIP", "CKA CLA CMA CL1 CHA", [6, 6, 6, 17, 6]),
         ("MSE", "N CA SE CE", [7, 6, 34, 6]),
         ("CYS", "SG HG", [16, 1]),
         ("CAS", "N CA SG AS CE1", [7, 6, 16, 33, 6]),
@@ -83,6 +85,13 @@ def test_mass_decides_only_between_what_the_name_allows():
     assert numbers(residues, masses=[12.011, 200.59, 112.41]) == [6, 80, 48]
     # No mass turns a carbon's name into oxygen.
     assert numbers(residues, masses=[15.999, 1.008, 15.999]) == [6, 1, 6]
+
+
+def test_mass_decides_whether_a_label_is_a_halogens():
+    residues = [("LIG", "C1 CLA BRA")]
+    assert numbers(residues) == [6, 17, 35]
+    assert numbers(residues, masses=[12.011, 12.011, 79.904]) == [6, 6, 35]
+    assert numbers(residues, masses=[12.011, 35.45, 79.904]) == [6, 17, 35]
 
 
 def test_repartitioned_hydrogen_masses_are_not_believed():
