@@ -129,20 +129,30 @@ class AtomTable:
 
     @cached_property
     def is_protein(self) -> np.ndarray:
-        """(R,) bool: amino acids by name or by N, CA and C, and attached caps."""
+        """(R,) bool: amino acids by name, or by N, CA and C and in a chain, and caps.
+
+        Free ligands with such atoms (S-adenosylmethionine) are in no chain.
+        """
         backbone = (
             (self.find("N") >= 0) & (self.find("CA") >= 0) & (self.find("C") >= 0)
         )
         known = np.isin(self.resnames, list(protein_names() - CAPS))
-        protein = known | (backbone & ~np.isin(self.resnames, list(WATERS)))
+        alike = known | (backbone & ~np.isin(self.resnames, list(WATERS)))
+        protein = known.copy()
+        for other in np.flatnonzero(alike & ~known):
+            protein[other] = self._attached(int(other), alike)
         for cap in np.flatnonzero(np.isin(self.resnames, list(CAPS)) & ~protein):
-            protein[cap] = any(
-                0 <= other < self.n_residues
-                and protein[other]
-                and self.connected(int(cap), int(other))
-                for other in (cap - 1, cap + 1)
-            ) or any(protein[o] for o in self._linked_to(int(cap)))
+            protein[cap] = self._attached(int(cap), protein)
         return protein
+
+    def _attached(self, residue: int, kind: np.ndarray) -> bool:
+        """Whether a neighbour in sequence or by bonds is of a kind, (R,) bool."""
+        return any(
+            0 <= other < self.n_residues
+            and kind[other]
+            and self.connected(residue, other)
+            for other in (residue - 1, residue + 1)
+        ) or any(kind[o] for o in self._linked_to(residue))
 
     @cached_property
     def is_nucleic(self) -> np.ndarray:

@@ -65,6 +65,25 @@ def test_modified_residues_are_protein(shared, name, modified):
     assert not set(ag.residues.resnames) & {"HOH", "ANP", "XK2", "0GB"}
 
 
+@pytest.mark.parametrize("bonds", [True, False])
+def test_a_free_ligand_like_an_amino_acid_is_no_protein(shared, bonds):
+    u = open_structure(shared, "bpti.pdb")
+    # S-adenosylmethionine has the N, CA and C of the amino acid it is made of.
+    ligand = u.residues[4].atoms
+    merged = mda.Merge(u.atoms, ligand)
+    merged.residues[-1].resname = "SAM"
+    merged.residues[-1].atoms.positions += [40, 0, 0]
+    # A residue of a name as little known stays, in the chain and at its end.
+    for place in (0, 20):
+        merged.residues[place].resname = "UNK9"
+    if bonds:
+        merged.atoms.guess_bonds()
+    ag, texts = said(lambda: select_atoms(merged))
+    assert len(ag) == len(select_atoms(u))
+    assert set(ag.resnames) & {"SAM", "UNK9"} == {"UNK9"}
+    assert any("residues left out: SAM (1)" in text for text in texts)
+
+
 def test_ligands_are_named_with_the_option_that_adds_them(shared):
     u = mda.Universe(shared / "data" / "fabi-ligand" / "FtuFabI.NAD.TCL.parm7")
     protein, texts = said(lambda: select_atoms(u))
