@@ -22,6 +22,8 @@ __all__ = ["Blocks", "blocks_of", "nearest_steps", "place_parts"]
 # Atoms whose distances are bounded together: some four residues, which follow each
 # other in the topology and so lie together.
 _BLOCK = 32
+# Parts nearer than this touch (Å).
+_CONTACT = 6.0
 
 
 class Blocks(NamedTuple):
@@ -78,37 +80,49 @@ def place_parts(x, h, inverse, heights, safe, steps, blocks):  # type: ignore[no
     nearest = np.full(n_parts, np.inf)
     moves = np.zeros((n_parts, 3))
     placed = np.zeros(n_parts, np.bool_)
-    move = np.zeros(3)
-    last = 0
     placed[0] = True
-    for _ in range(n_parts - 1):
-        chosen = -1
-        for p in range(n_parts):
-            if placed[p]:
-                continue
-            for b in range(first[p], first[p + 1]):
-                for c in range(first[last], first[last + 1]):
-                    reach = nearest[p] + radii[b] + radii[c]
-                    if _at_least(centres[b], centres[c], heights) >= reach:
-                        continue
-                    for i in range(bounds[b], bounds[b + 1]):
-                        for j in range(bounds[c], bounds[c + 1]):
-                            least = _at_least(places[i], places[j], heights)
-                            if least >= nearest[p]:
+    # The placed parts in order, and with how many of them each was compared in full.
+    queue = np.zeros(n_parts, np.int64)
+    compared = np.zeros(n_parts, np.int64)
+    move = np.zeros(3)
+    for n in range(1, n_parts):
+        # Most parts touch another; what is farther away is measured only if none does.
+        for limit in (_CONTACT, np.inf):
+            chosen = -1
+            for p in range(n_parts):
+                if placed[p]:
+                    continue
+                begin = n - 1 if limit == _CONTACT else compared[p]
+                for k in range(begin, n):
+                    q = queue[k]
+                    for b in range(first[p], first[p + 1]):
+                        for c in range(first[q], first[q + 1]):
+                            reach = min(nearest[p], limit)
+                            least = _at_least(centres, b, c, heights)
+                            if least >= reach + radii[b] + radii[c]:
                                 continue
-                            d = _approach(places[i], places[j], h, inverse, safe, move)
-                            if d < nearest[p]:
-                                nearest[p] = d
-                                moves[p] = move
-            if chosen < 0 or nearest[p] < nearest[chosen]:
-                chosen = p
+                            for i in range(bounds[b], bounds[b + 1]):
+                                for j in range(bounds[c], bounds[c + 1]):
+                                    if _at_least(places, i, j, heights) >= reach:
+                                        continue
+                                    d = _approach(places, i, j, h, inverse, safe, move)
+                                    if d < nearest[p]:
+                                        nearest[p] = d
+                                        moves[p] = move
+                                        reach = min(d, limit)
+                if limit > _CONTACT:
+                    compared[p] = n
+                if chosen < 0 or nearest[p] < nearest[chosen]:
+                    chosen = p
+            if nearest[chosen] < limit:
+                break
         for b in range(first[chosen], first[chosen + 1]):
             centres[b] += moves[chosen]
             for i in range(bounds[b], bounds[b + 1]):
                 places[i] += moves[chosen]
                 steps[atoms[i]] += moves[chosen]
         placed[chosen] = True
-        last = chosen
+        queue[n] = chosen
 
 
 @cached_njit()
@@ -139,19 +153,21 @@ def _measure(x, h, inverse, steps, atoms, bounds):  # type: ignore[no-untyped-de
 
 
 @cached_njit()
-def _at_least(u, v, heights):  # type: ignore[no-untyped-def]
+def _at_least(places, i, j, heights):  # type: ignore[no-untyped-def]
     """Return what two fractional places in any images are at least apart, Å."""
     least = 0.0
     for k in range(3):
-        t = u[k] - v[k]
+        t = places[i, k] - places[j, k]
         least = max(least, abs(t - np.rint(t)) * heights[k])
     return least
 
 
 @cached_njit()
-def _approach(u, v, h, inverse, safe, move):  # type: ignore[no-untyped-def]
-    """Return how near an image of u comes to v, Å, and its lattice steps in `move`."""
-    a, b, c = u[0] - v[0], u[1] - v[1], u[2] - v[2]
+def _approach(places, i, j, h, inverse, safe, move):  # type: ignore[no-untyped-def]
+    """Return how near an image of i comes to j, Å, and its lattice steps in `move`."""
+    a = places[i, 0] - places[j, 0]
+    b = places[i, 1] - places[j, 1]
+    c = places[i, 2] - places[j, 2]
     x = a * h[0, 0] + b * h[1, 0] + c * h[2, 0]
     y = a * h[0, 1] + b * h[1, 1] + c * h[2, 1]
     z = a * h[0, 2] + b * h[1, 2] + c * h[2, 2]
