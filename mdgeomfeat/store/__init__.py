@@ -9,7 +9,7 @@ Layout, format 2::
     +-- trajectory-0000/      attributes: source, n_frames
     |   +-- scalars           (F, N, C)
     |   +-- vectors           (F, N, 3, C)
-    |   +-- positions         (F, A, 3)  Å, molecules made whole
+    |   +-- positions         (F, A, 3)  Å, molecules whole and side by side
     |   +-- boxes             (F, 6)     Å and degrees; absent without a box
     |   +-- times             (F,)       ps; NaN where unknown
     |   +-- frames            (F,)       index in the source; -1 where unusable
