@@ -94,12 +94,12 @@ class PartsBackend(BackendBase):
         InputError
             If there is one.
         """
-        for transformation in transformations:
-            if not getattr(transformation, "parallelizable", True):
-                raise InputError(
-                    f"the trajectory's transformation {type(transformation).__name__} "
-                    "needs the frames in one process; use backend='serial'."
-                )
+        name = _with_memory(transformations)
+        if name is not None:
+            raise InputError(
+                f"the trajectory's transformation {name} needs the frames in one "
+                "process; use backend='serial'."
+            )
 
     def call(self, func: Callable, *args: Any) -> Any:
         """Return ``func(*args)``, computed on the machine that does the work."""
@@ -121,14 +121,21 @@ def refuse_memory(transformations: Iterable[Any]) -> None:
     InputError
         If there is one.
     """
+    name = _with_memory(transformations)
+    if name is not None:
+        raise InputError(
+            f"the trajectory's transformation {name} remembers earlier frames, so a "
+            "store could not go on where a run stopped; write the transformed "
+            "trajectory to a file first, or do without store=."
+        )
+
+
+def _with_memory(transformations: Iterable[Any]) -> str | None:
+    """Return the name of a transformation that remembers earlier frames, if any."""
     for transformation in transformations:
         if not getattr(transformation, "parallelizable", True):
-            raise InputError(
-                f"the trajectory's transformation {type(transformation).__name__} "
-                "remembers earlier frames, so a store could not go on where a run "
-                "stopped; write the transformed trajectory to a file first, or do "
-                "without store=."
-            )
+            return type(transformation).__name__
+    return None
 
 
 class InProcessBackend(PartsBackend, BackendSerial):
