@@ -24,11 +24,7 @@ from mdgeomfeat.featurizer.batches import (
     join_batches,
 )
 from mdgeomfeat.featurizer.boxes import decide_box
-from mdgeomfeat.featurizer.encoder import (
-    STORE_DTYPES,
-    TokenEncoder,
-    check_choice,
-)
+from mdgeomfeat.featurizer.encoder import STORE_DTYPES, TokenEncoder, check_choice
 from mdgeomfeat.featurizer.frames import (
     FramePlan,
     frame_time,
@@ -37,6 +33,7 @@ from mdgeomfeat.featurizer.frames import (
 )
 from mdgeomfeat.featurizer.invariants import InvariantKind
 from mdgeomfeat.featurizer.parallel import (
+    NOT_STORED,
     InProcessBackend,
     PartsBackend,
     make_backend,
@@ -278,7 +275,7 @@ class GeomGNNFeaturizer(AnalysisBase):
                 "dask.distributed.Client."
             )
         else:
-            refuse_memory(self._trajectory.transformations)
+            refuse_memory(self._trajectory.transformations, NOT_STORED)
         verbose = self._verbose if verbose is None else verbose
         with ExitStack() as held:
             # A finished object holds results, not the means by which they came.

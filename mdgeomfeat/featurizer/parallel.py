@@ -34,6 +34,7 @@ from MDAnalysis.analysis.backends import (
 from mdgeomfeat.errors import InputError
 
 __all__ = [
+    "NOT_STORED",
     "ClientBackend",
     "DaskBackend",
     "InProcessBackend",
@@ -43,6 +44,13 @@ __all__ = [
     "refuse_memory",
     "usable_cores",
 ]
+
+# What a transformation that remembers earlier frames stands in the way of.
+NOT_STORED = (
+    "remembers earlier frames, so a store could not go on where a run stopped; write "
+    "the transformed trajectory to a file first, or do without store=."
+)
+_NOT_SHARED = "needs the frames in one process; use backend='serial'."
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -94,12 +102,7 @@ class PartsBackend(BackendBase):
         InputError
             If there is one.
         """
-        name = _with_memory(transformations)
-        if name is not None:
-            raise InputError(
-                f"the trajectory's transformation {name} needs the frames in one "
-                "process; use backend='serial'."
-            )
+        refuse_memory(transformations, _NOT_SHARED)
 
     def call(self, func: Callable, *args: Any) -> Any:
         """Return ``func(*args)``, computed on the machine that does the work."""
@@ -113,29 +116,25 @@ class PartsBackend(BackendBase):
         return part
 
 
-def refuse_memory(transformations: Iterable[Any]) -> None:
-    """Refuse transformations that remember earlier frames where runs may go on later.
+def refuse_memory(transformations: Iterable[Any], why: str) -> None:
+    """Refuse transformations that remember earlier frames.
+
+    Parameters
+    ----------
+    transformations : iterable
+        Of a trajectory.
+    why : str
+        What such a transformation stands in the way of, and what to do.
 
     Raises
     ------
     InputError
         If there is one.
     """
-    name = _with_memory(transformations)
-    if name is not None:
-        raise InputError(
-            f"the trajectory's transformation {name} remembers earlier frames, so a "
-            "store could not go on where a run stopped; write the transformed "
-            "trajectory to a file first, or do without store=."
-        )
-
-
-def _with_memory(transformations: Iterable[Any]) -> str | None:
-    """Return the name of a transformation that remembers earlier frames, if any."""
     for transformation in transformations:
         if not getattr(transformation, "parallelizable", True):
-            return type(transformation).__name__
-    return None
+            name = type(transformation).__name__
+            raise InputError(f"the trajectory's transformation {name} {why}")
 
 
 class InProcessBackend(PartsBackend, BackendSerial):

@@ -184,21 +184,21 @@ def _choose(
     for i in usable:
         if constant(i):
             text = (
-                f"lag {lags[i]} (in frames): the smallest at which the slowest TICA "
-                "timescale is within 10 % of its value at the next two lags"
+                f"{_words(lags[i])}: the smallest at which the slowest TICA timescale "
+                "is within 10 % of its value at the next two lags"
             )
             return int(lags[i]), True, text
     below = [i for i in usable if lags[i] <= slowest[i] * _SHARE]
     i = below[-1] if below else usable[0]
     if i == usable[-1]:
         text = (
-            f"lag {lags[i]} (in frames): the slowest TICA timescale does not become "
+            f"{_words(lags[i])}: the slowest TICA timescale does not become "
             f"constant, so this is the largest lag allowed (1/{_CAP} of the shortest "
             "trajectory)"
         )
     else:
         text = (
-            f"lag {lags[i]} (in frames): the slowest TICA timescale does not become "
+            f"{_words(lags[i])}: the slowest TICA timescale does not become "
             "constant, and longer lags are above a third of it"
         )
     return int(lags[i]), False, text
@@ -252,3 +252,7 @@ def _validated(
     values = np.sort(np.real(values))[::-1]
     out[: len(values)] = np.clip(values, 0, 1 - 1e-9)
     return out
+
+
+def _words(lag: int) -> str:
+    return f"a lag of {lag} frame{'s' if lag > 1 else ''}"

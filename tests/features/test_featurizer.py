@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from feature_systems import PickledParts, error, peptide
 from MDAnalysis.lib.distances import calc_dihedrals
-from MDAnalysis.lib.formats.libdcd import DCDFile
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,14 +15,11 @@ from mdgeomfeat import (
     GeomGNNFeaturizer,
     InputError,
     MDGeomFeatWarning,
-    TokenDataset,
     memory,
 )
 from mdgeomfeat.featurizer import encoder
 from mdgeomfeat.featurizer.results import FeatureResults
 from mdgeomfeat.gnn import save_model
-from mdgeomfeat.lattice import lattice_vectors
-from mdgeomfeat.reading import open_universe
 
 ARRAYS = ("scalars", "vectors", "positions", "times", "frames", "trajectory")
 
@@ -295,116 +291,6 @@ def test_a_store_needs_no_memory_for_all_frames(
         np.asarray(feat.results.features)
 
 
-def test_time_steps_that_say_nothing(chain, options, tmp_path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        chain.atoms.write(tmp_path / "a.pdb", frames="all")
-        models = mda.Universe(tmp_path / "a.pdb")
-    r = GeomGNNFeaturizer(models, **options).run().results
-    assert r.dt is None
-    assert np.isnan(r.times).all()
-    positions = chain.trajectory.timeseries(order="fac")
-    chain.load_new(positions, dt=0.0)
-    assert GeomGNNFeaturizer(chain, **options).run().results.dt is None
-    assert GeomGNNFeaturizer(chain, **options).run(stop=1).results.dt is None
-
-
-def test_unequal_time_steps_are_said(chain, options, tmp_path):
-    files = []
-    for number, dt in enumerate((1.0, 2.0)):
-        files.append(tmp_path / f"run{number}.dcd")
-        with mda.Writer(str(files[-1]), chain.atoms.n_atoms, dt=dt) as writer:
-            for _ in chain.trajectory:
-                writer.write(chain.atoms)
-    chain.load_new([str(f) for f in files])
-    feat = GeomGNNFeaturizer(chain, **options)
-    message = r"time steps differ: 1 ps \(.*run0\.dcd\), 2 ps \(.*run1\.dcd\)"
-    with pytest.warns(MDGeomFeatWarning, match=message):
-        assert feat.run().results.dt is None
-
-
-@pytest.fixture
-def glued(tmp_path):
-    """Return a Universe of two files, of which the first is two runs in one."""
-    u = peptide(2, 40)
-    files = []
-    for name, times in (("a", np.r_[0:20, 0:20]), ("b", np.r_[0:40])):
-        files.append(str(tmp_path / f"{name}.xtc"))
-        with mda.Writer(files[-1], u.atoms.n_atoms) as writer:
-            for ts in u.trajectory:
-                ts.time = 5.0 * times[ts.frame]
-                writer.write(u.atoms)
-    u.load_new(files)
-    return u
-
-
-def test_no_pair_crosses_a_seam(glued, options, tmp_path):
-    runs = [(0, 20), (20, 40), (40, 80)]
-    message = r"jump once, first from 95 to 0 ps at frame 20 of .*a\.xtc: a new piece"
-    with pytest.warns(MDGeomFeatWarning, match=message):
-        held = GeomGNNFeaturizer(glued, **options).run().results
-    store = tmp_path / "features.zarr"
-    with pytest.warns(MDGeomFeatWarning, match=message):
-        GeomGNNFeaturizer(glued, **options, store=store).run()
-    for results in (held, FeatureResults.load(store)):
-        assert [(s.start, s.stop) for s in results.segments] == runs
-        assert [len(x) for x in results.features_list()] == [20, 20, 40]
-        assert results.dt == 5.0
-    assert len(TokenDataset.from_store(store, 15)) == 5 + 5 + 25
-    stepped = GeomGNNFeaturizer(glued, **options).run(step=2).results
-    assert [s.stop for s in stepped.segments] == [10, 20, 40]
-    assert stepped.dt == 10.0
-
-
-def test_uneven_times_are_said(glued, options):
-    message = r"a\.xtc has times that do not grow evenly, so that lags"
-    frames = [*range(0, 40, 10), *range(40, 80, 10)]
-    with pytest.warns(MDGeomFeatWarning, match=message):
-        results = GeomGNNFeaturizer(glued, **options).run(frames=frames).results
-    assert (results.dt, len(results.segments)) == (None, 2)
-
-
-@pytest.fixture
-def charmm(tmp_path):
-    """A peptide in a triclinic box, and its files as CHARMM would write them."""
-    u = peptide(4, 3, box=np.array([14, 15, 16, 70, 100, 65.0]))
-    upright = lattice_vectors(u.dimensions)
-    values, axes = np.linalg.eigh(upright @ upright.T)
-    shape = axes * np.sqrt(values) @ axes.T
-    files = [str(tmp_path / "top.pdb"), str(tmp_path / "run.dcd")]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        u.atoms.write(files[0])
-    with DCDFile(files[1], "w") as file:
-        file.write_header("", len(u.atoms), 0, 1, 1.0, 1)
-        for ts in u.trajectory:
-            file.write(
-                ts.positions @ np.linalg.solve(upright, shape),
-                shape[[0, 0, 1, 0, 1, 2], [0, 1, 1, 2, 2, 2]],
-            )
-    return u, files
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
-def test_cells_of_charmm_are_turned_or_refused(charmm, options, tmp_path):
-    u, files = charmm
-    want = GeomGNNFeaturizer(u, **options, periodic=True).run().results
-    ours = GeomGNNFeaturizer(open_universe(files), **options, periodic=True).run()
-    assert error(ours.results.scalars, want.scalars) < 1e-5
-    assert error(ours.results.vectors, want.vectors) < 1e-5
-    other = mda.Universe(*files)
-    for periodic in ("auto", True):
-        with pytest.raises(InputError, match=r"run.dcd holds .*CHARMM .*--no-pbc"):
-            GeomGNNFeaturizer(other, **options, periodic=periodic).run()
-    GeomGNNFeaturizer(other, **options, periodic=False).run()
-    # What was stored of frames that were not turned is not gone on with.
-    store = tmp_path / "features.zarr"
-    GeomGNNFeaturizer(other, **options, periodic=False, store=store).run()
-    turned = open_universe(files)
-    with pytest.raises(InputError, match="cells of CHARMM turned"):
-        GeomGNNFeaturizer(turned, **options, periodic=False, store=store).run()
-
-
 def test_progress_is_shown_with_every_backend(chain, options, capfd):
     feat = GeomGNNFeaturizer(chain, **options, batch_size=2, verbose=True)
     feat.run()
@@ -481,48 +367,3 @@ def test_float64_is_more_exact_and_nothing_else(chain, options):
     double = GeomGNNFeaturizer(chain, **options, dtype="float64").run(stop=2).results
     assert double.scalars.dtype == double.features.dtype == np.float64
     assert 0 < error(single.features, double.features) < 1e-5
-
-
-BOX = [40.0, 40.0, 40.0, 90.0, 90.0, 90.0]
-
-
-def test_a_first_frame_that_cannot_be_used_does_not_decide_on_the_box(options):
-    u = peptide(box=BOX)
-    positions = u.trajectory.coordinate_array.copy()
-    boxes = np.tile(BOX, (len(positions), 1))
-    positions[0], boxes[0] = np.nan, 0.0
-    u.load_new(positions, dimensions=boxes)
-    feat = GeomGNNFeaturizer(u, **options, skip_bad_frames=True)
-    with pytest.warns(MDGeomFeatWarning, match="could not be used"):
-        got = feat.run().results
-    want = GeomGNNFeaturizer(u, **options).run(start=1).results
-    assert want.boxes is not None
-    np.testing.assert_array_equal(got.boxes, want.boxes)
-    np.testing.assert_allclose(got.scalars, want.scalars, atol=1e-6)
-
-
-@pytest.mark.parametrize("boxed", [0, 1])
-def test_trajectories_with_and_without_a_box_are_refused(options, tmp_path, boxed):
-    u = peptide(box=BOX)
-    files = [tmp_path / "a.dcd", tmp_path / "b.dcd"]
-    for number, file in enumerate(files):
-        u.dimensions = BOX if number == boxed else None
-        with mda.Writer(str(file), u.atoms.n_atoms) as writer:
-            for _ in range(3):
-                writer.write(u.atoms)
-    u.load_new([str(f) for f in files])
-    names = [files[boxed].name, files[1 - boxed].name]
-    message = rf"frame 0 of \S*{names[0]}.* has a box and .* \S*{names[1]}.* has"
-    with pytest.raises(InputError, match=message):
-        GeomGNNFeaturizer(u, **options).run()
-    without = GeomGNNFeaturizer(u, **options, periodic=False).run().results
-    assert without.boxes is None
-
-
-def test_a_box_that_begins_with_the_second_frame_is_refused(options):
-    u = peptide(box=BOX)
-    boxes = np.tile(BOX, (len(u.trajectory), 1))
-    boxes[0] = 0.0
-    u.load_new(u.trajectory.coordinate_array, dimensions=boxes)
-    with pytest.raises(InputError, match=r"frame 1 of .* a box and frame 0 of .* has"):
-        GeomGNNFeaturizer(u, **options).run()

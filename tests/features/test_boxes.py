@@ -1,0 +1,100 @@
+import warnings
+
+import MDAnalysis as mda
+import numpy as np
+import pytest
+from feature_systems import error, peptide
+from MDAnalysis.lib.formats.libdcd import DCDFile
+
+from mdgeomfeat import (
+    GeomGNNFeaturizer,
+    InputError,
+    MDGeomFeatWarning,
+)
+from mdgeomfeat.lattice import lattice_vectors
+from mdgeomfeat.reading import open_universe
+
+BOX = [40.0, 40.0, 40.0, 90.0, 90.0, 90.0]
+
+
+@pytest.fixture
+def charmm(tmp_path):
+    """A peptide in a triclinic box, and its files as CHARMM would write them."""
+    u = peptide(4, 3, box=np.array([14, 15, 16, 70, 100, 65.0]))
+    upright = lattice_vectors(u.dimensions)
+    values, axes = np.linalg.eigh(upright @ upright.T)
+    shape = axes * np.sqrt(values) @ axes.T
+    files = [str(tmp_path / "top.pdb"), str(tmp_path / "run.dcd")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        u.atoms.write(files[0])
+    with DCDFile(files[1], "w") as file:
+        file.write_header("", len(u.atoms), 0, 1, 1.0, 1)
+        for ts in u.trajectory:
+            file.write(
+                ts.positions @ np.linalg.solve(upright, shape),
+                shape[[0, 0, 1, 0, 1, 2], [0, 1, 1, 2, 2, 2]],
+            )
+    return u, files
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_cells_of_charmm_are_turned_or_refused(charmm, options, tmp_path):
+    u, files = charmm
+    want = GeomGNNFeaturizer(u, **options, periodic=True).run().results
+    ours = GeomGNNFeaturizer(open_universe(files), **options, periodic=True).run()
+    assert error(ours.results.scalars, want.scalars) < 1e-5
+    assert error(ours.results.vectors, want.vectors) < 1e-5
+    other = mda.Universe(*files)
+    for periodic in ("auto", True):
+        with pytest.raises(InputError, match=r"run.dcd holds .*CHARMM .*--no-pbc"):
+            GeomGNNFeaturizer(other, **options, periodic=periodic).run()
+    GeomGNNFeaturizer(other, **options, periodic=False).run()
+    # What was stored of frames that were not turned is not gone on with.
+    store = tmp_path / "features.zarr"
+    GeomGNNFeaturizer(other, **options, periodic=False, store=store).run()
+    turned = open_universe(files)
+    with pytest.raises(InputError, match="cells of CHARMM turned"):
+        GeomGNNFeaturizer(turned, **options, periodic=False, store=store).run()
+
+
+def test_a_first_frame_that_cannot_be_used_does_not_decide_on_the_box(options):
+    u = peptide(box=BOX)
+    positions = u.trajectory.coordinate_array.copy()
+    boxes = np.tile(BOX, (len(positions), 1))
+    positions[0], boxes[0] = np.nan, 0.0
+    u.load_new(positions, dimensions=boxes)
+    feat = GeomGNNFeaturizer(u, **options, skip_bad_frames=True)
+    with pytest.warns(MDGeomFeatWarning, match="could not be used"):
+        got = feat.run().results
+    want = GeomGNNFeaturizer(u, **options).run(start=1).results
+    assert want.boxes is not None
+    np.testing.assert_array_equal(got.boxes, want.boxes)
+    np.testing.assert_allclose(got.scalars, want.scalars, atol=1e-6)
+
+
+@pytest.mark.parametrize("boxed", [0, 1])
+def test_trajectories_with_and_without_a_box_are_refused(options, tmp_path, boxed):
+    u = peptide(box=BOX)
+    files = [tmp_path / "a.dcd", tmp_path / "b.dcd"]
+    for number, file in enumerate(files):
+        u.dimensions = BOX if number == boxed else None
+        with mda.Writer(str(file), u.atoms.n_atoms) as writer:
+            for _ in range(3):
+                writer.write(u.atoms)
+    u.load_new([str(f) for f in files])
+    names = [files[boxed].name, files[1 - boxed].name]
+    message = rf"frame 0 of \S*{names[0]}.* has a box and .* \S*{names[1]}.* has"
+    with pytest.raises(InputError, match=message):
+        GeomGNNFeaturizer(u, **options).run()
+    without = GeomGNNFeaturizer(u, **options, periodic=False).run().results
+    assert without.boxes is None
+
+
+def test_a_box_that_begins_with_the_second_frame_is_refused(options):
+    u = peptide(box=BOX)
+    boxes = np.tile(BOX, (len(u.trajectory), 1))
+    boxes[0] = 0.0
+    u.load_new(u.trajectory.coordinate_array, dimensions=boxes)
+    with pytest.raises(InputError, match=r"frame 1 of .* a box and frame 0 of .* has"):
+        GeomGNNFeaturizer(u, **options).run()
