@@ -178,8 +178,7 @@ def _choose(
 
     if given is not None:
         i = int(np.flatnonzero(lags == given)[0])
-        text = f"lag {given} frame{'s' if given > 1 else ''}, as given"
-        return given, constant(i), text
+        return given, constant(i), f"{_words(given)}, as given"
     usable = [i for i, lag in enumerate(lags) if lag in candidates]
     for i in usable:
         if constant(i):
