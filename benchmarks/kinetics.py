@@ -28,6 +28,7 @@ from joblib import Parallel, delayed
 
 from mdgeomfeat import GeomGNNFeaturizer
 from mdgeomfeat.descriptors import angles, applicable, compute_descriptors
+from mdgeomfeat.featurespec import FeatureSpec
 from mdgeomfeat.featurizer import TokenEncoder, invariants
 from mdgeomfeat.gnn import load_model, random_twin
 from mdgeomfeat.kinetics import (
@@ -111,7 +112,7 @@ def encoded(run: GeomGNNFeaturizer, network: Any, kind: str) -> Input:
     """Return the tokens of a network, of the positions that were read."""
     results = run.results
     structure = results.structure
-    encoder = TokenEncoder(structure, model=network, allow_unseen=True)
+    encoder = TokenEncoder(structure, FeatureSpec(model=network, allow_unseen=True))
     positions, boxes = np.asarray(results.positions), results.boxes
     numbers, joined = [], []
     for start in range(0, len(positions), encoder.batch_size):

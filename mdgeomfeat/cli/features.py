@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,13 +14,6 @@ from mdgeomfeat.workflow.options import ReadOptions
 __all__ = ["features"]
 
 
-class StoreDtype(StrEnum):
-    """How token features are stored."""
-
-    FLOAT16 = "float16"
-    FLOAT32 = "float32"
-
-
 @takes_read_options
 def features(
     read: ReadOptions,
@@ -32,14 +24,6 @@ def features(
             "--overwrite", help="Make features anew instead of going on with them."
         ),
     ] = False,
-    store_dtype: Annotated[
-        StoreDtype | None,
-        typer.Option(
-            help="float16 halves the size of the store (default: as the store has it, "
-            "else float32).",
-            show_default=False,
-        ),
-    ] = None,
 ) -> None:
     """Compute geometric features and write them to a store, without a report.
 
@@ -48,11 +32,5 @@ def features(
     """
     from mdgeomfeat.workflow.features import write_features
 
-    folder = write_features(
-        read,
-        out,
-        overwrite,
-        make_reporter(),
-        store_dtype=None if store_dtype is None else store_dtype.value,
-    )
+    folder = write_features(read, out, overwrite, make_reporter())
     typer.echo(str(folder))

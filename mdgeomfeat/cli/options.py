@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import Field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
+from mdgeomfeat.featurespec import FeatureSpec, feature_options
+
 __all__ = [
-    "AllowUnseen",
+    "BatchSize",
     "Device",
     "Dim",
     "EngineName",
@@ -18,37 +22,26 @@ __all__ = [
     "MapsOn",
     "Mixer",
     "MixerName",
-    "Model",
-    "NoPbc",
     "Out",
     "Overwrite",
     "Seeds",
-    "Select",
     "SkipBadFrames",
     "Start",
     "States",
     "Step",
     "Stop",
     "Store",
+    "StoreDtype",
     "Temperature",
-    "TokenKind",
-    "Tokens",
-    "Window",
     "Workers",
+    "feature_parameters",
+    "feature_spec",
 ]
 
 _ATOMS = "What becomes features"
 _STUDY = "Slow motions"
 _FRAMES = "Frames"
 _RUN = "Running"
-
-
-class TokenKind(StrEnum):
-    """What gets one row of features."""
-
-    RESIDUE = "residue"
-    ATOM = "atom"
-    MOLECULE = "molecule"
 
 
 class MixerName(StrEnum):
@@ -80,51 +73,6 @@ Out = Annotated[
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace earlier results in that folder.")
-]
-Select = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TEXT",
-        help="Atoms, in MDAnalysis's selection language (default: heavy atoms of "
-        "the protein, else of nucleic acids, else of all but solvent and ions).",
-        show_default=False,
-        rich_help_panel=_ATOMS,
-    ),
-]
-Model = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME|FILE",
-        help="Pre-trained network; see 'mdgeomfeat weights list'.",
-        rich_help_panel=_ATOMS,
-    ),
-]
-Tokens = Annotated[
-    TokenKind,
-    typer.Option(help="What gets one row of features.", rich_help_panel=_ATOMS),
-]
-Window = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        metavar="K",
-        help="Let a token see only K neighbours on either side along its chain "
-        "(default: all atoms within the cutoff).",
-        show_default=False,
-        rich_help_panel=_ATOMS,
-    ),
-]
-NoPbc = Annotated[
-    bool,
-    typer.Option("--no-pbc", help="Ignore the periodic box.", rich_help_panel=_ATOMS),
-]
-AllowUnseen = Annotated[
-    bool,
-    typer.Option(
-        "--allow-unseen",
-        help="Accept elements that the network was not trained on.",
-        rich_help_panel=_ATOMS,
-    ),
 ]
 Lag = Annotated[
     str | None,
@@ -238,6 +186,16 @@ EngineName = Annotated[
         rich_help_panel=_RUN,
     ),
 ]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Frames that are computed at once (default: as many as suit the memory).",
+        show_default=False,
+        rich_help_panel=_RUN,
+    ),
+]
 Workers = Annotated[
     int,
     typer.Option(
@@ -257,3 +215,68 @@ Store = Annotated[
         rich_help_panel=_RUN,
     ),
 ]
+StoreDtype = Annotated[
+    Literal["float16", "float32"] | None,
+    typer.Option(
+        help="float16 halves the size of the store (default: as the store has it, "
+        "else float32).",
+        show_default=False,
+        rich_help_panel=_RUN,
+    ),
+]
+
+
+def feature_parameters() -> list[inspect.Parameter]:
+    """Return the options that :class:`FeatureSpec` declares, as typer reads them."""
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=_shown_default(option),
+            annotation=_annotation(name, option),
+        )
+        for name, option in feature_options().items()
+    ]
+
+
+def feature_spec(given: dict[str, Any]) -> FeatureSpec:
+    """Return the spec that values of :func:`feature_parameters` mean."""
+    options = feature_options()
+    return FeatureSpec(
+        **{
+            name: options[name].default if value is None else value
+            for name, value in given.items()
+        }
+    )
+
+
+def _shown_default(option: Field[Any]) -> Any:
+    """Return what stands for an option that is not given: its default, or None."""
+    text = isinstance(option.default, str) and not option.metadata["switch"]
+    return option.default if text or option.default is False else None
+
+
+def _annotation(name: str, option: Field[Any]) -> Any:
+    facts = option.metadata
+    flag = "--" + name.replace("_", "-")
+    kind: Any = str
+    settings: dict[str, Any] = {}
+    if facts["switch"]:
+        flag, kind = facts["switch"], bool
+    elif facts["choices"]:
+        kind = Literal[facts["choices"]]
+    elif facts["least"] is not None:
+        kind, settings = int, {"min": facts["least"], "metavar": facts["metavar"]}
+    else:
+        settings = {"metavar": facts["metavar"]}
+    default = _shown_default(option)
+    return Annotated[
+        kind if default is not None else kind | None,
+        typer.Option(
+            flag,
+            help=facts["help"],
+            show_default=bool(default),
+            rich_help_panel=_ATOMS,
+            **settings,
+        ),
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 from mdgeomfeat.cli import options as o
 from mdgeomfeat.workflow.options import ReadOptions
@@ -14,39 +15,41 @@ __all__ = ["takes_read_options"]
 
 def _read_options(
     files: o.Files,
-    select: o.Select = None,
-    model: o.Model = "default",
-    tokens: o.Tokens = o.TokenKind.RESIDUE,
-    window: o.Window = None,
-    no_pbc: o.NoPbc = False,
-    allow_unseen: o.AllowUnseen = False,
     start: o.Start = None,
     stop: o.Stop = None,
     step: o.Step = None,
     skip_bad_frames: o.SkipBadFrames = False,
     device: o.Device = "auto",
     engine: o.EngineName = "auto",
+    batch_size: o.BatchSize = None,
     workers: o.Workers = 1,
     store: o.Store = None,
+    store_dtype: o.StoreDtype = None,
+    **features: Any,
 ) -> ReadOptions:
     """Gather what the command line says."""
     return ReadOptions(
         files=tuple(files),
-        select=select,
-        model=model,
-        tokens=tokens.value,
-        window=window,
+        features=o.feature_spec(features),
         start=start,
         stop=stop,
         step=step,
-        periodic=False if no_pbc else "auto",
-        allow_unseen=allow_unseen,
         skip_bad_frames=skip_bad_frames,
         device=device,
         engine=engine,
+        batch_size="auto" if batch_size is None else batch_size,
         workers=workers,
         store=store,
+        store_dtype=store_dtype,
     )
+
+
+def _shared_parameters() -> dict[str, inspect.Parameter]:
+    """Return the parameters of :func:`_read_options`, with the features spelled out."""
+    own = dict(inspect.signature(_read_options, eval_str=True).parameters)
+    del own["features"]
+    features = {parameter.name: parameter for parameter in o.feature_parameters()}
+    return {"files": own.pop("files"), **features, **own}
 
 
 def takes_read_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,7 +58,7 @@ def takes_read_options(command: Callable[..., None]) -> Callable[..., None]:
     typer reads options from a function's signature, so the returned function has
     the parameters of :func:`_read_options` in place of ``read``.
     """
-    shared = inspect.signature(_read_options, eval_str=True).parameters
+    shared = _shared_parameters()
     own = inspect.signature(command, eval_str=True).parameters
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

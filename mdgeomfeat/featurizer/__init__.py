@@ -1,10 +1,12 @@
 """From frames to token features: the analysis, its results, and the transformer.
 
-``analysis`` holds the AnalysisBase subclass and ``transformer`` its twin for arrays;
-both work through ``encoder``. ``frames`` decides which frames make a batch,
-``parallel`` who computes it, ``batches`` carries rows between them, and ``results``
-holds what comes out. ``invariants`` makes flat features of tokens. The transformer
-brings scikit-learn along and is imported from its own module.
+``analysis`` holds the AnalysisBase subclass, whose runs are those of ``run``, and
+``transformer`` its twin for arrays; both work through ``encoder``. What makes features
+what they are is a :class:`mdgeomfeat.featurespec.FeatureSpec`. ``frames`` decides
+which frames make a batch, ``parallel`` who computes it, ``batches`` carries rows
+between them, and ``results`` holds what comes out. ``invariants`` makes flat features
+of tokens. The transformer brings scikit-learn along and is imported from its own
+module.
 """
 
 from mdgeomfeat.featurizer.analysis import GeomGNNFeaturizer

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import MDAnalysis as mda
 import numpy as np
@@ -14,24 +14,10 @@ from MDAnalysis.lib.log import ProgressBar
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.featurizer.batches import (
-    Batch,
-    Collector,
-    Keeper,
-    Merger,
-    Part,
-    Recorder,
-    join_batches,
-)
-from mdgeomfeat.featurizer.boxes import decide_box
-from mdgeomfeat.featurizer.encoder import STORE_DTYPES, TokenEncoder, check_choice
-from mdgeomfeat.featurizer.frames import (
-    FramePlan,
-    frame_time,
-    reader_of,
-    used_frames,
-)
-from mdgeomfeat.featurizer.invariants import InvariantKind
+from mdgeomfeat.featurespec import FeatureOptions, FeatureSpec, takes_features
+from mdgeomfeat.featurizer.batches import Merger, Part
+from mdgeomfeat.featurizer.encoder import TokenEncoder
+from mdgeomfeat.featurizer.frames import reader_of, used_frames
 from mdgeomfeat.featurizer.parallel import (
     NOT_STORED,
     InProcessBackend,
@@ -39,20 +25,15 @@ from mdgeomfeat.featurizer.parallel import (
     make_backend,
     refuse_memory,
 )
-from mdgeomfeat.featurizer.pipeline import Behind, ahead
-from mdgeomfeat.featurizer.pooling import Pooling
-from mdgeomfeat.featurizer.provenance import run_provenance
-from mdgeomfeat.featurizer.results import FeatureResults, NoResults
-from mdgeomfeat.featurizer.storing import open_store
-from mdgeomfeat.featurizer.unusable import read_frame, say_dropped, usable_rows
+from mdgeomfeat.featurizer.results import NoResults
+from mdgeomfeat.featurizer.run import FeatureRun, RunOptions
 from mdgeomfeat.memory import check_memory
-from mdgeomfeat.store import FeatureStore, StoreLock, StoreWriter
-from mdgeomfeat.structure import Structure, Tokens, make_whole
+from mdgeomfeat.store import StoreLock
+from mdgeomfeat.structure import Structure
 from mdgeomfeat.structure.selection import select_atoms
 
 if TYPE_CHECKING:
     from MDAnalysis.analysis.backends import BackendBase
-    from MDAnalysis.coordinates.timestep import Timestep
     from MDAnalysis.core.groups import AtomGroup
 
     from mdgeomfeat.gnn import Backbone
@@ -76,44 +57,28 @@ class GeomGNNFeaturizer(AnalysisBase):
         An MDAnalysis selection. By default the heavy atoms of the protein, else of
         the nucleic acid, else of everything that is neither solvent nor ion; see
         :func:`mdgeomfeat.structure.select_atoms`.
-    model : str, Path or Backbone
-        A name from the registry, or the path of a safetensors file with its card or
-        of a published checkpoint.
-    tokens : {"residue", "atom", "molecule"} or (A,) array of int
-        What gets one row of features.
-    window : int, optional
-        Give each token a graph of its own that holds the tokens up to this many
-        places away in its unbroken chain. By default all selected atoms are one graph.
-    pool : {"mean", "sum"}
-        How atoms make a token.
-    invariants : {"geometric", "norms", "scalars"}
-        What ``results.features`` holds; see :mod:`mdgeomfeat.featurizer.invariants`.
-    max_neighbors : int, optional
-        Keep only this many nearest neighbours of an atom. By default all within the
-        network's cutoff.
-    periodic : {"auto", True, False}
-        ``"auto"`` uses the box unless it is absent or smaller than the selection.
-    allow_unseen : bool
-        Accept elements that the network was not trained on.
     device : {"auto", "cpu", "cuda", ...}
     engine : {"auto", "torch", "cpu", "cuda"}
         What computes the network; the answer is the same.
     batch_size : int or "auto"
         Frames that are computed at once.
-    dtype : {"float32", "float64"}
     store : str or Path, optional
         Write the features to this zarr folder as they come; ``results`` then read
         from there. A run that was interrupted goes on where it stopped when it is
         started again; a finished one is opened. See :mod:`mdgeomfeat.store`.
     store_dtype : {"float16", "float32"}, optional
         Type of scalars and vectors in `store`; by default what is there already has,
-        else `dtype`. float16 takes half the space and rounds by at most a part in 2048.
+        else `dtype`. float16 takes half the space and rounds by at most a part in
+        2048.
     overwrite : bool
         Replace what is in `store` instead of going on with it.
     skip_bad_frames : bool
         Leave out frames that cannot be read or hold NaN, instead of stopping there.
     verbose : bool
         Show a progress bar.
+    **features
+        Any option of :class:`mdgeomfeat.featurespec.FeatureSpec`: ``model``,
+        ``tokens``, ``window``, ``pool``, ``invariants`` and so on.
 
     Attributes
     ----------
@@ -154,63 +119,44 @@ class GeomGNNFeaturizer(AnalysisBase):
         """Names of backends that ``run`` takes, besides a distributed client."""
         return ("serial", "multiprocessing", "dask")
 
+    @takes_features
     def __init__(
         self,
         universe_or_atomgroup: mda.Universe | AtomGroup,
         select: str | None = None,
         *,
-        model: str | Path | Backbone = "default",
-        tokens: Tokens = "residue",
-        window: int | None = None,
-        pool: Pooling = "mean",
-        invariants: InvariantKind = "geometric",
-        max_neighbors: int | None = None,
-        periodic: bool | Literal["auto"] = "auto",
-        allow_unseen: bool = False,
         device: str = "auto",
         engine: str = "auto",
         batch_size: int | Literal["auto"] = "auto",
-        dtype: str = "float32",
         store: str | Path | None = None,
         store_dtype: str | None = None,
         overwrite: bool = False,
         skip_bad_frames: bool = False,
         verbose: bool = False,
+        **features: Unpack[FeatureOptions],
     ) -> None:
         super().__init__(reader_of(universe_or_atomgroup), verbose=verbose)
         self.results = NoResults()
-        atoms = select_atoms(universe_or_atomgroup, select)
-        self.structure = Structure.from_atomgroup(atoms, tokens=tokens)
+        spec = FeatureSpec(select=select, **features)
+        atoms = select_atoms(universe_or_atomgroup, spec.select)
+        self.structure = Structure.from_atomgroup(atoms, tokens=spec.tokens)
         self._encoder = TokenEncoder(
-            self.structure,
-            model=model,
-            window=window,
-            pool=pool,
-            invariants=invariants,
-            max_neighbors=max_neighbors,
-            allow_unseen=allow_unseen,
-            device=device,
-            engine=engine,
-            batch_size=batch_size,
-            dtype=dtype,
+            self.structure, spec, device=device, engine=engine, batch_size=batch_size
         )
-        if store_dtype is not None:
-            check_choice("store_dtype", store_dtype, STORE_DTYPES)
-            if store is None:
-                raise InputError("store_dtype= needs store=, which says where.")
-        self._periodic = periodic
-        self._store = None if store is None else Path(store).expanduser()
-        self._store_dtype = store_dtype
-        self._overwrite = overwrite
-        self._skip_bad_frames = skip_bad_frames
-        self._writer: StoreWriter | None = None
-        self._advance: Callable[[int], object] | None = None
-        self.times: NDArray[np.float64]
-        self._asked = {
-            "select": select,
-            "tokens": tokens if isinstance(tokens, str) else "custom",
-            "topology": atoms.universe.filename,
-        }
+        self._options = RunOptions(
+            topology=str(atoms.universe.filename),
+            store=None if store is None else Path(store).expanduser(),
+            store_dtype=store_dtype,
+            overwrite=overwrite,
+            skip_bad_frames=skip_bad_frames,
+        )
+        self._run: FeatureRun | None = None
+        self.times: NDArray[np.float64] = np.empty(0)
+
+    @property
+    def model(self) -> Backbone:
+        """The network."""
+        return self._encoder.model
 
     def run(  # type: ignore[override]
         self,
@@ -262,11 +208,54 @@ class GeomGNNFeaturizer(AnalysisBase):
         """
         used = used_frames(self._trajectory, start, stop, step, frames)
         executor = make_backend(backend, n_workers)
-        if self._store is None:
+        self._check_room(len(used), executor)
+        store = self._options.store
+        with ExitStack() as held:
+            # A finished object holds results, not the means by which they came.
+            held.callback(self._forget)
+            if store is not None:
+                held.enter_context(StoreLock(store))
+            run = FeatureRun(
+                self._trajectory,
+                used,
+                self._encoder.settled(None if executor is None else executor.call),
+                self._options,
+            )
+            bar = held.enter_context(
+                ProgressBar(
+                    total=len(used),
+                    initial=run.n_done,
+                    verbose=self._verbose if verbose is None else verbose,
+                    **(progressbar_kwargs or {}),
+                )
+            )
+            self.results = NoResults()
+            if len(run.chunks):
+                if executor is not None:
+                    tell = run.teller(bar.update, advance)
+                    executor, n_parts = run.connect(executor, tell, n_parts)
+                    n_workers = None
+                self._run = run
+                super().run(
+                    frames=run.plan.frames,
+                    verbose=False,
+                    n_parts=n_parts,
+                    n_workers=n_workers,
+                    backend=backend if executor is None else executor,
+                    unsupported_backend=unsupported_backend,
+                )
+            self.results = run.finish(self.results, self.times)
+            self.frames, self.times = self.results.frames, self.results.times
+            self.n_frames = len(self.frames)
+        return self
+
+    def _check_room(self, n_frames: int, executor: PartsBackend | None) -> None:
+        """Refuse a run that memory, or the store and its backend, will not do for."""
+        if self._options.store is None:
             copies = 1 if isinstance(executor, InProcessBackend) else 2
             check_memory(
-                self._encoder.row_bytes * len(used) * copies,
-                f"the features of {len(used)} frames",
+                self._encoder.row_bytes * n_frames * copies,
+                f"the features of {n_frames} frames",
                 'write them to disk with store="features.zarr", or take fewer frames',
             )
         elif executor is None:
@@ -276,65 +265,8 @@ class GeomGNNFeaturizer(AnalysisBase):
             )
         else:
             refuse_memory(self._trajectory.transformations, NOT_STORED)
-        verbose = self._verbose if verbose is None else verbose
-        with ExitStack() as held:
-            # A finished object holds results, not the means by which they came.
-            held.callback(self._forget)
-            if self._store is not None:
-                held.enter_context(StoreLock(self._store))
-            self._encoder.settle(
-                executor.call if isinstance(executor, PartsBackend) else None
-            )
-            todo = self._plan_chunks(used)
-            done = len(used) - int(np.diff(self._plan.bounds)[todo].sum())
-            bar = held.enter_context(
-                ProgressBar(
-                    total=len(used),
-                    initial=done,
-                    verbose=verbose,
-                    **(progressbar_kwargs or {}),
-                )
-            )
 
-            def tell(n: int) -> None:
-                nonlocal done
-                bar.update(n)
-                if advance is not None:
-                    # What an earlier run has done comes with the first frames of this
-                    # one, so that starting up counts for nobody's rate.
-                    advance(done + n)
-                    done = 0
-
-            self.results = NoResults()
-            if len(todo):
-                self._chunks = todo
-                if isinstance(executor, PartsBackend):
-                    n_parts, n_workers = self._connect(executor, tell, n_parts), None
-                super().run(
-                    frames=self._plan.frames,
-                    verbose=False,
-                    n_parts=n_parts,
-                    n_workers=n_workers,
-                    backend=backend if executor is None else executor,
-                    unsupported_backend=unsupported_backend,
-                )
-            self._finish()
-        return self
-
-    def _connect(
-        self, executor: PartsBackend, tell: Callable[[int], object], n_parts: int | None
-    ) -> int:
-        """Let a backend report to this run; return how many parts it shall get."""
-        executor.collect = self._note_batch
-        if not isinstance(executor, InProcessBackend):
-            executor.advance = tell
-        else:
-            self._advance = tell
-            if self._writer is None:
-                return 1
-        return n_parts or self._plan.default_parts(
-            len(self._chunks), executor.n_workers
-        )
+    # What AnalysisBase asks of a subclass, and the run knows.
 
     def _configure_backend(
         self, backend: Any, n_workers: int, unsupported_backend: bool = False
@@ -347,70 +279,12 @@ class GeomGNNFeaturizer(AnalysisBase):
     def _setup_computation_groups(  # type: ignore[override]
         self, n_parts: int, **_: Any
     ) -> list[NDArray[np.int64]]:
-        return self._plan.parts(self._chunks, n_parts)
+        return self._now.parts(n_parts)
 
     def _compute(  # type: ignore[override]
         self, indexed_frames: NDArray[np.int64], **_: Any
     ) -> Part:
-        rows, self.frames = indexed_frames.T
-        collector: Collector = (
-            Keeper(self.frames)
-            if self._writer is None
-            else Recorder(self._writer, self._plan)
-        )
-        with (
-            closing(ahead(self._batches(rows, self.frames))) as batches,
-            Behind(collector.add) as keep,
-        ):
-            chunk: list[tuple[Batch, dict[str, NDArray]]] = []
-            for batch in batches:
-                use = batch.good
-                arrays = self._encode(batch.positions[use], batch.boxes[use])
-                chunk.append((batch, arrays))
-                if self._advance is not None:
-                    self._advance(len(use))
-                if self._plan.chunk_ends[batch.rows[-1]]:
-                    keep(*join_batches(chunk))
-                    chunk = []
-        part = collector.finish()
-        part.results.batch = np.array([self._encoder.batch_limit])
-        return part
-
-    def _batches(
-        self, rows: NDArray[np.int64], frames: NDArray[np.int64]
-    ) -> Iterator[Batch]:
-        """Read the batches of whole chunks, and tell which of their rows are usable."""
-        for part in self._plan.batches(rows, self._encoder.batch_size):
-            batch = self._read_batch(rows[part], frames[part])
-            batch.good = usable_rows(
-                self._plan,
-                self.structure,
-                batch.rows,
-                batch.positions,
-                batch.boxes if self._box_used else None,
-                skip_bad=self._skip_bad_frames,
-            )
-            yield batch
-
-    def _read_batch(self, rows: NDArray[np.int64], frames: NDArray[np.int64]) -> Batch:
-        indices = self.structure.indices
-        batch = Batch(rows, len(indices))
-        for place, frame in enumerate(frames.tolist()):
-            ts = self._read(frame)
-            if ts is None:
-                continue
-            batch.times[place] = frame_time(ts, self._trajectory)
-            batch.positions[place] = ts.positions[indices]
-            if self._box_used and ts.dimensions is not None:
-                batch.boxes[place] = ts.dimensions
-        return batch
-
-    def _encode(self, positions: NDArray, boxes: NDArray) -> dict[str, NDArray]:
-        used = boxes if self._box_used else None
-        whole = make_whole(self.structure, positions, used)
-        scalars, vectors = self._encoder.encode(positions, used)
-        arrays = {"scalars": scalars, "vectors": vectors, "positions": whole}
-        return arrays if used is None else arrays | {"boxes": used}
+        return self._now.compute(indexed_frames)
 
     def _get_aggregator(self) -> Merger:
         return Merger()
@@ -418,80 +292,12 @@ class GeomGNNFeaturizer(AnalysisBase):
     def _conclude(self) -> None:
         self._trajectory.rewind()
 
-    def _plan_chunks(self, used: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Lay the grid, open or create the store, and return the chunks to compute."""
-        encoder, grid = self._encoder, None
-        if self._store is not None and not self._overwrite:
-            grid = StoreWriter.grid(self._store)
-        if grid is not None:
-            encoder.adopt_batch(grid[0])
-        chunk = encoder.batch_size if self._store is None else encoder.chunk_size
-        if grid is not None and grid[0] == encoder.batch_size:
-            chunk = grid[1]
-        stored = self._store_dtype or encoder.dtype
-        if self._store_dtype is None and self._store is not None and grid is not None:
-            stored = StoreWriter.feature_dtype(self._store)
-        self._plan = FramePlan.of(self._trajectory, used, chunk)
-        self._box_used = decide_box(
-            self._trajectory,
-            self._plan,
-            self.structure,
-            self._periodic,
-            skip_bad=self._skip_bad_frames,
-        )
-        self._provenance = run_provenance(
-            encoder,
-            self._trajectory,
-            self._plan,
-            self._asked | {"periodic": self._box_used, "store_dtype": stored},
-        )
-        if self._store is None:
-            return np.arange(self._plan.n_chunks)
-        self._writer, missing = open_store(
-            self._store,
-            encoder,
-            self._plan,
-            self._provenance,
-            overwrite=self._overwrite,
-            resume=grid is not None,
-        )
-        return missing
-
-    def _read(self, frame: int) -> Timestep | None:
-        return read_frame(
-            self._trajectory, self._plan, frame, skip_bad=self._skip_bad_frames
-        )
-
-    def _note_batch(self, part: Part) -> Part:
-        """Put down that memory has forced smaller batches, if it has."""
-        if self._writer is not None:
-            self._writer.note_batch(int(part.results.batch.min()))
-        return part
-
-    def _finish(self) -> None:
-        """Leave out unusable rows and give the results their final form."""
-        if self._writer is not None:
-            store = FeatureStore(self._writer.path, unfinished=True)
-            say_dropped(self._plan, store.usable)
-            self._writer.finish()
-            self.results = FeatureResults.of(store)
-            self.frames, self.times = self.results.frames, self.results.times
-        else:
-            good = self.results.pop("good")
-            say_dropped(self._plan, good)
-            self._provenance["smallest_batch"] = int(self.results.pop("batch").min())
-            self.frames, self.times = self._plan.frames[good], self.times[good]
-            self.results = FeatureResults.assemble(
-                self.results.data,
-                times=self.times,
-                frames=self.frames,
-                trajectory=self._plan.trajectory[good],
-                structure=self.structure,
-                provenance=self._provenance,
-            )
-        self.n_frames = len(self.frames)
-        self._plan.say_steps(self.frames, self.times)
+    @property
+    def _now(self) -> FeatureRun:
+        """The run that is going on."""
+        if self._run is None:
+            raise RuntimeError("no run is going on")
+        return self._run
 
     def _forget(self) -> None:
-        self._writer = self._advance = None
-        self.__dict__.pop("_chunks", None)
+        self._run = None

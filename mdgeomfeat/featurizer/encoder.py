@@ -8,25 +8,24 @@ import math
 import platform
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.featurizer.invariants import DEFAULT_SEED, InvariantKind, n_invariants
-from mdgeomfeat.featurizer.pooling import Pooling, TokenPool
+from mdgeomfeat.featurespec import check_count
+from mdgeomfeat.featurizer.pooling import TokenPool
 from mdgeomfeat.memory import available_memory, check_memory
 
 if TYPE_CHECKING:
+    from mdgeomfeat.featurespec import FeatureSpec
     from mdgeomfeat.gnn import Backbone
     from mdgeomfeat.gnn.engine import Engine
     from mdgeomfeat.structure import Structure
 
-__all__ = ["STORE_DTYPES", "TokenEncoder", "check_choice"]
+__all__ = ["STORE_DTYPES", "TokenEncoder"]
 
-DTYPES = ("float32", "float64")
 STORE_DTYPES = ("float16", "float32")
 
 # Atoms that the automatic batch holds. Larger batches gain nothing (an engine cuts
@@ -47,18 +46,22 @@ class TokenEncoder:
 
     The object holds names and numbers only until features are asked for, and is sent
     to other processes in that state: network and engine are made where they are used.
+    A run works with a copy of its own; see :meth:`settled` and :meth:`with_batch`.
 
     Parameters
     ----------
     structure : Structure
-    model, window, pool, invariants, max_neighbors, allow_unseen, device, engine, \
-batch_size, dtype
+    spec : FeatureSpec
+        What makes the features. Its selection and tokens are those of `structure`.
+    device, engine, batch_size
         As for :class:`mdgeomfeat.GeomGNNFeaturizer`.
 
     Attributes
     ----------
     structure : Structure
+    spec : FeatureSpec
     n_channels : int
+    cutoff : float, Å
     batch_size : int
         Frames that are computed at once; the step of the grid of frames.
     batch_limit : int
@@ -75,50 +78,34 @@ batch_size, dtype
     def __init__(
         self,
         structure: Structure,
+        spec: FeatureSpec,
         *,
-        model: str | Path | Backbone = "default",
-        window: int | None = None,
-        pool: Pooling = "mean",
-        invariants: InvariantKind = "geometric",
-        max_neighbors: int | None = None,
-        allow_unseen: bool = False,
         device: str = "auto",
         engine: str = "auto",
         batch_size: int | Literal["auto"] = "auto",
-        dtype: str = "float32",
     ) -> None:
-        check_choice("pool", pool, get_args(Pooling))
-        check_choice("dtype", dtype, DTYPES)
-        _check_count("window", window, 0)
-        _check_count("max_neighbors", max_neighbors, 1)
-        _check_count("batch_size", batch_size, 1, otherwise="auto")
+        check_count("batch_size", batch_size, 1, otherwise="auto")
         self.structure = structure
-        self.window = window
-        self.pool = pool
-        self.invariants: InvariantKind = invariants
-        self.invariants_seed = DEFAULT_SEED
-        self.max_neighbors = max_neighbors
-        self.dtype = dtype
-        self._source = model
+        self.spec = spec
         self._model: Backbone | None = None
         self._engine: Engine | None = None
-        self._wanted: dict[str, Any] = {"engine": engine, "device": device}
-        self._settled: dict[str, Any] = {}
+        self._place: dict[str, str] = {"engine": engine, "device": device}
 
-        spec = self.model.spec
-        self.n_channels: int = spec.n_channels
-        self.cutoff: float = spec.cutoff
+        network = self.model.spec
+        self.n_channels: int = network.n_channels
+        self.cutoff: float = network.cutoff
         self.fingerprint: str = self.model.fingerprint
-        n_invariants(invariants, self.n_channels)
-        if not allow_unseen or structure.numbers.max() >= spec.max_z:
-            self._refuse_unseen(allow_unseen)
+        if not spec.allow_unseen or structure.numbers.max() >= network.max_z:
+            self._refuse_unseen()
         self._automatic = batch_size == "auto"
         self.batch_size: int = (
             self._automatic_batch() if batch_size == "auto" else batch_size
         )
         self.batch_limit = self.batch_size
-        self._windows = None if window is None else structure.windows(window)
-        self._pool_atoms = TokenPool(structure.token_of_atom, structure.n_tokens, pool)
+        self._windows = None if spec.window is None else structure.windows(spec.window)
+        self._pool_atoms = TokenPool(
+            structure.token_of_atom, structure.n_tokens, spec.pool
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_model": None, "_engine": None}
@@ -126,13 +113,19 @@ batch_size, dtype
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
+    def _copy(self) -> TokenEncoder:
+        """Return a copy that shares network and engine, which pickling leaves out."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
     @property
     def model(self) -> Backbone:
         """The network, loaded on first use in every process."""
         if self._model is None:
             from mdgeomfeat.gnn import load_model
 
-            self._model = load_model(self._source)
+            self._model = load_model(self.spec.model)
         return self._model
 
     @property
@@ -143,14 +136,14 @@ batch_size, dtype
 
             self._engine = make_engine(
                 self.model,
-                dtype=self.dtype,
-                max_neighbors=self.max_neighbors,
-                **(self._settled or self._wanted),
+                dtype=self.spec.dtype,
+                max_neighbors=self.spec.max_neighbors,
+                **self._place,
             )
         return self._engine
 
-    def settle(self, call: Callable[..., Any] | None = None) -> None:
-        """Decide on engine and device, for this object and its copies elsewhere.
+    def settled(self, call: Callable[..., Any] | None = None) -> TokenEncoder:
+        """Return a copy that has decided on engine and device, wherever it is sent.
 
         Parameters
         ----------
@@ -158,8 +151,11 @@ batch_size, dtype
             Calls a function with arguments where the work will be done, which may be
             another machine; by default here.
         """
-        self._settled = {}
-        self._settled = _engine_of(self) if call is None else call(_engine_of, self)
+        other = self._copy()
+        other._place = _place_of(self) if call is None else call(_place_of, self)
+        if self._engine is None or _place_of(self) != other._place:
+            other._engine = None
+        return other
 
     @property
     def chunk_size(self) -> int:
@@ -168,10 +164,15 @@ batch_size, dtype
         frames = min(wanted, _CHUNK_BYTES // self.row_bytes)
         return self.batch_size * max(1, frames // self.batch_size)
 
-    def adopt_batch(self, size: int) -> None:
-        """Take over the batch size of earlier work, unless another was asked for."""
+    def with_batch(self, size: int) -> TokenEncoder:
+        """Return a copy with the batch size of earlier work.
+
+        A batch size that was asked for stays.
+        """
+        other = self._copy()
         if self._automatic:
-            self.batch_size = self.batch_limit = size
+            other.batch_size = other.batch_limit = size
+        return other
 
     def encode(
         self, positions: NDArray, boxes: NDArray | None = None
@@ -193,7 +194,7 @@ batch_size, dtype
         if len(positions) == 0:
             shapes = self.row_shapes()
             scalars, vectors = (
-                np.empty((0, *shapes[name][0]), self.dtype)
+                np.empty((0, *shapes[name][0]), self.spec.dtype)
                 for name in ("scalars", "vectors")
             )
             return scalars, vectors
@@ -252,8 +253,8 @@ batch_size, dtype
         """Return shape and type of what one frame gives, features as `dtype`."""
         n_tokens, n_channels = self.structure.n_tokens, self.n_channels
         shapes: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
-            "scalars": ((n_tokens, n_channels), dtype or self.dtype),
-            "vectors": ((n_tokens, 3, n_channels), dtype or self.dtype),
+            "scalars": ((n_tokens, n_channels), dtype or self.spec.dtype),
+            "vectors": ((n_tokens, 3, n_channels), dtype or self.spec.dtype),
             "positions": ((self.structure.n_atoms, 3), np.float32),
         }
         return shapes | ({"boxes": ((6,), np.float32)} if boxes else {})
@@ -267,14 +268,15 @@ batch_size, dtype
         )
 
     def provenance(self) -> dict[str, Any]:
-        """Return what must be known to get the same features again, for JSON."""
+        """Return what must be known to get the same features again, for JSON.
+
+        Engine and device are what was asked for, unless the encoder has settled.
+        """
         import numba
         import torch
 
         import mdgeomfeat
 
-        if not self._settled:
-            self.settle()
         card = json.dumps(self.model.card, sort_keys=True).encode()
         return {
             "mdgeomfeat": mdgeomfeat.__version__,
@@ -282,17 +284,11 @@ batch_size, dtype
             "numpy": np.__version__,
             "numba": numba.__version__,
             "torch": str(torch.__version__),
-            "model": self._name(),
+            "features": self.spec.to_dict(),
             "model_fingerprint": self.fingerprint,
             "model_card_sha256": hashlib.sha256(card).hexdigest(),
             "model_spec": self.model.spec.to_dict(),
-            "window": self.window,
-            "pool": self.pool,
-            "invariants": self.invariants,
-            "invariants_seed": self.invariants_seed,
-            "max_neighbors": self.max_neighbors,
-            "dtype": self.dtype,
-            **self._settled,
+            **self._place,
             "batch_size": self.batch_size,
         }
 
@@ -305,7 +301,7 @@ batch_size, dtype
         wanted = max(1, _BATCH_ATOMS // self.structure.n_atoms)
         size = min(high, max(low, 1 << (wanted.bit_length() - 1)))
         numbers = _COPIES * 4 * self.n_channels * self.structure.n_atoms
-        frame_bytes = numbers * np.dtype(self.dtype).itemsize
+        frame_bytes = numbers * np.dtype(self.spec.dtype).itemsize
         free = available_memory()
         while free is not None and size > 1 and size * frame_bytes > free / 4:
             size //= 2
@@ -316,11 +312,11 @@ batch_size, dtype
         )
         return size
 
-    def _refuse_unseen(self, allow_unseen: bool) -> None:
+    def _refuse_unseen(self) -> None:
         structure, model = self.structure, self.model
         unseen = set(model.unseen(structure.numbers))
         beyond = {int(z) for z in structure.numbers if z >= model.spec.max_z}
-        refused = beyond if allow_unseen else unseen
+        refused = beyond if self.spec.allow_unseen else unseen
         if not refused:
             return
         from mdgeomfeat.structure.elements import SYMBOLS
@@ -341,36 +337,11 @@ batch_size, dtype
             else "accept them with allow_unseen=True (--allow-unseen)"
         )
         raise InputError(
-            f"the model {self._name()!r} has never seen {' or '.join(where)}; {remedy}."
+            f"the model {self.spec.model_name!r} has never seen "
+            f"{' or '.join(where)}; {remedy}."
         )
 
-    def _name(self) -> str:
-        if isinstance(self._source, str) or hasattr(self._source, "__fspath__"):
-            return str(self._source)
-        return type(self._source).__name__
 
-
-def _engine_of(encoder: TokenEncoder) -> dict[str, str]:
+def _place_of(encoder: TokenEncoder) -> dict[str, str]:
     """Return engine and device that an encoder finds in this process."""
     return {"engine": encoder.engine.name, "device": str(encoder.engine.device)}
-
-
-def check_choice(option: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is none of the allowed ones."""
-    if value not in allowed:
-        raise InputError(
-            f"{option}={value!r} is not known; use one of "
-            f"{', '.join(map(repr, allowed))}."
-        )
-
-
-def _check_count(
-    option: str, value: object, least: int, otherwise: object = None
-) -> None:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if value == otherwise or (whole and value >= least):  # type: ignore[operator]
-        return
-    raise InputError(
-        f"{option}={value!r} must be a whole number of at least {least}, or "
-        f"{otherwise!r}."
-    )

@@ -29,35 +29,25 @@ so that a mixed vector is about as long as one channel's.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.featurespec import DEFAULT_SEED, InvariantKind, check_choice
 
 __all__ = [
-    "DEFAULT_SEED",
     "N_MIXES",
-    "InvariantKind",
     "invariant_names",
     "invariants",
     "n_invariants",
 ]
 
-InvariantKind = Literal["scalars", "norms", "geometric"]
-
 N_MIXES = 16
-DEFAULT_SEED = 20241028
 
 # Frames handled at once: bounds the memory for mixed vectors on long trajectories.
 _BLOCK = 256
-
-
-def _check_kind(kind: str) -> None:
-    if kind not in get_args(InvariantKind):
-        allowed = ", ".join(map(repr, get_args(InvariantKind)))
-        raise InputError(f"invariants={kind!r} is not known; use one of {allowed}.")
 
 
 def n_invariants(kind: InvariantKind, n_channels: int) -> int:
@@ -69,7 +59,7 @@ def n_invariants(kind: InvariantKind, n_channels: int) -> int:
     n_channels : int
         Channels C of the network.
     """
-    _check_kind(kind)
+    check_choice("invariants", kind, get_args(InvariantKind))
     extra = {"scalars": 0, "norms": n_channels, "geometric": 3 * N_MIXES}
     return n_channels + extra[kind]
 
@@ -85,7 +75,7 @@ def invariant_names(kind: InvariantKind, n_channels: int) -> list[str]:
     >>> invariant_names("norms", 2)
     ['s000', 's001', '|v|000', '|v|001']
     """
-    _check_kind(kind)
+    check_choice("invariants", kind, get_args(InvariantKind))
     names = [f"s{c:03d}" for c in range(n_channels)]
     if kind == "norms":
         names += [f"|v|{c:03d}" for c in range(n_channels)]

@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from multiprocessing.connection import wait as wait_for_any
-from typing import Any
+from typing import Any, Self
 
 from MDAnalysis.analysis.backends import (
     BackendBase,
@@ -93,6 +94,17 @@ class PartsBackend(BackendBase):
         self.collect = collect
         self.advance = advance
         super().__init__(n_workers)
+
+    def connected(
+        self,
+        *,
+        collect: Callable[[Any], Any] | None = None,
+        advance: Callable[[int], Any] | None = None,
+    ) -> Self:
+        """Return a copy that reports to a run; see the class."""
+        other = copy(self)
+        other.collect, other.advance = collect, advance
+        return other
 
     def check_transformations(self, transformations: Iterable[Any]) -> None:
         """Refuse transformations of a trajectory that need all frames in one process.
@@ -245,13 +257,7 @@ class ClientBackend(PartsBackend):
         return results
 
 
-def make_backend(
-    backend: Any,
-    n_workers: int | None,
-    *,
-    collect: Callable[[Any], Any] | None = None,
-    advance: Callable[[int], Any] | None = None,
-) -> BackendBase | None:
+def make_backend(backend: Any, n_workers: int | None) -> PartsBackend | None:
     """Return our stand-in for what a user may pass as ``run(backend=...)``.
 
     Parameters
@@ -259,8 +265,6 @@ def make_backend(
     backend : str, dask.distributed.Client, MDAnalysis backend or None
     n_workers : int or None
         None means every core this process may use, or the backend's own number.
-    collect, advance : callable, optional
-        As for :class:`PartsBackend`.
 
     Returns
     -------
@@ -272,12 +276,10 @@ def make_backend(
     InputError
         If the name is not known or dask is not installed.
     """
-    hooks: dict[str, Any] = {"collect": collect, "advance": advance}
     if isinstance(backend, PartsBackend):
-        backend.collect, backend.advance = collect, advance
         return backend
     if backend is None or backend == "serial" or isinstance(backend, BackendSerial):
-        return InProcessBackend(**hooks)
+        return InProcessBackend()
     if isinstance(backend, BackendDask | BackendMultiprocessing):
         n_workers = n_workers or backend.n_workers
         dask = isinstance(backend, BackendDask)
@@ -287,17 +289,17 @@ def make_backend(
         if not isinstance(n_workers, int) or n_workers < 1:
             raise InputError(f"n_workers={n_workers!r} must be a positive integer.")
         if backend == "multiprocessing":
-            return SpawnBackend(n_workers, **hooks)
+            return SpawnBackend(n_workers)
         if backend == "dask":
             _import_dask("dask")
-            return DaskBackend(n_workers, **hooks)
+            return DaskBackend(n_workers)
         raise InputError(
             f"backend={backend!r} is not known; use 'serial', 'multiprocessing', "
             "'dask' or a dask.distributed.Client."
         )
     distributed = sys.modules.get("distributed")
     if distributed is not None and isinstance(backend, distributed.Client):
-        return ClientBackend(backend, **hooks)
+        return ClientBackend(backend)
     return None
 
 

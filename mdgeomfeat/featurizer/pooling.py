@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from mdgeomfeat.featurespec import Pooling
 from mdgeomfeat.jit import cached_njit
 
-__all__ = ["Pooling", "TokenPool"]
-
-Pooling = Literal["mean", "sum"]
+__all__ = ["TokenPool"]
 
 
 class TokenPool:

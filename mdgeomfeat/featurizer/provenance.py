@@ -20,6 +20,7 @@ from mdgeomfeat.reading.dcd import turned
 from mdgeomfeat.store.layout import Mark
 
 if TYPE_CHECKING:
+    from mdgeomfeat.featurespec import FeatureSpec
     from mdgeomfeat.structure import Structure
 
 __all__ = ["VERSIONS", "run_identity", "run_provenance"]
@@ -31,19 +32,8 @@ _SAMPLED = 4
 # Whose versions may change the last bits of features.
 VERSIONS = ("mdgeomfeat", "python", "numpy", "numba", "torch", "MDAnalysis")
 
-# What changes the stored numbers, with the words for it.
-_OPTIONS = {
-    "periodic": "box use",
-    "window": "window",
-    "pool": "pool",
-    "invariants": "invariants",
-    "max_neighbors": "max_neighbors",
-    "dtype": "dtype",
-    "store_dtype": "store_dtype",
-    "engine": "engine",
-    "device": "device",
-    "batch_size": "batch_size",
-}
+# How features were computed and stored: what changes the numbers beside the spec.
+_COMPUTED = ("store_dtype", "engine", "device", "batch_size")
 
 
 def run_provenance(
@@ -57,7 +47,7 @@ def run_provenance(
     reader : MDAnalysis reader
     plan : FramePlan
     asked : mapping
-        Options of the run, and its ``topology``.
+        The run's ``topology``, ``store_dtype`` and ``box_used``.
     """
     sources = [asked["topology"], *file_readers(reader)]
     return {
@@ -101,7 +91,10 @@ def _sample(reader: Any, plan: FramePlan, structure: Structure) -> str:
 
 
 def run_identity(
-    provenance: Mapping[str, Any], structure: Structure, plan: FramePlan
+    provenance: Mapping[str, Any],
+    spec: FeatureSpec,
+    structure: Structure,
+    plan: FramePlan,
 ) -> dict[str, Mark]:
     """Return what must agree for a run to go on with a store.
 
@@ -112,13 +105,14 @@ def run_identity(
     ----------
     provenance : mapping
         Of :func:`run_provenance`.
+    spec : FeatureSpec
     structure : Structure
     plan : FramePlan
     """
     atoms = f"of {structure.n_atoms} atoms in {structure.n_tokens} tokens"
     frames = f"{plan.frames.min()} to {plan.frames.max()} ({len(plan):,} in all)"
     marks = {
-        "model": (provenance["model_fingerprint"], str(provenance["model"])),
+        "model": (provenance["model_fingerprint"], spec.model_name),
         "selection": (sha256_of(_json(structure.to_dict())), atoms),
         "frames": (sha256_of(np.ascontiguousarray(plan.frames)), frames),
         "trajectories": (_begins(plan), _begins(plan)),
@@ -129,11 +123,10 @@ def run_identity(
         marks[role] = (str(entry["checksum"]), Path(entry["name"]).name)
     changes = ", ".join(provenance["transformations"]) or "none"
     marks["transformations"] = (changes, changes)
-    for key, words in _OPTIONS.items():
-        # Two GPUs of one machine are the same device here.
-        value = str(provenance[key]).split(":")[0]
-        marks[words] = (value, value)
-    return marks
+    options = {"box use": str(provenance["box_used"]), **spec.compared()}
+    # Two GPUs of one machine are the same device here.
+    options |= {key: str(provenance[key]).split(":")[0] for key in _COMPUTED}
+    return marks | {words: (value, value) for words, value in options.items()}
 
 
 def _begins(plan: FramePlan) -> str:

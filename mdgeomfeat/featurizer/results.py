@@ -12,8 +12,9 @@ import numpy as np
 from MDAnalysis.analysis.results import Results
 from numpy.typing import NDArray
 
+from mdgeomfeat.featurespec import FeatureSpec, InvariantKind
 from mdgeomfeat.featurizer.frames import segments, time_step
-from mdgeomfeat.featurizer.invariants import InvariantKind, invariants, n_invariants
+from mdgeomfeat.featurizer.invariants import invariants, n_invariants
 from mdgeomfeat.memory import check_memory
 from mdgeomfeat.store import FeatureStore, RowArray, Rows, cut_rows, flat_rows, map_rows
 from mdgeomfeat.store.layout import damage_errors
@@ -70,8 +71,10 @@ class FeatureResults(Results):
     structure : Structure
     engine : str
         The engine that was used.
+    spec : FeatureSpec
+        What makes the features.
     provenance : dict
-        Options, model, versions and files, for JSON.
+        The spec, how it was computed, versions and files, for JSON.
     """
 
     @classmethod
@@ -143,6 +146,7 @@ class FeatureResults(Results):
             tokens=structure.tokens,
             structure=structure,
             engine=provenance["engine"],
+            spec=FeatureSpec.from_stored(provenance, structure.token_of_atom),
             provenance=provenance,
             dt=time_step(times, segments(trajectory, frames, times)),
         )
@@ -179,7 +183,7 @@ class FeatureResults(Results):
         InputError
             If they would take more than half of the free memory, without a store.
         """
-        kind = kind or self.provenance["invariants"]
+        kind = kind or self.spec.invariants
         n_frames, n_tokens, n_channels = self.scalars.shape
         row_shape = (n_tokens, n_invariants(kind, n_channels))
         dtype = np.promote_types(self.scalars.dtype, np.float32)
@@ -193,7 +197,7 @@ class FeatureResults(Results):
             invariants,
             next_token=self.structure.next_token,
             kind=kind,
-            seed=self.provenance["invariants_seed"],
+            seed=self.spec.invariants_seed,
         )
         return map_rows(compute, (self.scalars, self.vectors), row_shape, dtype)
 

@@ -47,7 +47,7 @@ def open_store(
         If the place cannot be used, or holds the features of another run.
     """
     structure = encoder.structure
-    identity = run_identity(provenance, structure, plan)
+    identity = run_identity(provenance, encoder.spec, structure, plan)
     if resume:
         writer = StoreWriter.resume(path, identity)
         finished = np.concatenate([np.empty(0, bool), *writer.finished()])
@@ -67,7 +67,7 @@ def open_store(
             for source, n_frames in zip(plan.sources, plan.counts(), strict=True)
         ],
         arrays=encoder.row_shapes(
-            boxes=provenance["periodic"], dtype=provenance["store_dtype"]
+            boxes=provenance["box_used"], dtype=provenance["store_dtype"]
         ),
         batch_size=encoder.batch_size,
         chunk_size=plan.chunk_size,

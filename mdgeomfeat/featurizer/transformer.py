@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,15 +10,17 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.featurespec import (
+    FeatureOptions,
+    FeatureSpec,
+    feature_options,
+    takes_features,
+)
 from mdgeomfeat.featurizer.encoder import TokenEncoder
-from mdgeomfeat.featurizer.invariants import InvariantKind, invariant_names, invariants
-from mdgeomfeat.featurizer.pooling import Pooling
+from mdgeomfeat.featurizer.invariants import invariant_names, invariants
 from mdgeomfeat.lattice import has_box
 from mdgeomfeat.structure import Structure, Tokens
 from mdgeomfeat.structure.periodic import use_box
-
-if TYPE_CHECKING:
-    from mdgeomfeat.gnn import Backbone
 
 __all__ = ["GeomGNNTransformer"]
 
@@ -40,11 +41,11 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         number of the token that each atom belongs to (A,).
     select : str, optional
         A selection in the language of MDAnalysis, or of mdtraj for its topologies.
-    model, window, pool, invariants, max_neighbors, periodic, allow_unseen, device, \
-engine, batch_size, dtype
+    device, engine, batch_size
         As for :class:`mdgeomfeat.GeomGNNFeaturizer`.
-    tokens : {"residue", "atom", "molecule"} or (A,) array of int
-        Unused where `structure` is a Structure or a tuple, which state their tokens.
+    **features
+        Any option of :class:`mdgeomfeat.featurespec.FeatureSpec`. ``tokens`` is unused
+        where `structure` is a Structure or a tuple, which state their tokens.
 
     Attributes
     ----------
@@ -65,38 +66,32 @@ engine, batch_size, dtype
     >>> slow = pipeline.fit_transform([traj, other])  # doctest: +SKIP
     """
 
+    # Options that are used here; fit hands the others on to the encoder.
+    tokens: Tokens
+    periodic: bool | Literal["auto"]
+
+    @takes_features
     def __init__(
         self,
         structure: Any,
         select: str | None = None,
         *,
-        model: str | Path | Backbone = "default",
-        tokens: Tokens = "residue",
-        window: int | None = None,
-        pool: Pooling = "mean",
-        invariants: InvariantKind = "geometric",
-        max_neighbors: int | None = None,
-        periodic: bool | Literal["auto"] = "auto",
-        allow_unseen: bool = False,
         device: str = "auto",
         engine: str = "auto",
         batch_size: int | Literal["auto"] = "auto",
-        dtype: str = "float32",
+        **features: Unpack[FeatureOptions],
     ) -> None:
         self.structure = structure
         self.select = select
-        self.model = model
-        self.tokens = tokens
-        self.window = window
-        self.pool = pool
-        self.invariants = invariants
-        self.max_neighbors = max_neighbors
-        self.periodic = periodic
-        self.allow_unseen = allow_unseen
         self.device = device
         self.engine = engine
         self.batch_size = batch_size
-        self.dtype = dtype
+        # As they were given: scikit-learn wants them back.
+        options = feature_options()
+        if unknown := features.keys() - options.keys():
+            raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+        for name in options.keys() - {"select"}:
+            setattr(self, name, features.get(name, options[name].default))
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Look at the structure and load the network.
@@ -112,23 +107,18 @@ engine, batch_size, dtype
             If the structure or an option cannot be used.
         """
         del X, y
+        spec = FeatureSpec(**{name: getattr(self, name) for name in feature_options()})
         self.structure_, self._n_source_atoms = _structure(
             self.structure, self.select, self.tokens
         )
         self.encoder_ = TokenEncoder(
             self.structure_,
-            model=self.model,
-            window=self.window,
-            pool=self.pool,
-            invariants=self.invariants,
-            max_neighbors=self.max_neighbors,
-            allow_unseen=self.allow_unseen,
+            spec,
             device=self.device,
             engine=self.engine,
             batch_size=self.batch_size,
-            dtype=self.dtype,
         )
-        names = invariant_names(self.invariants, self.encoder_.n_channels)
+        names = invariant_names(spec.invariants, self.encoder_.n_channels)
         self.n_features_out_ = self.structure_.n_tokens * len(names)
         return self
 
@@ -203,7 +193,7 @@ engine, batch_size, dtype
         """
         del input_features
         check_is_fitted(self, "encoder_")
-        names = invariant_names(self.invariants, self.encoder_.n_channels)
+        names = invariant_names(self.encoder_.spec.invariants, self.encoder_.n_channels)
         labels = self.structure_.token_labels()
         return np.array([f"{a}:{b}" for a in labels for b in names], dtype=object)
 
@@ -223,8 +213,8 @@ engine, batch_size, dtype
             scalars,
             vectors,
             self.structure_.next_token,
-            self.invariants,
-            seed=self.encoder_.invariants_seed,
+            self.encoder_.spec.invariants,
+            seed=self.encoder_.spec.invariants_seed,
         )
 
     def _encode(self, x: Any, boxes: Any, where: str) -> tuple[NDArray, NDArray]:

@@ -36,7 +36,9 @@ __all__ = [
 ]
 
 FORMAT = "mdgeomfeat-features"
-FORMAT_VERSION = 2
+# Since 3, provenance holds what makes the features as one entry with a format.
+FORMAT_VERSION = 3
+_OLDEST_READ = 2
 # Arrays of every store. ``frames`` is written last: where it stands, a chunk is whole.
 ROW_ARRAYS = {"times": np.float64, "frames": np.int64}
 # The frame number of a row that could not be used.
@@ -145,7 +147,7 @@ def open_root(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     root = open_group(path, mode)
     with damage_errors(path):
         version = int(root.attrs["format_version"])
-    if version < FORMAT_VERSION:
+    if version < _OLDEST_READ:
         raise InputError(
             f"{path} has the format {version}, which this version no longer reads; "
             "make the features anew (overwrite=True, --overwrite)."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.featurespec import FeatureSpec, feature_options
 from mdgeomfeat.workflow.baselines import PRIMARY, gnn_input
 from mdgeomfeat.workflow.features import Featurized, default_folder, featurize
 from mdgeomfeat.workflow.models import assign_states, read_model_folder
@@ -35,7 +36,7 @@ def apply_model(
 ) -> Path:
     """Write the collective variables of trajectories that a model has not seen.
 
-    Selection, tokens, window and network are the model's own.
+    What makes the features is the model's own.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def apply_model(
         The folder ``model`` of a report, or the report's folder.
     read : ReadOptions
         Files, frames, device and engine; a selection only if the atoms are named
-        differently here.
+        differently here, and the box and unseen elements if they are other ones.
     out : Path or None
         The folder of results.
     overwrite : bool
@@ -62,35 +63,10 @@ def apply_model(
     """
     folder = out or default_folder(read, "applied")
     check_output(folder, overwrite, read.store)
-    cv_model, network = read_model_folder(model_folder)
-    recipe = cv_model.metadata["features"]
-    if read.model != "default":
-        raise InputError(
-            "--apply brings the network its model was made with; leave out --model."
-        )
-    for option, given, usual in (
-        ("tokens", read.tokens, "residue"),
-        ("window", read.window, None),
-    ):
-        if given not in (usual, recipe[option]):
-            raise InputError(
-                f"--{option} {given} is not what the model was made with "
-                f"({recipe[option]}); leave it out with --apply."
-            )
-    read = replace(
-        read,
-        select=read.select or recipe["select"],
-        tokens=recipe["tokens"],
-        window=recipe["window"],
-    )
+    cv_model, made_with = read_model_folder(model_folder)
+    read = replace(read, features=_applied(read.features, made_with))
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        data = featurize(
-            read,
-            work,
-            progress,
-            model=network,
-            invariants=recipe["invariants"],
-        )
+        data = featurize(read, work, progress)
         check_same_molecule(cv_model.metadata, data)
         vectors = len(cv_model.input_shape) == 3
         cvs = cv_model.transform(gnn_input(data, vectors=vectors))
@@ -105,6 +81,41 @@ def apply_model(
         )
         write_json(work / "summary.json", record_summary(record, "application"))
     return folder
+
+
+def _applied(asked: FeatureSpec, made_with: FeatureSpec) -> FeatureSpec:
+    """Return what makes features of other files the model's own.
+
+    Parameters
+    ----------
+    asked : FeatureSpec
+        What the command line says.
+    made_with : FeatureSpec
+        Of the model.
+
+    Raises
+    ------
+    InputError
+        If an option says something else than the model on what its numbers depend.
+    """
+    chosen = {}
+    for name, option in feature_options().items():
+        wanted, own = getattr(asked, name), getattr(made_with, name)
+        if wanted in (option.default, own):
+            continue
+        if not option.metadata["numbers"]:
+            chosen[name] = wanted
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if name == "model":
+            raise InputError(
+                "--apply brings the network its model was made with; leave out --model."
+            )
+        raise InputError(
+            f"{flag} {wanted} is not what the model was made with ({own}); leave it "
+            "out with --apply."
+        )
+    return replace(made_with, **chosen)
 
 
 def check_same_molecule(metadata: dict[str, Any], data: Featurized) -> None:

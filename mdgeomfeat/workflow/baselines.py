@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -155,9 +155,10 @@ def untrained_twin(
     Parameters
     ----------
     read : ReadOptions
-        Options of the trained one, which the twin shares.
+        Where and how the trained one was computed.
     data : Featurized
-        Its positions are used, so that nothing is read twice.
+        What makes its features makes the twin's. Its positions are used, so that
+        nothing is read twice.
     progress : Reporter
     vectors : bool
         Whether the estimators get scalars and vectors, as in :func:`gnn_input`.
@@ -172,11 +173,14 @@ def untrained_twin(
 
     encoder = TokenEncoder(
         data.structure,
-        model=random_twin(data.model, TWIN_SEED),
-        window=read.window,
-        allow_unseen=True,
+        replace(
+            data.results.spec,
+            model=random_twin(data.model, TWIN_SEED),
+            allow_unseen=True,
+        ),
         device=read.device,
         engine=read.engine,
+        batch_size=read.batch_size,
     )
     positions, boxes = data.positions, data.results.boxes
     flat, joined = _Collected(data), _Collected(data)
@@ -191,8 +195,8 @@ def untrained_twin(
                     scalars,
                     vector,
                     data.structure.next_token,
-                    encoder.invariants,
-                    seed=encoder.invariants_seed,
+                    encoder.spec.invariants,
+                    seed=encoder.spec.invariants_seed,
                 )
             )
             if vectors:

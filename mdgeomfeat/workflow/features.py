@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -116,10 +116,9 @@ def featurize(
     folder: Path,
     progress: Reporter,
     *,
-    model: Any = None,
+    overwrite: bool = False,
     check: Callable[[Universe], object] | None = None,
     begin: Callable[[], object] | None = None,
-    **options: Any,
 ) -> Featurized:
     """Read trajectories and compute their features into a store.
 
@@ -129,14 +128,12 @@ def featurize(
     folder : Path
         Of the results; the store goes there unless ``read`` names another place.
     progress : Reporter
-    model : Backbone, optional
-        In place of the one that ``read`` names.
+    overwrite : bool
+        Whether features that are in the store already are made anew.
     check : callable, optional
         Is shown the open files before anything is computed, and may refuse them.
     begin : callable, optional
         Is called when files, selection and frames have been found to be usable.
-    **options
-        Further options of the featurizer.
 
     Raises
     ------
@@ -144,7 +141,6 @@ def featurize(
         If the files, the selection or the frames cannot be used.
     """
     from mdgeomfeat.featurizer import GeomGNNFeaturizer
-    from mdgeomfeat.gnn import load_model
     from mdgeomfeat.reading import open_universe
 
     store = read.store or folder / STORE
@@ -153,20 +149,16 @@ def featurize(
     )
     if check is not None:
         check(universe)
-    network = load_model(read.model) if model is None else model
     featurizer = GeomGNNFeaturizer(
         universe,
-        read.select,
-        model=read.model if model is None else model,
-        tokens=read.tokens,
-        window=read.window,
-        periodic=read.periodic,
-        allow_unseen=read.allow_unseen,
+        **read.features.options(),
         skip_bad_frames=read.skip_bad_frames,
         device=read.device,
         engine=read.engine,
+        batch_size=read.batch_size,
         store=store,
-        **options,
+        store_dtype=read.store_dtype,
+        overwrite=overwrite,
     )
     frames = chosen_frames(universe, read.start, read.stop, read.step)
     if begin is not None:
@@ -183,7 +175,7 @@ def featurize(
         atoms=universe.atoms[featurizer.structure.indices],
         structure=featurizer.structure,
         results=featurizer.results,
-        model=network,
+        model=featurizer.model,
         sources=tuple(source_names(universe)),
         scratch=store.parent,
     )
@@ -234,8 +226,6 @@ def write_features(
     out: Path | None,
     overwrite: bool,
     progress: Reporter,
-    *,
-    store_dtype: str | None = None,
 ) -> Path:
     """Featurize to a store, without a report.
 
@@ -250,8 +240,6 @@ def write_features(
     overwrite : bool
         Whether earlier features there are replaced instead of gone on with.
     progress : Reporter
-    store_dtype : {"float16", "float32"}, optional
-        How token features are stored.
 
     Returns
     -------
@@ -277,14 +265,7 @@ def write_features(
             summary.unlink(missing_ok=True)
 
     with remembered_warnings() as notes:
-        data = featurize(
-            read,
-            folder,
-            progress,
-            begin=forget,
-            store_dtype=store_dtype,
-            overwrite=overwrite,
-        )
+        data = featurize(read, folder, progress, begin=forget, overwrite=overwrite)
         record = make_record(
             data,
             read,

@@ -130,8 +130,9 @@ def _selected(universe: Universe, read: ReadOptions) -> Facts:
     from mdgeomfeat.structure.elements import SYMBOLS
     from mdgeomfeat.structure.selection import select_atoms
 
-    group = select_atoms(universe, read.select)
-    structure = Structure.from_atomgroup(group, tokens=read.tokens)
+    select = read.features.select
+    group = select_atoms(universe, select)
+    structure = Structure.from_atomgroup(group, tokens=read.features.tokens)
     numbers, counts = np.unique(structure.numbers, return_counts=True)
     labels = structure.token_labels()
     shown = ", ".join(labels[:_MAX_NAMES])
@@ -139,11 +140,15 @@ def _selected(universe: Universe, read: ReadOptions) -> Facts:
         shown += f" … {labels[-1]}"
     facts = {
         "selected": f"{count(structure.n_atoms, 'atom')} "
-        + ("by default" if read.select is None else f"by '{read.select}'"),
+        + (
+            "by default"
+            if read.features.select is None
+            else f"by '{read.features.select}'"
+        ),
         "elements": ", ".join(
             f"{SYMBOLS[z]} {n}" for z, n in zip(numbers, counts, strict=True)
         ),
-        "tokens": f"{count(structure.n_tokens, read.tokens)} in "
+        "tokens": f"{count(structure.n_tokens, str(read.features.tokens))} in "
         f"{count(int(structure.chain[-1]) + 1, 'unbroken chain')}: {shown}",
         "periodic": _periodic(read, group, structure),
     }
@@ -155,7 +160,7 @@ def _periodic(read: ReadOptions, group: AtomGroup, structure: Any) -> str:
 
     timestep = group.universe.trajectory.ts
     box = None if timestep.dimensions is None else timestep.dimensions[None]
-    used = use_box(read.periodic, box, group.positions[None], structure)
+    used = use_box(read.features.periodic, box, group.positions[None], structure)
     return "minimum image in the box" if used else "no box is used"
 
 
@@ -163,19 +168,19 @@ def _network(read: ReadOptions, structure: Any) -> Facts:
     """Describe the network and the engine that would run it."""
     from mdgeomfeat.gnn import load_model
 
-    model = load_model(read.model)
+    model = load_model(read.features.model)
     spec = model.spec
     unseen = model.unseen(structure.numbers)
     facts = {
-        "network": f"{read.model}: {spec.architecture}, {spec.n_channels} channels, "
-        f"cutoff {spec.cutoff:g} Å"
+        "network": f"{read.features.model_name}: {spec.architecture}, "
+        f"{spec.n_channels} channels, cutoff {spec.cutoff:g} Å"
     }
     facts["engine"] = _engine(read, model)
     if unseen:
         from mdgeomfeat.structure.elements import SYMBOLS
 
         said = f"the network has never seen {', '.join(SYMBOLS[z] for z in unseen)}"
-        if read.allow_unseen:
+        if read.features.allow_unseen:
             facts["unseen"] = f"{said}: accepted by --allow-unseen"
         else:
             facts["problem"] = (

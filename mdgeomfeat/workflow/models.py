@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.featurespec import FeatureSpec
 from mdgeomfeat.workflow.features import Featurized
-from mdgeomfeat.workflow.options import ReadOptions
 
 if TYPE_CHECKING:
     from mdgeomfeat.gnn import Backbone
@@ -21,17 +21,11 @@ __all__ = ["assign_states", "feature_recipe", "read_model_folder", "write_model"
 CVS, NETWORK = "cvs", "network"
 
 
-def feature_recipe(data: Featurized, read: ReadOptions) -> dict[str, Any]:
+def feature_recipe(data: Featurized) -> dict[str, Any]:
     """Return what must be repeated for a model to be applied to other frames."""
-    provenance = data.results.provenance
     return {
-        "features": {
-            "select": read.select,
-            "tokens": read.tokens,
-            "window": read.window,
-            "invariants": provenance["invariants"],
-            "model_fingerprint": provenance["model_fingerprint"],
-        },
+        "features": data.results.spec.to_dict(),
+        "model_fingerprint": data.results.provenance["model_fingerprint"],
         "structure": {
             "numbers": data.structure.numbers.tolist(),
             "token_of_atom": data.structure.token_of_atom.tolist(),
@@ -90,24 +84,41 @@ def assign_states(model: CVModel, cvs: list[np.ndarray]) -> list[np.ndarray]:
 
 def _is_recipe(metadata: Any) -> bool:
     """Whether a model's metadata say how to apply it to trajectories."""
-    needed = {
-        "features": {"select", "tokens", "window", "invariants", "model_fingerprint"},
+    needed: dict[str, set[str]] = {
+        "features": {"select", "tokens", "window", "invariants"},
         "states": {"centres", "state_of_centre"},
         "structure": {"labels", "numbers", "token_of_atom"},
     }
-    return isinstance(metadata, dict) and all(
-        isinstance(metadata.get(part), dict) and keys <= metadata[part].keys()
-        for part, keys in needed.items()
+    return (
+        isinstance(metadata, dict)
+        and all(
+            isinstance(metadata.get(part), dict) and keys <= metadata[part].keys()
+            for part, keys in needed.items()
+        )
+        and _fingerprint(metadata) is not None
     )
 
 
-def read_model_folder(path: Path) -> tuple[CVModel, Backbone]:
+def _fingerprint(metadata: dict[str, Any]) -> str | None:
+    """Return that of the network, which stood among the features at first."""
+    return metadata.get(
+        "model_fingerprint", metadata["features"].get("model_fingerprint")
+    )
+
+
+def read_model_folder(path: Path) -> tuple[CVModel, FeatureSpec]:
     """Read what :func:`write_model` wrote.
 
     Parameters
     ----------
     path : Path
         The folder ``model`` of a report, or the report's folder.
+
+    Returns
+    -------
+    model : CVModel
+    features : FeatureSpec
+        What its inputs were made with; ``model`` is the network itself.
 
     Raises
     ------
@@ -130,9 +141,12 @@ def read_model_folder(path: Path) -> tuple[CVModel, Backbone]:
             "'model' of a report that vamp or tica wrote."
         )
     network = read_model(folder / f"{NETWORK}.safetensors")
-    if network.fingerprint != model.metadata["features"]["model_fingerprint"]:
+    if network.fingerprint != _fingerprint(model.metadata):
         raise InputError(
             f"--apply '{path}' holds a network that does not belong to its collective "
             "variables; copy the folder again."
         )
-    return model, network
+    features = FeatureSpec.from_stored(
+        model.metadata, model.metadata["structure"]["token_of_atom"]
+    )
+    return model, replace(features, model=network)

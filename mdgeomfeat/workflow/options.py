@@ -3,62 +3,54 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.featurespec import FeatureSpec
 
 __all__ = ["ReadOptions", "StudyOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """Which atoms of which frames become features, and how they are computed.
+    """Which frames become which features, and how they are computed.
 
     Attributes
     ----------
     files : tuple of Path
         Trajectories and their topology, in any order.
-    select : str or None
-        Atoms, in MDAnalysis's selection language; None chooses them.
-    model : str
-        Name or file of the network.
-    tokens : str
-        ``"residue"``, ``"atom"`` or ``"molecule"``.
-    window : int or None
-        Neighbouring tokens along the chain that a token sees; None for all atoms.
+    features : FeatureSpec
+        What makes the features.
     start, stop, step : int or None
         Slice of each trajectory's frames.
-    periodic : {"auto", True, False}
-        Whether distances use the periodic box.
-    allow_unseen : bool
-        Accept elements that the network was not trained on.
     skip_bad_frames : bool
         Leave out frames that cannot be used in place of stopping.
     device, engine : str
         Where and how the network is run.
+    batch_size : int or "auto"
+        Frames that are computed at once.
     workers : int
         Processes that share the work; with one it is done in this process.
     store : Path or None
         Where token features are kept; None keeps them with the results.
+    store_dtype : {"float16", "float32"} or None
+        How they are stored; None keeps what is there, else what was computed.
     """
 
     files: tuple[Path, ...]
-    select: str | None = None
-    model: str = "default"
-    tokens: Literal["residue", "atom", "molecule"] = "residue"
-    window: int | None = None
+    features: FeatureSpec = field(default_factory=FeatureSpec)
     start: int | None = None
     stop: int | None = None
     step: int | None = None
-    periodic: Literal["auto"] | bool = "auto"
-    allow_unseen: bool = False
     skip_bad_frames: bool = False
     device: str = "auto"
     engine: str = "auto"
+    batch_size: int | Literal["auto"] = "auto"
     workers: int = 1
     store: Path | None = None
+    store_dtype: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,8 +65,8 @@ def make_record(
         subtitle=f"{total} of {count(structure.n_atoms, 'atom')} in "
         f"{count(structure.n_tokens, 'token')}.",
         analysed=tuple(analysed),
-        network=tuple(_network(data.model, results.provenance)),
-        run=tuple(_run(results.provenance)),
+        network=tuple(_network(data.model, results.spec.model_name)),
+        run=tuple(_run(results.provenance, results.spec.dtype)),
         warnings=tuple(warnings),
         files=tuple(f for f in files if read.store is None or f[0] != STORE),
     )
@@ -99,26 +99,28 @@ def _selection(read: ReadOptions, data: Featurized) -> str:
 
     numbers, counts = np.unique(data.structure.numbers, return_counts=True)
     formula = " ".join(f"{SYMBOLS[z]}{n}" for z, n in zip(numbers, counts, strict=True))
-    chosen = "chosen by default" if read.select is None else f"'{read.select}'"
+    select = read.features.select
+    chosen = "chosen by default" if select is None else f"'{select}'"
     return f"{chosen}: {count(data.structure.n_atoms, 'atom')} ({formula})"
 
 
 def _tokens(read: ReadOptions, data: Featurized) -> str:
     labels = data.structure.token_labels()
     shown = ", ".join(labels[:12]) + (", …" if len(labels) > 12 else "")
+    spec = read.features
     context = (
         "each sees all atoms within the cutoff"
-        if read.window is None
-        else f"each sees {read.window} neighbours on either side along its chain"
+        if spec.window is None
+        else f"each sees {spec.window} neighbours on either side along its chain"
     )
-    return f"{count(len(labels), read.tokens)}: {shown}; {context}"
+    return f"{count(len(labels), str(spec.tokens))}: {shown}; {context}"
 
 
-def _network(model: Backbone, provenance: dict[str, Any]) -> list[tuple[str, str]]:
+def _network(model: Backbone, name: str) -> list[tuple[str, str]]:
     """Return the model card in short."""
     spec, card = model.spec, getattr(model, "card", None) or {}
     rows = [
-        ("Name", str(card.get("name", provenance.get("model", "")))),
+        ("Name", str(card.get("name", name))),
         (
             "Architecture",
             f"{spec.architecture}, {count(spec.n_layers, 'layer')}, "
@@ -147,14 +149,14 @@ def _flat(value: Any) -> str:
     return str(value)
 
 
-def _run(provenance: dict[str, Any]) -> list[tuple[str, str]]:
+def _run(provenance: dict[str, Any], dtype: str) -> list[tuple[str, str]]:
     packages = ", ".join(f"{name} {number}" for name, number in versions().items())
     return [
         ("Command", shlex.join(["mdgeomfeat", *sys.argv[1:]])),
         (
             "Engine",
             f"{provenance['engine']} on {provenance['device']}, "
-            f"{provenance['dtype']}, batches of {provenance['batch_size']} frames",
+            f"{dtype}, batches of {provenance['batch_size']} frames",
         ),
         ("Versions", packages),
         ("System", f"{platform.system()} {platform.machine()}"),

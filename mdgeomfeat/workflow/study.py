@@ -107,7 +107,7 @@ def write_study(
             RANDOM: twin_input,
             **baselines.inputs,
         }
-        study = _study(inputs, data, options, lag, read, progress)
+        study = _study(inputs, data, options, lag, progress)
         comparison = None
         if options.maps:
             comparison = compare_inputs(
@@ -188,7 +188,6 @@ def _study(
     data: Featurized,
     options: StudyOptions,
     lag: int | None,
-    read: ReadOptions,
     progress: Reporter,
 ) -> StudyResult:
     """Run the study with its progress shown."""
@@ -204,7 +203,7 @@ def _study(
         temperature=options.temperature,
         dt=data.dt,
         groups=data.groups,
-        metadata=feature_recipe(data, read),
+        metadata=feature_recipe(data),
     )
     with progress.steps("slow motions") as tell:
         return run_study(inputs, PRIMARY, settings, progress=tell)

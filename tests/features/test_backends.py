@@ -247,12 +247,13 @@ def test_workers_decide_on_the_engine_and_all_use_the_same(client, options, chai
         where.append(func)
         return client.submit(lambda: {"engine": "torch", "device": "cpu"}).result()
 
-    feat._encoder.settle(elsewhere)
+    settled = feat._encoder.settled(elsewhere)
     assert len(where) == 1
-    copy = pickle.loads(pickle.dumps(feat._encoder))
+    copy = pickle.loads(pickle.dumps(settled))
     assert copy.engine.name == "torch"
     assert copy.provenance()["engine"] == "torch"
-    # A run asks anew, here of the client's workers.
+    # The featurizer's own is as it was: a run asks anew, here of the client's workers.
+    assert feat._encoder.provenance()["engine"] == "auto"
     assert feat.run(backend=client).results.engine == "cpu"
 
 

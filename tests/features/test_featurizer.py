@@ -1,6 +1,5 @@
 import pickle
 import warnings
-from functools import partial
 
 import MDAnalysis as mda
 import numpy as np
@@ -307,13 +306,39 @@ def test_workers_are_sent_no_weights(chain, model, tmp_path):
     path = tmp_path / "tiny.safetensors"
     save_model(model, path, {})
     feat = GeomGNNFeaturizer(chain, model=path, engine="torch").run()
-    sent = pickle.dumps(partial(feat._compute, verbose=False))
-    assert b"_rebuild_tensor" not in sent
-    worker = pickle.loads(sent).func.__self__
-    assert worker._encoder._model is None
-    assert worker._encoder._engine is None
-    got = worker._compute(np.column_stack([np.arange(7)] * 2)).results
-    np.testing.assert_array_equal(got.scalars, feat.results.scalars)
+
+    class Watched(PickledParts):
+        def apply(self, func, computations):
+            sent = pickle.dumps(func)
+            assert b"_rebuild_tensor" not in sent
+            worker = pickle.loads(sent).func.__self__
+            for held in (worker._encoder, worker._run._encoder):
+                assert held._model is None
+                assert held._engine is None
+            return super().apply(func, computations)
+
+    again = GeomGNNFeaturizer(chain, model=path, engine="torch")
+    again.run(backend=Watched(2))
+    np.testing.assert_array_equal(again.results.scalars, feat.results.scalars)
+
+
+def test_a_run_changes_neither_featurizer_nor_backend_and_goes_away(
+    chain, options, tmp_path
+):
+    feat = GeomGNNFeaturizer(chain, **options, store=tmp_path / "f.zarr")
+    backend = PickledParts(2)
+    encoder = feat._encoder
+    _ = encoder.engine  # made on first use, which is no change of a choice
+    before = dict(vars(encoder)), dict(vars(backend)), vars(feat).keys()
+    # A store with batches of its own, which the run takes over and the featurizer not.
+    GeomGNNFeaturizer(chain, **options, batch_size=4, store=tmp_path / "f.zarr").run()
+    (tmp_path / "f.zarr" / "trajectory-0000" / "frames" / "c.0").unlink()
+    feat.run(backend=backend)
+    assert feat.results.provenance["batch_size"] == 4 != encoder.batch_size
+    assert feat._encoder is encoder
+    assert feat._run is None
+    assert (vars(encoder), vars(backend)) == before[:2]
+    assert vars(feat).keys() - before[2] <= {"frames", "n_frames", "times"}
 
 
 def test_a_finished_featurizer_can_be_pickled_with_its_results(chain, options):

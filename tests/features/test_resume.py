@@ -96,7 +96,7 @@ universe = mda.Universe({top!r}, {files!r})
 feat = GeomGNNFeaturizer(
     universe, model={model!r}, engine="cpu", batch_size=8, store=store
 )
-feat._encoder.settle()
+feat._encoder.settled()
 
 def start():
     # No thread runs in this process, so that forking it is safe.

@@ -426,7 +426,7 @@ def test_what_is_no_store_is_said(tmp_path, values):
     fill(writer, values)
     writer.finish()
     root = zarr.open_group(tmp_path / "a.zarr", mode="r+")
-    for version, message in ((3, "3, newer than 2"), (1, "1, which this version no")):
+    for version, message in ((4, "4, newer than 3"), (1, "1, which this version no")):
         root.attrs["format_version"] = version
         with pytest.raises(InputError, match=f"has the format {message}"):
             FeatureStore(tmp_path / "a.zarr")

@@ -1,0 +1,96 @@
+"""Options of the Python classes on the command line, and where they go from there."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import typer
+
+from mdgeomfeat import GeomGNNFeaturizer
+from mdgeomfeat.cli import app
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.featurespec import FeatureSpec, feature_options
+from mdgeomfeat.workflow.apply import _applied
+from mdgeomfeat.workflow.baselines import untrained_twin
+from mdgeomfeat.workflow.features import featurize
+from mdgeomfeat.workflow.options import ReadOptions
+from mdgeomfeat.workflow.progress import SilentReporter
+
+# What the command line calls otherwise, or does by itself.
+NAMES = {"universe_or_atomgroup": "files", "verbose": None}
+
+
+@pytest.mark.parametrize("command", ["vamp", "tica", "features", "compare", "info"])
+def test_every_option_of_the_class_is_an_option_of_every_command(command):
+    commands = typer.main.get_command(app).commands
+    there = {parameter.name for parameter in commands[command].params}
+    wanted = {NAMES.get(n, n) for n in inspect.signature(GeomGNNFeaturizer).parameters}
+    wanted -= {None} | ({"overwrite"} if command == "info" else set())
+    assert wanted <= there
+
+
+@pytest.fixture
+def given():
+    return {"window": 1, "pool": "sum", "invariants": "norms", "max_neighbors": 8}
+
+
+def test_the_command_line_makes_the_spec(run_cli, gly2, tiny_model, given, tmp_path):
+    out = tmp_path / "o"
+    flags = [x for k, v in given.items() for x in ("--" + k.replace("_", "-"), v)]
+    result = run_cli(
+        "features", gly2[0], gly2[2], "--model", tiny_model, "--stop", 9, *flags,
+        "--dtype", "float64", "--no-pbc", "--allow-unseen", "--batch-size", 3,
+        "--store-dtype", "float16", "--out", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    attributes = json.loads((out / "features.zarr" / "zarr.json").read_text())
+    provenance = attributes["attributes"]["provenance"]
+    assert FeatureSpec.from_dict(provenance["features"]) == FeatureSpec(
+        model=tiny_model, dtype="float64", periodic=False, allow_unseen=True, **given
+    )
+    assert (provenance["batch_size"], provenance["store_dtype"]) == (3, "float16")
+
+
+def test_the_twin_is_made_as_the_features_are(gly2, tiny_model, given, tmp_path):
+    spec = FeatureSpec(model=tiny_model, dtype="float64", **given)
+    read = ReadOptions(files=(gly2[0], gly2[2]), features=spec, stop=5, batch_size=2)
+    data = featurize(read, tmp_path, SilentReporter())
+    twin, _ = untrained_twin(read, data, SilentReporter())
+    from mdgeomfeat.gnn import random_twin
+    from mdgeomfeat.workflow.baselines import TWIN_SEED
+
+    # The featurizer itself, with the twin in place of the network.
+    want = GeomGNNFeaturizer(
+        data.universe,
+        **spec.options() | {"model": random_twin(data.model, TWIN_SEED)},
+    ).run(stop=5)
+    assert twin[0].dtype == np.float64
+    np.testing.assert_allclose(
+        twin[0], want.results.token_features, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_applying_takes_the_models_spec_whole(given):
+    made_with = FeatureSpec(dtype="float64", select="name CA", periodic=False, **given)
+    assert _applied(FeatureSpec(), made_with) == made_with
+    asked = FeatureSpec(select="all", allow_unseen=True, window=1)
+    assert _applied(asked, made_with) == replace(
+        made_with, select="all", allow_unseen=True
+    )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"tokens": "atom"}, {"window": 3}, {"pool": "sum"}, {"invariants": "norms"},
+     {"max_neighbors": 2}, {"dtype": "float64"}, {"model": "other"}],
+    ids=str,
+)  # fmt: skip
+def test_applying_refuses_other_numbers(asked):
+    (name,) = asked
+    assert feature_options()[name].metadata["numbers"]
+    with pytest.raises(InputError, match=f"--{name.replace('_', '-')}"):
+        _applied(FeatureSpec(**asked), FeatureSpec(model=None))
