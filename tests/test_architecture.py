@@ -16,7 +16,7 @@ PACKAGE = Path(mdgeomfeat.__file__).parent
 # Every room may import from those that stand above it.
 ROOMS = [
     ["errors", "jit"],
-    ["featurespec", "lattice", "memory"],
+    ["boxes", "featurespec", "memory"],
     ["structure"],
     ["neighbors"],
     ["reading"],

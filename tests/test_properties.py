@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mdgeomfeat import GeomGNNFeaturizer, GeomGNNTransformer
+from mdgeomfeat.boxes import box_heights, has_box, lattice_vectors
 from mdgeomfeat.gnn import ModelSpec, build_model
-from mdgeomfeat.lattice import box_heights, has_box, lattice_vectors
 from mdgeomfeat.neighbors import neighbor_list
 from mdgeomfeat.structure import Structure, make_whole
 from mdgeomfeat.testing import random_rotation, relative_error

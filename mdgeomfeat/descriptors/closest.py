@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mdgeomfeat.boxes import box_heights, lattice_vectors
 from mdgeomfeat.jit import cached_njit, n_threads, run_threads
-from mdgeomfeat.lattice import box_heights, lattice_vectors
 
 __all__ = ["closest_distances"]
 

@@ -10,6 +10,7 @@ import numpy as np
 from MDAnalysis.lib.distances import calc_bonds
 from numpy.typing import NDArray
 
+from mdgeomfeat.boxes import has_box
 from mdgeomfeat.descriptors.closest import closest_distances
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ def centred_frames(
     The library that measures them lowers coordinates to float32; far from the origin
     that would lose what a small difference needs.
     """
+    boxed = np.zeros(len(positions), dtype=bool) if boxes is None else has_box(boxes)
     for f, frame in enumerate(positions):
         box = None
-        if boxes is not None and np.any(boxes[f][:3]):
+        if boxes is not None and boxed[f]:
             box = np.asarray(boxes[f], dtype=np.float32)
         yield (frame - frame[0]).astype(np.float32), box
 

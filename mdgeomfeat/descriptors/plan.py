@@ -12,6 +12,7 @@ import numpy as np
 from MDAnalysis.lib.distances import calc_dihedrals
 from numpy.typing import NDArray
 
+from mdgeomfeat.boxes import has_box
 from mdgeomfeat.descriptors.distances import (
     PairPlan,
     alpha_carbons,
@@ -327,7 +328,7 @@ def check_frames(
     positions: NDArray[np.floating],
     boxes: NDArray[np.floating] | None,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
-    """Return positions (F, A, 3) and boxes (F, 6), None where all of them are zero.
+    """Return positions (F, A, 3) and boxes (F, 6), None where none of them is a box.
 
     Raises
     ------
@@ -349,4 +350,4 @@ def check_frames(
             f"({len(positions)}, 6) or (6,)."
         )
     boxes = np.broadcast_to(boxes, (len(positions), 6))
-    return positions, boxes if np.any(boxes[:, :3]) else None
+    return positions, boxes if has_box(boxes).any() else None

@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.boxes import (
+    BoxReason,
+    BoxSample,
+    BoxVerdict,
+    check_cutoff,
+    has_box,
+    judge_box,
+    spread,
+)
+from mdgeomfeat.boxes.verdict import Periodic
 from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.featurizer.unusable import read_frame
 from mdgeomfeat.reading.dcd import check_orientation
-from mdgeomfeat.structure.periodic import has_box, use_box
+from mdgeomfeat.reading.dropped import check_dropped
 
 if TYPE_CHECKING:
-    from MDAnalysis.coordinates.timestep import Timestep
-
     from mdgeomfeat.structure import Structure
 
 __all__ = ["decide_box"]
@@ -25,11 +32,12 @@ def decide_box(
     reader: Any,
     plan: FramePlan,
     structure: Structure,
-    periodic: bool | str,
+    periodic: Periodic,
     *,
+    cutoff: float,
     skip_bad: bool,
-) -> bool:
-    """Let the first usable frame decide, if all trajectories begin with ones like it.
+) -> BoxVerdict:
+    """Let frames of all trajectories decide: the first usable two, and some others.
 
     Parameters
     ----------
@@ -37,7 +45,9 @@ def decide_box(
     plan : FramePlan
     structure : Structure
     periodic : {"auto", True, False}
-        As in :func:`mdgeomfeat.structure.periodic.use_box`.
+        As in :func:`mdgeomfeat.boxes.judge_box`.
+    cutoff : float, Å
+        Of the network.
     skip_bad : bool
         Whether frames that cannot be read are passed over.
 
@@ -45,39 +55,59 @@ def decide_box(
     ------
     InputError
         If some of these frames have a box and others have none, unless ``periodic``
-        says what to do, or a box is not oriented as lengths and angles say.
+        says what to do, if a box is too small for the cutoff or not oriented as
+        lengths and angles say, or if the reader has dropped one.
     """
-    used = None
-    boxed: dict[bool, str] = {}
-    for ts in _first_usable(reader, plan, structure, skip_bad):
-        if used is None:
-            x = ts.positions[structure.indices]
-            used = use_box(periodic, ts.dimensions, x, structure)
-            if used:
-                check_orientation(reader)
-            if periodic != "auto" or (not used and has_box(ts.dimensions).all()):
-                return used
-        where = plan.describe(ts.frame)
-        boxed.setdefault(bool(has_box(ts.dimensions).all()), where)
-        if len(boxed) > 1:
-            raise InputError(
-                f"{boxed[True]} has a box and {boxed[False]} has none: leave one or "
-                "the other out, or pass periodic=False (--no-pbc)."
-            )
-    return bool(used)
+    samples = []
+    if periodic is not False:
+        samples = list(_samples(reader, plan, structure, skip_bad))
+    verdict = judge_box(periodic, samples, structure.numbers)
+    if verdict.used:
+        check_orientation(reader)
+        boxes = np.array([s.box for s in samples], dtype=np.float64).reshape(-1, 6)
+        check_cutoff(boxes, cutoff, [s.where for s in samples])
+    elif verdict.reason is BoxReason.ABSENT:
+        check_dropped(reader)
+    return verdict
 
 
-def _first_usable(
+def _samples(
     reader: Any, plan: FramePlan, structure: Structure, skip_bad: bool
-) -> Iterator[Timestep]:
-    """Yield the first two usable frames of every trajectory."""
+) -> Iterator[BoxSample]:
+    """Yield the first two usable frames of every trajectory, and some spread over it.
+
+    Frames further on that cannot be read are named, or passed over, when the run comes
+    to them.
+    """
+    ordered = all(getattr(t, "parallelizable", True) for t in reader.transformations)
     ends = np.cumsum(plan.counts())
+    n_used = np.count_nonzero(plan.counts())
     for begin, end in zip(plan.first_rows, ends, strict=True):
-        found = 0
-        for frame in plan.frames[begin:end].tolist():
-            ts = read_frame(reader, plan, frame, skip_bad=skip_bad)
-            if ts is not None and np.isfinite(ts.positions[structure.indices]).all():
-                yield ts
+        frames = plan.frames[begin:end].tolist()
+        found = seen = 0
+        while found < 2 and seen < len(frames):
+            sample = _sample(reader, plan, structure, frames[seen], skip_bad)
+            seen += 1
+            if sample is not None:
+                yield sample
                 found += 1
-            if found == 2:
-                break
+        # What remembers earlier frames must not see those far on before its time.
+        for row in spread(len(frames), n_used) if ordered else []:
+            if row >= seen:
+                sample = _sample(reader, plan, structure, frames[row], skip_bad=True)
+                if sample is None or (skip_bad and not has_box(sample.box).all()):
+                    continue
+                yield sample
+
+
+def _sample(
+    reader: Any, plan: FramePlan, structure: Structure, frame: int, skip_bad: bool
+) -> BoxSample | None:
+    ts = read_frame(reader, plan, frame, skip_bad=skip_bad)
+    if ts is None:
+        return None
+    positions = ts.positions[structure.indices]
+    if not np.isfinite(positions).all():
+        return None
+    box = None if ts.dimensions is None else np.array(ts.dimensions, dtype=np.float64)
+    return BoxSample(plan.describe(frame), positions, box)

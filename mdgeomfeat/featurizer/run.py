@@ -123,8 +123,9 @@ class FeatureRun:
             self.plan,
             encoder.structure,
             encoder.spec.periodic,
+            cutoff=encoder.cutoff,
             skip_bad=options.skip_bad_frames,
-        )
+        ).used
         stored = options.store_dtype or encoder.spec.dtype
         if options.store_dtype is None and options.store and grid is not None:
             stored = StoreWriter.feature_dtype(options.store)

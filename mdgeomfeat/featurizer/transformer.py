@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self, Unpack
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Self, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from mdgeomfeat.boxes import BoxSample, has_box, judge_box, spread
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import (
     FeatureOptions,
@@ -18,9 +20,7 @@ from mdgeomfeat.featurespec import (
 )
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.invariants import invariant_names, invariants
-from mdgeomfeat.lattice import has_box
 from mdgeomfeat.structure import Structure, Tokens
-from mdgeomfeat.structure.periodic import use_box
 
 __all__ = ["GeomGNNTransformer"]
 
@@ -165,17 +165,16 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "encoder_")
         if not isinstance(X, list | tuple):
-            return self._encode(X, boxes, "")
+            return self._encode_all([X], [boxes], [""])[0]
         many = boxes if isinstance(boxes, list | tuple) else [boxes] * len(X)
         if len(many) != len(X):
             raise InputError(
                 f"boxes has {len(many)} entries for {len(X)} trajectories; give one "
                 "for each."
             )
-        return [
-            self._encode(x, box, f" of trajectory {number}")
-            for number, (x, box) in enumerate(zip(X, many, strict=True))
-        ]
+        return self._encode_all(
+            X, many, [f" of trajectory {number}" for number in range(len(X))]
+        )
 
     def fit_transform(  # type: ignore[override]
         self, X: Any, y: Any = None, boxes: Any = None
@@ -217,7 +216,17 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
             seed=self.encoder_.spec.invariants_seed,
         )
 
-    def _encode(self, x: Any, boxes: Any, where: str) -> tuple[NDArray, NDArray]:
+    def _encode_all(
+        self, X: Sequence[Any], boxes: Sequence[Any], names: Sequence[str]
+    ) -> list[tuple[NDArray, NDArray]]:
+        runs = [
+            self._checked(*run, len(X)) for run in zip(X, boxes, names, strict=True)
+        ]
+        samples = [sample for run in runs for sample in run.samples]
+        used = judge_box(self.periodic, samples, self.structure_.numbers).used
+        return [self._encode(run, used) for run in runs]
+
+    def _checked(self, x: Any, boxes: Any, where: str, n_runs: int) -> _Run:
         positions, boxes, unit = _arrays(x, boxes)
         positions = self._selected(positions, where)
         finite = np.isfinite(positions).all(axis=(1, 2))
@@ -234,16 +243,25 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
                     f"({len(positions)}, 6) for these frames."
                 )
             boxes = np.broadcast_to(boxes, (len(positions), 6))
-            first = np.asarray(positions[0], dtype=np.float64) * unit
-            if not use_box(self.periodic, boxes[0], first, self.structure_):
-                boxes = None
-            elif not (usable := has_box(boxes)).all():
-                raise InputError(
-                    f"frame {int(np.argmin(usable))}{where} has no usable box where "
-                    "the first frame has one; leave it out or pass periodic=False."
-                )
-        elif self.periodic is True:
-            raise InputError(f"periodic=True needs boxes{where}; pass boxes=.")
+        samples = [
+            BoxSample(
+                f"frame {row}{where}",
+                positions[row].astype(np.float64) * unit,
+                None if boxes is None else boxes[row],
+            )
+            for row in spread(len(positions), n_runs)
+        ]
+        return _Run(positions, boxes, unit, where, samples)
+
+    def _encode(self, run: _Run, box_used: bool) -> tuple[NDArray, NDArray]:
+        positions, boxes, unit, where, _ = run
+        if not box_used or not len(positions):
+            boxes = None
+        elif not (usable := has_box(boxes)).all():
+            raise InputError(
+                f"frame {int(np.argmin(usable))}{where} has no usable box where "
+                "others have one; leave it out or pass periodic=False."
+            )
         out = []
         for start in range(0, max(len(positions), 1), self.encoder_.batch_size):
             batch = slice(start, start + self.encoder_.batch_size)
@@ -269,6 +287,16 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
             f"positions{where} have the shape {shape}; give (frames, atoms, 3) with "
             f"{' or '.join(map(str, sorted(known)))} atoms."
         )
+
+
+class _Run(NamedTuple):
+    """Positions (F, A, 3) of a trajectory in a unit of Å, its boxes, and a sample."""
+
+    positions: NDArray
+    boxes: NDArray | None
+    unit: float
+    where: str
+    samples: list[BoxSample]
 
 
 def _flat(tokens: NDArray) -> NDArray:

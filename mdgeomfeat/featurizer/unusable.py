@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdgeomfeat.boxes import has_box
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.featurizer.frames import FramePlan
-from mdgeomfeat.structure.periodic import has_box
 
 if TYPE_CHECKING:
     from MDAnalysis.coordinates.timestep import Timestep

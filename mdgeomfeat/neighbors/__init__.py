@@ -9,8 +9,7 @@ given. Three backends share one signature: ``"numba"`` (cell lists, the default)
 
 from __future__ import annotations
 
-from mdgeomfeat.lattice import lattice_vectors
-from mdgeomfeat.neighbors.boxes import check_cutoff
+from mdgeomfeat.boxes import check_cutoff, lattice_vectors
 from mdgeomfeat.neighbors.edge_list import EdgeList
 from mdgeomfeat.neighbors.search import graph_list, neighbor_list
 from mdgeomfeat.neighbors.windows import window_copies, window_edges

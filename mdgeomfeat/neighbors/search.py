@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from mdgeomfeat.boxes import check_boxes, check_cutoff, has_box, lattice_vectors
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.lattice import lattice_vectors
-from mdgeomfeat.neighbors.boxes import check_boxes, check_cutoff
 from mdgeomfeat.neighbors.edge_list import EdgeList
 from mdgeomfeat.neighbors.nearest import keep_nearest
 
@@ -175,7 +174,7 @@ def _search(
     n_graphs = len(ptr) - 1
     given = np.zeros((n_graphs, 6)) if boxes is None else check_boxes(boxes, n_graphs)
     check_cutoff(given, cutoff)
-    periodic = (given[:, :3] != 0).any(axis=1)
+    periodic = has_box(given)
     lattice = np.zeros((n_graphs, 3, 3))
     lattice[periodic] = lattice_vectors(given[periodic])
 

@@ -19,8 +19,8 @@ from MDAnalysis.coordinates.DCD import DCDReader
 from MDAnalysis.lib.formats.libdcd import DCDFile
 from MDAnalysis.lib.mdamath import triclinic_box
 
+from mdgeomfeat.boxes import lattice_vectors
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.lattice import lattice_vectors
 from mdgeomfeat.reading.chain import file_readers
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdgeomfeat.boxes import has_box
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.dcd import written_by_lammps
@@ -200,7 +201,7 @@ def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
         dt=dt,
         seams=() if dt is None else tuple((np.flatnonzero(odd) + 1).tolist()),
         no_dt=_why_no_step(times) if dt is None and n > 1 else None,
-        box=None if box is None or not all(v > 0 for v in box) else box,
+        box=box if has_box(box).all() else None,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from mdgeomfeat.boxes import nearest_image
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.structure.elements import (
     VIRTUAL,
@@ -58,13 +59,14 @@ def build_arrays(
     following = _follow(table, rows)
     bonds = _local_bonds(table, indices)
     fragment = _fragments(table)
+    positions = None if table.positions is None else table.positions[indices]
     parent, order = spanning_forest(
         residue,
         following,
         bonds,
         None if fragment is None else fragment[indices],
-        None if table.positions is None else table.positions[indices],
-        table.box,
+        positions,
+        _possible_box(table.box, positions, numbers),
     )
     token = _tokens(tokens, residue, indices, fragment)
     first = np.unique(token, return_index=True)[1]
@@ -87,6 +89,15 @@ def build_arrays(
         "parent": parent,
         "order": order,
     }
+
+
+def _possible_box(
+    box: np.ndarray | None, positions: np.ndarray | None, numbers: np.ndarray
+) -> np.ndarray | None:
+    """Return a box unless atoms would overlap images in it, which hides bonds."""
+    if box is None or positions is None:
+        return box
+    return None if np.isfinite(nearest_image(positions, box, numbers)) else box
 
 
 def token_table(

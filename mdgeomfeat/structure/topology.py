@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdgeomfeat.boxes import has_box
 from mdgeomfeat.structure.bridges import JOINT, bonded_by_name, without_bridges
 from mdgeomfeat.structure.residues import (
     CAPS,
@@ -389,7 +390,7 @@ def first_frame(universe: Universe) -> tuple[np.ndarray | None, np.ndarray | Non
             trajectory[current]
     if not np.isfinite(xyz).all():
         xyz = None
-    if box is not None and (not np.isfinite(box).all() or (box <= 0).any()):
+    if not has_box(box).all():
         box = None
     return xyz, box
 

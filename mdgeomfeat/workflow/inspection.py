@@ -12,10 +12,10 @@ from mdgeomfeat.workflow.notes import remembered_warnings
 from mdgeomfeat.workflow.options import ReadOptions
 
 if TYPE_CHECKING:
-    from MDAnalysis.core.groups import AtomGroup
     from MDAnalysis.core.universe import Universe
 
     from mdgeomfeat.reading import TrajectoryInfo
+    from mdgeomfeat.structure import Structure
 
 __all__ = ["inspect_files"]
 
@@ -126,6 +126,7 @@ def _box(box: tuple[float, ...]) -> str:
 
 def _selected(universe: Universe, read: ReadOptions) -> Facts:
     """Describe what would be selected, and how features would be computed."""
+    from mdgeomfeat.gnn import load_model
     from mdgeomfeat.structure import Structure
     from mdgeomfeat.structure.elements import SYMBOLS
     from mdgeomfeat.structure.selection import select_atoms
@@ -150,25 +151,46 @@ def _selected(universe: Universe, read: ReadOptions) -> Facts:
         ),
         "tokens": f"{count(structure.n_tokens, str(read.features.tokens))} in "
         f"{count(int(structure.chain[-1]) + 1, 'unbroken chain')}: {shown}",
-        "periodic": _periodic(read, group, structure),
     }
-    return facts | _network(read, structure)
-
-
-def _periodic(read: ReadOptions, group: AtomGroup, structure: Any) -> str:
-    from mdgeomfeat.structure.periodic import use_box
-
-    timestep = group.universe.trajectory.ts
-    box = None if timestep.dimensions is None else timestep.dimensions[None]
-    used = use_box(read.features.periodic, box, group.positions[None], structure)
-    return "minimum image in the box" if used else "no box is used"
-
-
-def _network(read: ReadOptions, structure: Any) -> Facts:
-    """Describe the network and the engine that would run it."""
-    from mdgeomfeat.gnn import load_model
-
     model = load_model(read.features.model)
+    problems: list[str] = []
+    facts["periodic"] = _periodic(universe, structure, read, model, problems)
+    facts |= _network(read, structure, model, problems)
+    return facts | ({"problem": "; ".join(problems)} if problems else {})
+
+
+def _periodic(
+    universe: Universe,
+    structure: Structure,
+    read: ReadOptions,
+    model: Any,
+    problems: list[str],
+) -> str:
+    """Say whether the box would be used, as the features themselves decide it."""
+    from mdgeomfeat.featurizer.boxes import decide_box
+    from mdgeomfeat.featurizer.frames import FramePlan
+    from mdgeomfeat.workflow.features import chosen_frames
+
+    frames = chosen_frames(universe, read.start, read.stop, read.step)
+    try:
+        verdict = decide_box(
+            universe.trajectory,
+            FramePlan.of(universe.trajectory, frames, chunk_size=1),
+            structure,
+            read.features.periodic,
+            cutoff=model.spec.cutoff,
+            skip_bad=read.skip_bad_frames,
+        )
+    except InputError as error:
+        problems.append(str(error))
+        return "refused"
+    return str(verdict)
+
+
+def _network(
+    read: ReadOptions, structure: Structure, model: Any, problems: list[str]
+) -> Facts:
+    """Describe the network and the engine that would run it."""
     spec = model.spec
     unseen = model.unseen(structure.numbers)
     facts = {
@@ -183,7 +205,7 @@ def _network(read: ReadOptions, structure: Any) -> Facts:
         if read.features.allow_unseen:
             facts["unseen"] = f"{said}: accepted by --allow-unseen"
         else:
-            facts["problem"] = (
+            problems.append(
                 f"{said}: leave these atoms out with --select, take another --model, "
                 "or accept them with --allow-unseen"
             )

@@ -11,7 +11,7 @@ from mdgeomfeat import (
     InputError,
     MDGeomFeatWarning,
 )
-from mdgeomfeat.lattice import lattice_vectors
+from mdgeomfeat.boxes import lattice_vectors
 from mdgeomfeat.reading import open_universe
 
 BOX = [40.0, 40.0, 40.0, 90.0, 90.0, 90.0]

@@ -5,7 +5,7 @@ import pytest
 from feature_systems import error, peptide, rotation
 
 from mdgeomfeat import GeomGNNFeaturizer, GeomGNNTransformer, InputError
-from mdgeomfeat.lattice import lattice_vectors
+from mdgeomfeat.boxes import lattice_vectors
 
 LIMIT = 1e-5
 BOX = np.array([30.0, 29.0, 31.0, 75.0, 80.0, 70.0], dtype=np.float32)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from MDAnalysis.lib.formats.libdcd import DCDFile
 
+from mdgeomfeat.boxes import lattice_vectors
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.lattice import lattice_vectors
 from mdgeomfeat.reading import common_dt, open_universe, trajectory_info
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

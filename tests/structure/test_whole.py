@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-
 import MDAnalysis as mda
 import numpy as np
 import pytest
 from MDAnalysis.lib.mdamath import triclinic_vectors
 
-from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.lattice import box_heights, has_box, lattice_vectors
+from mdgeomfeat.boxes import lattice_vectors
+from mdgeomfeat.errors import InputError
 from mdgeomfeat.structure import Structure, make_whole
-from mdgeomfeat.structure.periodic import use_box
 from mdgeomfeat.structure.selection import select_atoms
 from mdgeomfeat.testing import random_rotation
 
@@ -248,75 +245,3 @@ def test_shapes_are_checked(shared):
         make_whole(s, np.zeros((2, 5, 3)), None)
     with pytest.raises(InputError, match="3 boxes for 2 frames"):
         make_whole(s, np.zeros((2, 90, 3)), np.ones((3, 6)) * 90)
-
-
-@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
-def test_box_vectors_are_those_of_the_reader(box):
-    ours = lattice_vectors(np.array([box], dtype=float))[0]
-    theirs = triclinic_vectors(np.array(box, dtype=np.float32))
-    np.testing.assert_allclose(ours, theirs, atol=2e-4)
-    np.testing.assert_allclose(
-        box_heights(ours[None])[0], 1 / np.linalg.norm(np.linalg.inv(ours), axis=0)
-    )
-
-
-def test_what_is_a_box():
-    boxes = [[10, 10, 10, 90, 90, 90], [0] * 6, [10, 10, 10, 0, 0, 0],
-             [np.nan, 1, 1, 90, 90, 90], [10, 10, 10, 120, 120, 120.0]]  # fmt: skip
-    assert has_box(np.array(boxes)).tolist() == [True, False, False, False, False]
-    assert has_box(None).tolist() == [False]
-
-
-def test_when_the_box_is_used(shared):
-    u, s = peptide(shared, bonds=False)
-    x = u.atoms[s.indices].positions
-    box = u.dimensions
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", MDGeomFeatWarning)
-        assert use_box("auto", box, x, s)
-        assert use_box(True, box, x, s)
-        assert not use_box(False, box, x, s)
-        assert not use_box("auto", None, x, s)
-        assert not use_box("auto", np.zeros(6), x, s)
-    with pytest.raises(InputError, match="periodic=True needs a box"):
-        use_box(True, None, x, s)
-    with pytest.raises(InputError, match="periodic='yes' is not known"):
-        use_box("yes", box, x, s)
-    with pytest.raises(InputError, match="1 of 2 frames have no box"):
-        use_box("auto", np.array([box, 0 * box]), np.array([x, x]), s)
-
-
-def test_a_box_smaller_than_the_molecule_is_not_used(shared):
-    u, s = peptide(shared, bonds=False)
-    x = u.atoms[s.indices].positions
-    small = np.array([8.0, 8, 8, 90, 90, 90])
-    with pytest.warns(MDGeomFeatWarning, match="smaller than the selected molecules"):
-        assert not use_box("auto", small, x, s)
-    assert use_box(True, small, x, s)
-
-
-def test_molecules_that_drifted_apart_keep_their_box(shared):
-    # Unwrapped trajectories carry chains many boxes away; each still fits.
-    u = mda.Universe(shared / "data" / "structures" / "1hvr.pdb")
-    s = Structure.from_atomgroup(select_atoms(u))
-    x = u.atoms[s.indices].positions.copy()
-    x[s.chain[s.token_of_atom] == 1] += 500
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", MDGeomFeatWarning)
-        assert use_box("auto", np.array([80.0, 80, 80, 90, 90, 90]), x, s)
-
-
-def test_a_torn_molecule_proves_its_box(shared):
-    # An extended chain in a tight box, broken across it in the first frame.
-    n = 12
-    s = Structure.from_arrays(
-        [6] * n, np.zeros(n, int), bonds=[[i, i + 1] for i in range(n - 1)]
-    )
-    x = np.zeros((n, 3))
-    x[:, 0] = 1.5 * np.arange(n)
-    box = np.array([16.0, 16, 16, 90, 90, 90])
-    with pytest.warns(MDGeomFeatWarning):
-        assert not use_box("auto", box, x, s)
-    x[6:, 0] -= 16
-    x[:, 0] += 16 * (np.arange(n) < 3)
-    assert use_box("auto", box, x, s)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mdgeomfeat.boxes import check_boxes, has_box
 from mdgeomfeat.neighbors import check_cutoff, lattice_vectors
 from mdgeomfeat.neighbors._numba import inverse_lattices
-from mdgeomfeat.neighbors.boxes import check_boxes
 
 __all__ = ["Frames", "prepare_frames"]
 
@@ -52,7 +52,7 @@ def prepare_frames(
     if boxes is not None:
         checked = check_boxes(boxes, F)
         check_cutoff(checked, cutoff)
-        periodic = (checked[:, :3] != 0).any(axis=1)
+        periodic = has_box(checked)
         lattice[periodic] = lattice_vectors(checked[periodic])
     inverse = inverse_lattices(lattice, periodic)
     return Frames(numbers, positions, lattice, inverse, periodic)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from mdgeomfeat.boxes import check_boxes, check_cutoff
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine.base import Engine
 from mdgeomfeat.gnn.engine.edges import frame_edges
-from mdgeomfeat.neighbors.boxes import check_boxes, check_cutoff
 from mdgeomfeat.neighbors.windows import WindowsLike, own_copies
 
 __all__ = ["TorchEngine"]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from mdgeomfeat.boxes import check_boxes
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine.base import Engine
@@ -31,7 +32,6 @@ from mdgeomfeat.gnn.et import ET
 from mdgeomfeat.gnn.tensornet import TensorNet
 from mdgeomfeat.gnn.visnet import ViSNet
 from mdgeomfeat.jit import n_threads, run_threads, when_compiling
-from mdgeomfeat.neighbors.boxes import check_boxes
 from mdgeomfeat.neighbors.windows import WindowsLike, own_copies
 
 __all__ = ["CpuEngine", "can_run"]

@@ -7,11 +7,13 @@ fractional difference therefore finds exactly that image, however skewed the box
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mdgeomfeat.boxes.lattice import box_heights, has_box, lattice_vectors
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.lattice import box_heights, lattice_vectors
 
 __all__ = ["check_boxes", "check_cutoff"]
 
@@ -45,22 +47,19 @@ def check_boxes(boxes: ArrayLike, n_frames: int) -> np.ndarray:
             f"({n_frames}, 6) or one box of shape (6,)"
         )
     present = (array[:, :3] != 0).any(axis=1)
-    lengths, angles = array[:, :3], array[:, 3:]
-    good = np.isfinite(array).all(axis=1) & (lengths > 0).all(axis=1)
-    good &= ((angles > 0) & (angles < 180)).all(axis=1)
-    good &= (angles.sum(axis=1) < 360) & (
-        2 * angles.max(axis=1, initial=0) < angles.sum(axis=1)
-    )
-    bad = np.flatnonzero(present & ~good)
+    bad = np.flatnonzero(present & ~has_box(array))
     if bad.size:
         raise InputError(
             f"the box of frame {bad[0]} is {array[bad[0]].tolist()}, which closes no "
-            "volume; give [a, b, c, alpha, beta, gamma] in Å and degrees, or no box"
+            "volume or is a placeholder; give [a, b, c, alpha, beta, gamma] in Å and "
+            "degrees, or no box"
         )
     return array
 
 
-def check_cutoff(boxes: np.ndarray, cutoff: float) -> None:
+def check_cutoff(
+    boxes: np.ndarray, cutoff: float, names: Sequence[str] | None = None
+) -> None:
     """Raise if the cutoff reaches over half the shortest height of a box.
 
     Parameters
@@ -68,22 +67,25 @@ def check_cutoff(boxes: np.ndarray, cutoff: float) -> None:
     boxes : (F, 6) array
         As :func:`check_boxes` returns them; rows of zeros are passed over.
     cutoff : float, Å
+    names : sequence of F str, optional
+        Words for the frames; their numbers if None.
 
     Raises
     ------
     InputError
         Naming the frame, its shortest height and the cutoff.
     """
-    present = np.flatnonzero((boxes[:, :3] != 0).any(axis=1))
+    present = np.flatnonzero(has_box(boxes))
     if not present.size:
         return
     shortest = box_heights(lattice_vectors(boxes[present])).min(axis=1)
     worst = int(shortest.argmin())
     # Lengths arrive in float32, so a box of exactly twice the cutoff may round down.
     if 2.0 * cutoff > shortest[worst] * (1 + 1e-6):
+        where = f"frame {present[worst]}" if names is None else names[present[worst]]
         raise InputError(
             f"a cutoff of {cutoff:g} Å is over half the shortest box height, "
-            f"{shortest[worst]:.3f} Å in frame {present[worst]}: the box must be at "
+            f"{shortest[worst]:.3f} Å in {where}: the box must be at "
             f"least {2 * cutoff:g} Å high, so analyse without the box "
             "(periodic=False, --no-pbc) or use a model with a shorter cutoff"
         )
