@@ -20,7 +20,7 @@ __all__ = ["MIN_IMAGE", "nearest_image"]
 MIN_IMAGE = 1.0
 # Two pieces may be one molecule, in a box a little too small for the frame (of another
 # moment of a run at constant pressure): their bond looks that much shorter (Å).
-_SLACK = 0.3
+_SLACK = 0.5
 # Longest bond that holds a piece together (Å): less than any other contact.
 _BOND = 2.0
 # A contact is one with an image if the box has moved it by more than rounding (Å).
@@ -46,7 +46,7 @@ def nearest_image(positions: np.ndarray, box: np.ndarray, numbers: np.ndarray) -
     -------
     float
         Å; infinite if no atom comes nearer than :data:`MIN_IMAGE` (less a slack of
-        0.3 Å between atoms that may be bonded across the boundary) to the image of an
+        0.5 Å between atoms that may be bonded across the boundary) to the image of an
         atom that it is not near to in the file.
     """
     heavy = np.asarray(numbers) > 1

@@ -114,7 +114,7 @@ def test_a_box_below_the_cutoff_is_refused(featurize, positions):
 
 def test_a_box_that_vanishes_is_named(featurize, positions, boxes):
     boxes[3] = 0
-    with pytest.raises(InputError, match=r"frame 3 of .* has no usable box where"):
+    with pytest.raises(InputError, match=r"frame 0 of .* has a box and frame 3"):
         featurize(positions, boxes)
 
 

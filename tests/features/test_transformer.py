@@ -172,7 +172,7 @@ def test_coordinates_that_cannot_be_used(options, positions):
     with pytest.raises(InputError, match="frame 2 of trajectory 1 holds positions"):
         transformer.transform([positions[:1], positions])
     transformer.set_params(periodic=True).fit()
-    with pytest.raises(InputError, match=r"periodic=True needs boxes; pass boxes="):
+    with pytest.raises(InputError, match=r"needs a box, and frame 0 has none"):
         transformer.transform(positions[:1])
     with pytest.raises(InputError, match="select= needs a Universe, an AtomGroup"):
         GeomGNNTransformer((NUMBERS, TOKENS), "name CA", **options).fit()
@@ -185,6 +185,14 @@ def test_boxes_that_cannot_be_used(options, positions):
         transformer.transform(positions, boxes=boxes[:, :3])
     # no frame may lose its box unsaid
     boxes[4, :3] = 0
-    with pytest.raises(InputError, match="frame 4 of trajectory 1 has no usable box"):
-        transformer.transform([positions, positions], boxes=[None, boxes])
+    for whole, frame in ((np.tile([90.0] * 6, (7, 1)), 4), (None, 0)):
+        has, lacks = (0, 1) if whole is not None else (1, 0)
+        said = rf"of trajectory {has} has a box and frame {frame} of trajectory {lacks}"
+        with pytest.raises(InputError, match=said):
+            transformer.transform([positions, positions], boxes=[whole, boxes])
+    # nor one of those that the verdict does not rest on
+    many = np.tile([90.0] * 6, (42, 1))
+    many[4] = 0
+    with pytest.raises(InputError, match="frame 4 has no usable box where others"):
+        transformer.transform(np.tile(positions, (6, 1, 1)), boxes=many)
     transformer.set_params(periodic=False).fit_transform(positions, boxes=boxes)

@@ -154,11 +154,11 @@ def test_results_cannot_go_where_something_is(run_cli, write, top, quick, tmp_pa
 def test_a_box_smaller_than_the_molecule(inform, featurize, tmp_path):
     path = built.gro(tmp_path / "a.gro", built.residues(["ALA"] * 8), "1.5 3.0 3.0")
     facts = inform(path)
-    assert facts["periodic"] == "no box is used"
-    (note,) = [n for n in facts["notes"] if "smaller" in n]
+    assert "15 x 30 x 30 Å" in facts["periodic"]
+    (note,) = [n for n in facts["notes"] if facts["periodic"] in n]
     assert "--no-pbc" in note
     free = inform(path, "--no-pbc")
-    assert not [n for n in free["notes"] if "smaller" in n]
+    assert not [n for n in free["notes"] if "no box" in n]
     one, two = featurize(path).results, featurize(path, "--no-pbc").results
     np.testing.assert_array_equal(one.scalars[:], two.scalars[:])
 
@@ -173,4 +173,6 @@ def test_a_box_smaller_than_twice_the_cutoff(refuse, tmp_path):
 def test_a_box_that_closes_no_volume(inform, tmp_path):
     text = "   20.000   20.000   20.000  10.00  10.00 150.00 P 1           1"
     path = built.pdb(tmp_path / "a.pdb", built.residues(["ALA"]), text)
-    assert inform(path)["periodic"] == "no box is used"
+    facts = inform(path)
+    assert "closes no volume" in facts["periodic"]
+    assert [n for n in facts["notes"] if facts["periodic"] in n]
