@@ -98,3 +98,54 @@ def test_a_box_that_begins_with_the_second_frame_is_refused(options):
     u.load_new(u.trajectory.coordinate_array, dimensions=boxes)
     with pytest.raises(InputError, match=r"frame 1 of .* a box and frame 0 of .* has"):
         GeomGNNFeaturizer(u, **options).run()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("lengths", [0.0, 1.0])
+def test_a_cell_in_the_first_frame_alone_is_refused(options, tmp_path, lengths):
+    # As VMD writes it where the cell was set for one frame.
+    u = peptide(box=BOX)
+    path = str(tmp_path / "vmd.dcd")
+    with DCDFile(path, "w") as file:
+        file.write_header("", len(u.atoms), 0, 1, 1.0, 1)
+        for ts in u.trajectory:
+            side = BOX[0] if ts.frame == 0 else lengths
+            file.write(ts.positions, [side, 90.0, side, 90.0, 90.0, side])
+    u.load_new(path)
+    with pytest.raises(InputError, match=r"frame 0 of .* a box and frame 1 of .* none"):
+        GeomGNNFeaturizer(u, **options).run()
+    with pytest.raises(InputError, match=r"needs a box, and frame 1 of .* has none"):
+        GeomGNNFeaturizer(u, **options, periodic=True).run()
+    assert GeomGNNFeaturizer(u, **options, periodic=False).run().results.boxes is None
+
+
+def test_a_box_that_begins_late_is_refused(options):
+    u = peptide(box=BOX)
+    boxes = np.tile(BOX, (len(u.trajectory), 1))
+    boxes[:4] = 0.0
+    u.load_new(u.trajectory.coordinate_array, dimensions=boxes)
+    with pytest.raises(InputError, match=r"frame 4 of .* a box and frame 0 of .* has"):
+        GeomGNNFeaturizer(u, **options).run()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_a_box_that_the_reader_dropped_is_named(options, tmp_path):
+    # MDAnalysis writes CRYST1 once, and does not read it again.
+    u = peptide(box=BOX)
+    path = str(tmp_path / "once.pdb")
+    u.atoms.write(path, frames="all")
+    once = mda.Universe(path)
+    assert once.trajectory.n_frames == len(u.trajectory)
+    assert once.dimensions is None
+    with pytest.raises(InputError, match=r"once.pdb states a box once.*open_universe"):
+        GeomGNNFeaturizer(once, **options).run()
+    GeomGNNFeaturizer(once, **options, periodic=False).run()
+    # A placeholder is no box, and one model keeps its own.
+    text = (tmp_path / "once.pdb").read_text()
+    (tmp_path / "none.pdb").write_text(text.replace("   40.000" * 3, "    1.000" * 3))
+    free = mda.Universe(str(tmp_path / "none.pdb"))
+    assert GeomGNNFeaturizer(free, **options).run().results.boxes is None
+    u.trajectory[0]
+    u.atoms.write(path)
+    one = GeomGNNFeaturizer(mda.Universe(path), **options).run().results
+    np.testing.assert_allclose(one.boxes, [BOX])

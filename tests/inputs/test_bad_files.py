@@ -161,13 +161,18 @@ def test_a_box_smaller_than_the_molecule(inform, featurize, tmp_path):
     assert not [n for n in free["notes"] if "no box" in n]
     one, two = featurize(path).results, featurize(path, "--no-pbc").results
     np.testing.assert_array_equal(one.scalars[:], two.scalars[:])
+    forced = inform(path, "--pbc")
+    assert forced["periodic"] == "minimum image in the box, as asked"
+    assert featurize(path, "--pbc").results.boxes is not None
 
 
-def test_a_box_smaller_than_twice_the_cutoff(refuse, tmp_path):
+def test_a_box_smaller_than_twice_the_cutoff(refuse, inform, tmp_path):
     path = built.gro(tmp_path / "a.gro", built.residues(["ALA"]), "0.9 0.9 0.9")
     said = refuse("features", path)
     assert "half the shortest box height" in said
     assert "--no-pbc" in said
+    assert "half the shortest box height" in inform(path)["problem"]
+    assert "problem" not in inform(path, "--no-pbc")
 
 
 def test_a_box_that_closes_no_volume(inform, tmp_path):
