@@ -81,7 +81,7 @@ def _samples(
     """
     ordered = all(getattr(t, "parallelizable", True) for t in reader.transformations)
     ends = np.cumsum(plan.counts())
-    n_used = np.count_nonzero(plan.counts())
+    n_used = int(np.count_nonzero(plan.counts()))
     for begin, end in zip(plan.first_rows, ends, strict=True):
         frames = plan.frames[begin:end].tolist()
         found = seen = 0
