@@ -16,11 +16,12 @@ PACKAGE = Path(mdgeomfeat.__file__).parent
 # Every room may import from those that stand above it.
 ROOMS = [
     ["errors", "jit"],
-    ["boxes", "featurespec", "memory"],
+    ["boxes", "memory"],
     ["structure"],
     ["neighbors"],
     ["reading"],
     ["gnn"],
+    ["featurespec"],
     ["testing"],
     ["store"],
     ["featurizer"],

@@ -176,11 +176,11 @@ def test_bonds_across_the_boundary_prove_nothing(silent):
 
 
 def test_hydrogens_count_only_alone():
-    x = np.concatenate([zigzag(5), [[29.5, 0, 0]]])
+    x = np.concatenate([zigzag(5), [[29.7, 0, 0]]])
     box = np.array([30.0, 30, 30, 90, 90, 90])
     assert nearest_image(x, box, np.array([6] * 5 + [1])) == np.inf
-    assert nearest_image(x, box, np.full(6, 6)) == pytest.approx(0.5)
-    assert nearest_image(x, box, np.full(6, 1)) == pytest.approx(0.5)
+    assert nearest_image(x, box, np.full(6, 6)) == pytest.approx(0.3)
+    assert nearest_image(x, box, np.full(6, 1)) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 16, 17, 1000])
