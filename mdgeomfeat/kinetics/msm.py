@@ -70,14 +70,28 @@ class MarkovModel:
 
     def timescales(self, k: int) -> NDArray[np.float64]:
         """Return the `k` slowest timescales in frames, NaN where there is none."""
-        root = np.sqrt(self.stationary)
-        # similar to a symmetric matrix, because the model is reversible
-        symmetric = root[:, None] * self.transition_matrix / root[None, :]
-        values = np.linalg.eigvalsh((symmetric + symmetric.T) / 2)[::-1][1 : k + 1]
+        values = np.linalg.eigvalsh(self._symmetric())[::-1][1 : k + 1]
         out = np.full(k, np.nan)
         good = (values > 0) & (values < 1 - 1e-12)
         out[: len(values)][good] = -self.lag / np.log(values[good])
         return out
+
+    def eigenvectors(self, k: int) -> NDArray[np.float64]:
+        """Return the first `k` right eigenvectors, slowest first, as (m, k) columns.
+
+        They have unit variance under the stationary probabilities; the first is 1.
+        """
+        vectors = np.linalg.eigh(self._symmetric())[1][:, ::-1][:, :k]
+        out = vectors / np.sqrt(self.stationary)[:, None]
+        # exactly the constant, of which eigh returns either sign
+        out[:, 0] = 1.0
+        return out
+
+    def _symmetric(self) -> NDArray[np.float64]:
+        """Return a symmetric matrix that is similar to the reversible one."""
+        root = np.sqrt(self.stationary)
+        symmetric = root[:, None] * self.transition_matrix / root[None, :]
+        return (symmetric + symmetric.T) / 2
 
 
 def make_units(

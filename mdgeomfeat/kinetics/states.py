@@ -1,9 +1,4 @@
-"""States: k-means microstates, a reversible Markov model, and PCCA+ on top.
-
-References
-----------
-Röblitz & Weber, Adv. Data Anal. Classif. 7, 147 (2013), for PCCA+.
-"""
+"""States: k-means microstates, a reversible Markov model, and PCCA+ on top."""
 
 from __future__ import annotations
 
@@ -12,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from deeptime.markov import pcca
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import KMeans
@@ -28,6 +22,7 @@ from mdgeomfeat.kinetics.msm import (
     make_units,
     unit_counts,
 )
+from mdgeomfeat.kinetics.pcca import MAX_OPTIMIZED, metastable_states
 from mdgeomfeat.kinetics.timescales import interval
 
 __all__ = ["StateModel", "build_states", "discretize"]
@@ -84,6 +79,8 @@ class StateModel:
         The Markov model on the microstates.
     assignment : (m,) ndarray of int64
         State of the model's microstates.
+    memberships : (m, n_states) ndarray of float64
+        PCCA+ memberships of the model's microstates; rows sum to 1.
     warnings : list of str
         What a reader must know.
     """
@@ -108,7 +105,13 @@ class StateModel:
     unit: str
     model: MarkovModel | None
     assignment: NDArray[np.int64]
+    memberships: NDArray[np.float64]
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def optimized(self) -> bool:
+        """Whether PCCA+ optimised the memberships, as it does for a few states."""
+        return self.n_states <= MAX_OPTIMIZED
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able summary, without the arrays over frames."""
@@ -240,7 +243,7 @@ def build_states(
     if resolved == 0:
         warnings.append("no timescale of the Markov model is above the lag")
     wanted = n_states if n_states is not None else max(resolved, 1) + 1
-    assignment, member = _pcca(model, wanted)
+    assignment, member = metastable_states(model, wanted)
     found = int(assignment.max()) + 1
     if found < wanted:
         warnings.append(f"PCCA+ finds {found} states that hold frames, not {wanted}")
@@ -281,30 +284,9 @@ def build_states(
         unit=units.kind,
         model=model,
         assignment=assignment,
+        memberships=member,
         warnings=warnings,
     )
-
-
-def _pcca(
-    model: MarkovModel, n_states: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the state of every microstate, most populated first, and memberships."""
-    for n in range(min(n_states, len(model.states)), 1, -1):
-        try:
-            memberships = pcca(
-                model.transition_matrix, n, stationary_distribution=model.stationary
-            ).memberships
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError):
-            # the eigenvectors span no simplex with n corners
-            continue
-        crisp = memberships.argmax(axis=1)
-        if len(np.unique(crisp)) == n and np.isfinite(memberships).all():
-            mass = np.bincount(crisp, model.stationary, minlength=n)
-            order = np.argsort(-mass, kind="stable")
-            rank = np.argsort(order)
-            return rank[crisp].astype(np.int64), memberships[:, order]
-    single = np.zeros(len(model.states), dtype=np.int64)
-    return single, np.ones((len(single), 1))
 
 
 def _spread(
@@ -420,6 +402,7 @@ def _disconnected(
         unit=units.kind,
         model=None,
         assignment=np.zeros(0, dtype=np.int64),
+        memberships=np.zeros((0, n_sets)),
         warnings=warnings,
     )
 

@@ -63,7 +63,9 @@ def _how(states: StateModel, clock: Clock) -> html.Html:
             "warnings at the top."
         )
     return html.paragraph(
-        f"{count(states.n_states, 'state')} by PCCA+ from a reversible Markov model "
+        f"{count(states.n_states, 'state')} by "
+        + ("PCCA+" if states.optimized else "the inner simplex of PCCA+")
+        + " from a reversible Markov model "
         f"on {count(states.n_micro, 'microstate')} (k-means in CV space) at a lag of "
         f"{clock.show(states.lag)}. "
         + (

@@ -1,0 +1,110 @@
+"""PCCA+: memberships of microstates in metastable states.
+
+References
+----------
+Röblitz & Weber, Adv. Data Anal. Classif. 7, 147 (2013), for PCCA+; Deuflhard & Weber,
+Linear Algebra Appl. 398, 161 (2005), section 4, for the inner simplex.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from deeptime.markov import pcca
+from numpy.typing import NDArray
+
+from mdgeomfeat.kinetics.msm import MarkovModel
+
+__all__ = ["MAX_OPTIMIZED", "inner_simplex", "metastable_states"]
+
+#: More states than this are read from the inner simplex. The optimisation has
+#: (n - 1)² parameters and no gradient: seconds for six states, minutes for twelve,
+#: without an end for twenty. By default there are six states at most.
+MAX_OPTIMIZED = 6
+
+
+def metastable_states(
+    model: MarkovModel, n_states: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Divide the microstates of a Markov model into metastable states.
+
+    Parameters
+    ----------
+    model : MarkovModel
+        With m microstates.
+    n_states : int
+        Number of states that is wanted. There are fewer where the model has no more
+        microstates, or where a state would be the most likely one of no microstate.
+
+    Returns
+    -------
+    assignment : (m,) ndarray of int64
+        State of every microstate, the most populated state first.
+    memberships : (m, n) ndarray of float64
+        Membership of every microstate in every state; rows sum to 1.
+    """
+    for n in range(min(n_states, len(model.states)), 1, -1):
+        try:
+            found = _memberships(model, n)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError):
+            # the eigenvectors span no simplex with n corners
+            continue
+        crisp = found.argmax(axis=1)
+        if len(np.unique(crisp)) == n and np.isfinite(found).all():
+            mass = np.bincount(crisp, model.stationary, minlength=n)
+            order = np.argsort(-mass, kind="stable")
+            rank = np.argsort(order)
+            return rank[crisp].astype(np.int64), found[:, order]
+    single = np.zeros(len(model.states), dtype=np.int64)
+    return single, np.ones((len(single), 1))
+
+
+def _memberships(model: MarkovModel, n: int) -> NDArray[np.float64]:
+    if n > MAX_OPTIMIZED:
+        return inner_simplex(model, n)
+    return pcca(
+        model.transition_matrix, n, stationary_distribution=model.stationary
+    ).memberships
+
+
+def inner_simplex(model: MarkovModel, n: int) -> NDArray[np.float64]:
+    """Return memberships from the simplex of the `n` most extreme microstates.
+
+    The first n eigenvectors put every microstate at a point near a simplex with n
+    corners, one for each metastable state. The corners are taken to be microstates,
+    each the farthest from the span of those before it, and memberships are barycentric
+    coordinates. Points outside the simplex, whose coordinates would be negative, are
+    cut off at its faces.
+
+    Parameters
+    ----------
+    model : MarkovModel
+        With m microstates.
+    n : int
+        Number of states, 2 to m.
+
+    Returns
+    -------
+    (m, n) ndarray of float64
+        Rows sum to 1; every state has one microstate with a membership of 1.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the points lie in fewer than n - 1 dimensions.
+    """
+    points = model.eigenvectors(n)
+    inside = np.clip(points @ np.linalg.inv(points[_corners(points, n)]), 0.0, None)
+    return inside / inside.sum(axis=1, keepdims=True)
+
+
+def _corners(points: NDArray[np.float64], n: int) -> list[int]:
+    """Return the row that is farthest out, then the farthest from the span so far."""
+    corners = [int(np.argmax(np.linalg.norm(points, axis=1)))]
+    rest = points - points[corners[0]]
+    while len(corners) < n:
+        distance = np.linalg.norm(rest, axis=1)
+        distance[corners] = -1.0
+        corners.append(int(np.argmax(distance)))
+        far = rest[corners[-1]]
+        rest = rest - np.outer(rest @ far, far) / (far @ far)
+    return corners
