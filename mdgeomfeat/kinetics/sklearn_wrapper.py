@@ -8,13 +8,19 @@ import numpy as np
 from deeptime.decomposition import VAMP
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import Arrays, chunks, lagged_chunks
+from mdgeomfeat.kinetics.scores import vamp2_score
 from mdgeomfeat.store import RowArray
 
 __all__ = ["DeeptimeTransformer", "estimator"]
+
+
+def _has_lag(transformer: DeeptimeTransformer) -> bool:
+    return hasattr(transformer.estimator, "lagtime")
 
 
 class DeeptimeTransformer(TransformerMixin, BaseEstimator):
@@ -44,6 +50,14 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
     >>> runs = [np.random.default_rng(i).normal(size=(200, 3)) for i in range(2)]
     >>> [y.shape for y in estimator(TICA(lagtime=1, dim=2)).fit_transform(runs)]
     [(200, 2), (200, 2)]
+
+    Lag and dimension by cross-validation; each fold holds out whole runs:
+
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> grid = {"estimator__lagtime": [1, 5], "estimator__dim": [1, 2]}
+    >>> search = GridSearchCV(estimator(TICA(lagtime=1)), grid, cv=2).fit(runs)
+    >>> len(search.cv_results_["mean_test_score"])
+    4
     """
 
     def __init__(self, estimator: Any) -> None:
@@ -96,6 +110,43 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
         if hasattr(X, "ndim"):
             return self._transform(X)
         return [self._transform(a) for a in X]
+
+    @available_if(_has_lag)
+    def score(
+        self,
+        X: Arrays | NDArray[np.floating],
+        y: object = None,  # noqa: ARG002
+    ) -> float:
+        """Return the VAMP-2 score of the outputs at the estimator's own lag.
+
+        One covariance over all lagged pairs of the trajectories given, which should
+        be others than those of :meth:`fit`. The constant counts: d outputs score
+        between 1 and d + 1. A score never falls with the number of outputs but for
+        overfitting, and it falls with the lag, whatever the model is worth: compare
+        scores at one lag, and choose the lag by timescales that no longer change.
+
+        Only estimators with a lag (``lagtime``) have a score.
+
+        Parameters
+        ----------
+        X : (F, D) array, or list of (F_i, D) arrays
+            One trajectory, or one array per unbroken trajectory.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ScoreError
+            If there are too few pairs, or the outputs do not vary.
+        """
+        outputs = self.transform(X)
+        if not isinstance(outputs, list):
+            outputs = [outputs]
+        return vamp2_score(outputs, self.estimator_.lagtime)
 
     def _transform(self, array: Any) -> NDArray[np.floating]:
         if isinstance(array, RowArray) and len(array):

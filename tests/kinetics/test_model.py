@@ -6,14 +6,18 @@ import json
 
 import numpy as np
 import pytest
+from chains import THREE, timescales
+from deeptime.clustering import KMeans
 from deeptime.decomposition import TICA, VAMP
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics import (
     CVModel,
+    ScoreError,
     TrainingOptions,
     estimator,
     fit_tica,
@@ -130,3 +134,39 @@ def test_wrapper_fits_a_copy_and_takes_one_array(three_states):
     assert wrapped.n_features_in_ == 10
     with pytest.raises(InputError, match="flatten the tokens first"):
         wrapped.fit([runs[0].reshape(-1, 2, 5)])
+
+
+def test_grid_search_over_lag_and_dimension(three_states):
+    """Each score is VAMP-2 on runs that were held out, by deeptime's own formula."""
+    _, runs = three_states
+    grid = {"estimator__lagtime": [2, 10], "estimator__dim": [1, 2]}
+    search = GridSearchCV(estimator(TICA(lagtime=1)), grid, cv=2)
+    search.fit(runs)
+    assert search.best_params_ == {"estimator__lagtime": 2, "estimator__dim": 2}
+    found = search.cv_results_
+    for k, options in enumerate(found["params"]):
+        lag, dim = options["estimator__lagtime"], options["estimator__dim"]
+        for fold, (train, test) in enumerate(
+            ((runs[2:], runs[:2]), (runs[:2], runs[2:]))
+        ):
+            model = TICA(lagtime=lag, dim=dim).fit_fetch(
+                [r.astype(float) for r in train]
+            )
+            outputs = [model.transform(r.astype(float)) for r in test]
+            held = VAMP(lagtime=lag, dim=dim, epsilon=1e-10).fit_fetch(outputs)
+            expected = held.score(2)
+            assert found[f"split{fold}_test_score"][k] == pytest.approx(
+                expected, rel=1e-4
+            )
+
+
+def test_a_score_is_that_of_the_last_step_of_a_pipeline(three_states):
+    _, runs = three_states
+    pipeline = make_pipeline(estimator(TICA(lagtime=5, dim=2)))
+    exact = 1 + np.exp(-2 * 5 / timescales(THREE)).sum()
+    assert pipeline.fit(runs[:2]).score(runs[2:]) == pytest.approx(exact, abs=0.1)
+    assert not hasattr(estimator(KMeans(3)), "score")
+    one = estimator(TICA(lagtime=5, dim=1)).fit(runs[0])
+    assert one.score(runs[1]) == pytest.approx(one.score([runs[1]]))
+    with pytest.raises(ScoreError, match="longer than the lag"):
+        one.score(runs[1][:5])
