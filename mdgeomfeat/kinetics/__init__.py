@@ -20,7 +20,11 @@ from mdgeomfeat.kinetics.splits import Fold, make_folds
 from mdgeomfeat.kinetics.states import StateModel, build_states, discretize
 from mdgeomfeat.kinetics.study import run_study
 from mdgeomfeat.kinetics.tica import LinearMap, fit_tica, fit_tica_guarded
-from mdgeomfeat.kinetics.timescales import ImpliedTimescales, implied_timescales
+from mdgeomfeat.kinetics.timescales import (
+    ImpliedTimescales,
+    LaterTimescale,
+    implied_timescales,
+)
 from mdgeomfeat.kinetics.vampnet import TrainingOptions, VampnetFit, fit_vampnet
 
 __all__ = [
@@ -32,6 +36,7 @@ __all__ = [
     "FreeEnergy",
     "ImpliedTimescales",
     "LagScan",
+    "LaterTimescale",
     "LinearMap",
     "MarkovModel",
     "PairBatches",

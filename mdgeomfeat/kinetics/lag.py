@@ -22,7 +22,7 @@ from mdgeomfeat.kinetics.arrays import Arrays, cut, n_pairs
 from mdgeomfeat.kinetics.scores import ScoreError
 from mdgeomfeat.kinetics.splits import make_folds
 from mdgeomfeat.kinetics.tica import fit_tica
-from mdgeomfeat.kinetics.timescales import lag_series
+from mdgeomfeat.kinetics.timescales import CONSTANT, lag_series
 
 __all__ = ["LagScan", "choose_lag"]
 
@@ -35,9 +35,6 @@ _CAP = 20
 #: Components of wide inputs in the scan, and pairs that each of them needs.
 _MAX_COMPONENTS = 300
 _PAIRS_PER_COMPONENT = 10
-
-#: Relative change of the slowest timescale that counts as constant.
-_CONSTANT = 0.1
 
 #: A lag chosen for want of a constant timescale is at most this share of it.
 _SHARE = 1 / 3
@@ -173,7 +170,7 @@ def _choose(
         return (
             len(after) == 2
             and bool(slowest[i] > lags[i])
-            and bool((np.abs(after - slowest[i]) <= _CONSTANT * after).all())
+            and bool((np.abs(after - slowest[i]) <= CONSTANT * after).all())
         )
 
     if given is not None:

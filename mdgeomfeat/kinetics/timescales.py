@@ -16,7 +16,33 @@ from mdgeomfeat.kinetics.msm import (
     unit_counts,
 )
 
-__all__ = ["ImpliedTimescales", "implied_timescales", "lag_series"]
+__all__ = [
+    "CONSTANT",
+    "ImpliedTimescales",
+    "LaterTimescale",
+    "implied_timescales",
+    "lag_series",
+]
+
+
+#: Relative change of a timescale that still counts as constant.
+CONSTANT = 0.1
+
+
+@dataclass(frozen=True)
+class LaterTimescale:
+    """The slowest timescale at a longer lag.
+
+    Attributes
+    ----------
+    lag : int
+        Frames.
+    timescale : float
+        Frames.
+    """
+
+    lag: int
+    timescale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +64,45 @@ class ImpliedTimescales:
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
     unit: str
+
+    def at(self, lag: int) -> float:
+        """Return the slowest timescale at one of the lags, frames; NaN without one."""
+        found = np.flatnonzero(self.lags == lag)
+        return float(self.timescales[found[0], 0]) if len(found) else float("nan")
+
+    def change_after(self, lag: int) -> LaterTimescale | None:
+        """Return where the slowest timescale has clearly changed after a lag.
+
+        Parameters
+        ----------
+        lag : int
+            One of the lags, frames.
+
+        Returns
+        -------
+        LaterTimescale or None
+            The first of the next two lags at which the slowest timescale differs from
+            that at `lag` by more than 10 %, and each of the two lies outside the
+            other's interval; None where there is none, so far as lags reach.
+        """
+        found = np.flatnonzero(self.lags == lag)
+        if not len(found):
+            return None
+        here = int(found[0])
+        for later in range(here + 1, min(here + 3, len(self.lags))):
+            if self._differ(here, later):
+                value = float(self.timescales[later, 0])
+                return LaterTimescale(int(self.lags[later]), value)
+        return None
+
+    def _differ(self, i: int, j: int) -> bool:
+        a, b = self.timescales[[i, j], 0]
+        if not abs(b - a) > CONSTANT * b:
+            return False
+        return all(
+            not self.lower[k, 0] <= other <= self.upper[k, 0]
+            for k, other in ((i, b), (j, a))
+        )
 
 
 def lag_series(longest: int) -> list[int]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mdgeomfeat.report.text import Clock, count, enumerate_words, number, percent
 
 if TYPE_CHECKING:
-    from mdgeomfeat.kinetics import Score, StudyResult
+    from mdgeomfeat.kinetics import Score, StateModel, StudyResult
 
 __all__ = ["RANDOM", "summarize"]
 
@@ -48,7 +48,9 @@ def _motions(study: StudyResult, clock: Clock) -> list[str]:
         return [
             f"No slow motion could be established on held-out data at a lag of {lag}."
         ]
-    slow = [t for t in msm.timescales if np.isfinite(t) and t > study.lag]
+    above = np.nan_to_num(msm.timescales, nan=0.0) > study.lag
+    # only the leading run: one that is not known ends it
+    slow = msm.timescales[: np.argmin([*above, False])].tolist()
     if not slow or msm.populations is None:
         return [
             "Held-out data show a slow motion, but the Markov model gives no timescale "
@@ -58,16 +60,56 @@ def _motions(study: StudyResult, clock: Clock) -> list[str]:
 
 
 def _timescales(study: StudyResult, slow: list[float], clock: Clock) -> str:
-    msm, tica = study.msm, study.lag_scan.slowest
+    """Tell the timescale and, in the same breath, what speaks against it."""
+    msm = study.msm
     text = "The slowest motion has a timescale of " + clock.interval(
-        msm.timescales[0], msm.timescales_lower[0], msm.timescales_upper[0]
+        slow[0], msm.timescales_lower[0], msm.timescales_upper[0]
     )
     if len(slow) > 1:
         others = [clock.show(t) for t in slow[1:]]
         text += f", the next {enumerate_words(others)}"
-    if tica is not None and tica > np.fmax(msm.timescales_upper[0], slow[0]):
-        text += f"; TICA alone finds {clock.show(tica)}, so the value is not certain"
+    against = _against(study, slow[0], clock)
+    if against:
+        text += f". This is not certain: {'; '.join(against)}"
     return text + "."
+
+
+def _against(study: StudyResult, slowest: float, clock: Clock) -> list[str]:
+    """Return what speaks against the slowest timescale, the gravest first."""
+    msm, found = study.msm, []
+    if msm.ck is None:
+        found.append("the trajectories are too short to test the Markov model")
+    elif msm.ck.passed is None:
+        found.append("the data are too few to decide the Chapman-Kolmogorov test")
+    elif not msm.ck.passed:
+        found.append(
+            "the Markov model fails its Chapman-Kolmogorov test (largest deviation "
+            f"{number(msm.ck.largest_deviation)})"
+        )
+    later = study.timescales.change_after(study.lag)
+    if later is not None:
+        found.append(
+            f"at a lag of {clock.show(later.lag)} it is {clock.show(later.timescale)}, "
+            "so it does not level off"
+        )
+    if study.lag_scan.n_slow and not study.lag_scan.converged:
+        found.append("the TICA timescale does not level off at the lag used")
+    tica = study.lag_scan.slowest
+    if tica is not None and _elsewhere(tica, slowest, msm):
+        found.append(
+            f"at the same lag TICA finds {clock.show(tica)}, in frames that it was "
+            "not fitted to"
+        )
+    return found
+
+
+def _elsewhere(tica: float, slowest: float, msm: StateModel) -> bool:
+    """Whether TICA finds a slower motion, or one that is not half as slow.
+
+    It may find a somewhat faster one, since it is linear.
+    """
+    low, high = msm.timescales_lower[0], msm.timescales_upper[0]
+    return bool(tica > np.fmax(high, slowest) or tica < np.fmin(low, slowest / 2))
 
 
 def _states(populations: NDArray[np.float64]) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
-from mdgeomfeat.report.text import count, pretty_angle
+from mdgeomfeat.report.summary import summarize
+from mdgeomfeat.report.text import Clock, count, pretty_angle
 from mdgeomfeat.workflow.baselines import (
     PRIMARY,
     RANDOM,
@@ -146,6 +147,8 @@ def write_study(
             )
             (work / "report.html").write_text(page, encoding="utf-8")
             write_json(work / "summary.json", summary(study, record, comparison))
+        for finding in summarize(study, Clock(study.settings.dt)):
+            progress.say(finding)
     return folder
 
 

@@ -52,6 +52,22 @@ def test_implied_timescales_of_a_known_chain():
     assert (its.upper - its.lower < 0.6 * its.timescales).all()
 
 
+def test_a_timescale_that_still_grows_is_told():
+    """Two wells seen through an error one time in five: Markovian only at long lags."""
+    matrix, _ = two_state(0.01, 0.01)
+    rng = np.random.default_rng(5)
+    hidden = [markov_chain(matrix, 20_000, seed) for seed in range(4)]
+    seen = [np.where(rng.random(len(h)) < 0.2, 1 - h, h) for h in hidden]
+    lags = [1, 2, 4, 8]
+    assert implied_timescales(hidden, lags, k=1).change_after(1) is None
+    its = implied_timescales(seen, lags, k=1)
+    later = its.change_after(1)
+    assert later.lag == 2
+    assert later.timescale == its.at(2) > 1.5 * its.at(1)
+    # nothing is known of what comes after the last lag
+    assert its.change_after(8) is None
+
+
 def test_reversible_model_has_detailed_balance():
     states = [markov_chain(THREE, 3000, 1)]
     counts = unit_counts(states, make_units([3000], 1), 1, 3).sum(axis=0)

@@ -66,6 +66,11 @@ def test_known_kinetics_are_found(study):
     assert 1 < primary.null < 1.2
 
 
+def test_headline_and_figure_agree_at_the_same_lag(study):
+    result, _ = study
+    assert result.timescales.at(result.lag) == result.msm.timescales[0]
+
+
 def test_nothing_scores_one_and_failures_are_told(study):
     result, _ = study
     for method in ("VAMPNet", "TICA"):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mdgeomfeat.kinetics import Evidence
+from mdgeomfeat.kinetics import Evidence, ImpliedTimescales
 from mdgeomfeat.report import (
     Comparison,
     ComparisonRow,
@@ -59,8 +59,22 @@ def evidence(slower=True, above=True, score=1.5, chance=1.01):
     )
 
 
+def implied(later=(136.0, 136.0), lag=10):
+    values = np.array([[136.0], *([t] for t in later)])
+    lags = lag * 2 ** np.arange(len(values))
+    return ImpliedTimescales(lags, values, 0.95 * values, 1.05 * values, "blocks")
+
+
 def study(
-    scores, connected=True, timescales=(136.0, 34.0), lag=10, known=None, tica=None
+    scores,
+    connected=True,
+    timescales=(136.0, 34.0),
+    lag=10,
+    known=None,
+    tica=None,
+    passed=True,
+    constant=True,
+    later=(136.0, 136.0),
 ):
     slow = np.array(timescales if connected else ())
     known = known or evidence()
@@ -71,7 +85,10 @@ def study(
         ceiling=2.05 if known.established else None,
         scores=scores,
         evidence=known,
-        lag_scan=SimpleNamespace(n_slow=int(known.slower_than_lag), slowest=tica),
+        lag_scan=SimpleNamespace(
+            n_slow=int(known.slower_than_lag), slowest=tica, converged=constant
+        ),
+        timescales=implied(later, lag),
         msm=SimpleNamespace(
             connected=connected,
             n_states=3,
@@ -79,6 +96,7 @@ def study(
             timescales=slow,
             timescales_lower=slow * 0.9,
             timescales_upper=slow * 1.1,
+            ck=SimpleNamespace(passed=passed, largest_deviation=0.123),
         ),
     )
 
@@ -140,8 +158,35 @@ def test_summary_of_a_change_seen_once():
 
 def test_summary_names_a_slower_timescale_than_its_own():
     first = summarize(study([], tica=280.0), Clock(1.0))[0]
-    assert "TICA alone finds 280 ps, so the value is not certain" in first
+    assert "not certain: at the same lag TICA finds 280 ps" in first
     assert "TICA" not in summarize(study([], tica=145.0), Clock(1.0))[0]
+    # a linear estimator may find a faster motion, but not one five times as fast
+    assert "TICA" not in summarize(study([], tica=90.0), Clock(1.0))[0]
+    assert "TICA finds 27 ps" in summarize(study([], tica=27.0), Clock(1.0))[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"passed": False},
+            "fails its Chapman-Kolmogorov test (largest deviation 0.12)",
+        ),
+        ({"passed": None}, "too few to decide the Chapman-Kolmogorov test"),
+        ({"constant": False}, "the TICA timescale does not level off"),
+        ({"later": (150.0, 190.0)}, "at a lag of 40 ps it is 190 ps"),
+    ],
+)
+def test_what_speaks_against_a_timescale_stands_beside_it(change, said):
+    first = summarize(study([], **change), Clock(1.0))[0]
+    assert "a timescale of 136 ps" in first
+    assert "This is not certain: " in first
+    assert said in first
+
+
+def test_a_timescale_that_is_not_known_is_not_told():
+    found = summarize(study([], timescales=(np.nan, 34.0)), Clock(1.0))
+    assert "gives no timescale above the lag" in found[0]
 
 
 def test_noise_that_beats_noise_is_not_recommended():

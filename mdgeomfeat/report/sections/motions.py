@@ -124,7 +124,9 @@ def timescales_section(
                 caption="Implied timescales of Markov models over the lag, with 90 % "
                 f"intervals (bootstrap over {timescales.unit}). They can be trusted "
                 "where they no longer change with the lag; nothing can be said about "
-                "processes in the grey zone, which are over within the lag.",
+                "processes in the grey zone, which are over within the lag. At the lag "
+                f"of the states, {clock.show(lag)}, the slowest is "
+                f"{clock.show(timescales.at(lag))}.",
             )
         )
     else:
