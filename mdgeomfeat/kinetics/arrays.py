@@ -27,6 +27,7 @@ __all__ = [
     "gather",
     "lagged_chunks",
     "lagged_index",
+    "listed",
     "n_pairs",
     "nonfinite_frame",
 ]
@@ -175,3 +176,12 @@ def nonfinite_frame(arrays: Arrays) -> tuple[int, int] | None:
                 return i, seen + int(np.argmax(bad))
             seen += len(chunk)
     return None
+
+
+def listed(values: NDArray[Any] | None) -> list[Any] | None:
+    """Return nested lists for JSON, with None for what is not finite."""
+    if values is None:
+        return None
+    if values.ndim > 1:
+        return [listed(v) for v in values]
+    return [float(v) if np.isfinite(v) else None for v in values]

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mdgeomfeat.kinetics.arrays import listed
 from mdgeomfeat.kinetics.msm import (
     MarkovModel,
     Units,
     bootstrap,
+    coarse_transitions,
     estimate_msm,
     make_units,
     unit_counts,
@@ -63,6 +66,28 @@ class CKTest:
     passed: bool | None
     largest_deviation: float
     unit: str
+
+    def to_dict(self, frame: float = 1.0) -> dict[str, Any]:
+        """Return a JSON-able summary; lags times the length of a `frame`."""
+        curves = {
+            name: listed(getattr(self, name))
+            for name in (
+                "predicted",
+                "predicted_lower",
+                "predicted_upper",
+                "estimated",
+                "estimated_lower",
+                "estimated_upper",
+            )
+        }
+        return {
+            "lags": listed(self.lags * frame),
+            "lags_frames": self.lags.tolist(),
+            "passed": self.passed,
+            "largest_deviation": self.largest_deviation,
+            "bootstrap_unit": self.unit,
+            **curves,
+        }
 
 
 def ck_test(
@@ -176,19 +201,14 @@ def _compare(
             base = model
         if base is not None:
             power = np.linalg.matrix_power(base.transition_matrix, multiple)
-            predicted[row] = _coarse(base, power, lookup, n)
+            predicted[row] = _between(base, power, lookup, n)
         if model is not None:
-            estimated[row] = _coarse(model, model.transition_matrix, lookup, n)
+            estimated[row] = _between(model, model.transition_matrix, lookup, n)
     return predicted, estimated
 
 
-def _coarse(
+def _between(
     model: MarkovModel, matrix: NDArray[np.float64], lookup: dict[int, int], n: int
 ) -> NDArray[np.float64]:
-    """Return P(state b after, state a before) / P(a), from stationary starts."""
-    member = np.zeros((len(model.states), n))
-    member[np.arange(len(member)), [lookup[s] for s in model.states.tolist()]] = 1.0
-    weighted = model.stationary[:, None] * member
-    mass = weighted.sum(axis=0)[:, None]
-    flow = weighted.T @ matrix @ member
-    return np.divide(flow, mass, out=np.full((n, n), np.nan), where=mass > 0)
+    assignment = [lookup[s] for s in model.states.tolist()]
+    return coarse_transitions(matrix, model.stationary, assignment, n)

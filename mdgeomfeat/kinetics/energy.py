@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.arrays import listed
 
-__all__ = ["GAS_CONSTANT", "FreeEnergy", "free_energy"]
+__all__ = ["GAS_CONSTANT", "FreeEnergy", "free_energy", "landscape"]
 
 #: kJ/mol/K (CODATA 2018).
 GAS_CONSTANT = 8.31446261815324e-3
@@ -32,6 +35,48 @@ class FreeEnergy:
     energy: NDArray[np.float64]
     edges: tuple[NDArray[np.float64], ...]
     unit: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able summary."""
+        return {
+            "unit": self.unit,
+            "edges": [listed(e) for e in self.edges],
+            "energy": listed(self.energy),
+        }
+
+
+def landscape(
+    cvs: Sequence[NDArray[np.float64]],
+    weights: Sequence[NDArray[np.float64]] | None,
+    axes: Sequence[int],
+    temperature: float | None = None,
+) -> FreeEnergy | None:
+    """Return the free energy over some collective variables of weighted trajectories.
+
+    Parameters
+    ----------
+    cvs : list of (F, d) arrays
+        Collective variables of every trajectory.
+    weights : list of (F,) arrays, or None
+        Stationary weights of the frames.
+    axes : sequence of int
+        Which variables, one or two.
+    temperature : float, optional
+        Kelvin. Without it the energy is in kT.
+
+    Returns
+    -------
+    FreeEnergy or None
+        None without weights. There are 20 to 80 bins along each axis, 1.6 times the
+        cube root of the number of frames that have a weight.
+    """
+    if weights is None:
+        return None
+    joined, weight = np.concatenate(list(cvs)), np.concatenate(list(weights))
+    bins = int(np.clip(1.6 * np.count_nonzero(weight) ** (1 / 3), 20, 80))
+    return free_energy(
+        *joined[:, list(axes)].T, weights=weight, bins=bins, temperature=temperature
+    )
 
 
 def free_energy(

@@ -21,6 +21,7 @@ __all__ = [
     "MarkovModel",
     "Units",
     "bootstrap",
+    "coarse_transitions",
     "connected_set",
     "estimate_msm",
     "make_units",
@@ -194,6 +195,38 @@ def estimate_msm(
         warn_not_converged=False,
     )
     return MarkovModel(connected, matrix, stationary, lag)
+
+
+def coarse_transitions(
+    matrix: NDArray[np.float64],
+    stationary: NDArray[np.float64],
+    assignment: Sequence[int] | NDArray[np.int64],
+    n: int,
+) -> NDArray[np.float64]:
+    """Return P(state b later | state a now), from stationary starts.
+
+    Parameters
+    ----------
+    matrix : (m, m) ndarray
+        Transition matrix between microstates.
+    stationary : (m,) ndarray
+        Stationary probabilities.
+    assignment : (m,) array of int
+        State of every microstate.
+    n : int
+        Number of states.
+
+    Returns
+    -------
+    (n, n) ndarray
+        Rows sum to 1, or are NaN for states without microstates.
+    """
+    member = np.zeros((len(stationary), n))
+    member[np.arange(len(member)), assignment] = 1.0
+    weighted = stationary[:, None] * member
+    mass = weighted.sum(axis=0)[:, None]
+    flow = weighted.T @ matrix @ member
+    return np.divide(flow, mass, out=np.full((n, n), np.nan), where=mass > 0)
 
 
 def bootstrap(

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.arrays import listed
+from mdgeomfeat.kinetics.energy import FreeEnergy
 from mdgeomfeat.kinetics.evidence import Evidence
 from mdgeomfeat.kinetics.lag import LagScan
 from mdgeomfeat.kinetics.model import CVModel
@@ -212,6 +214,11 @@ class StudyResult:
         Of Markov models over lags, frames.
     msm : StateModel
         States at the lag of the study.
+    free_energy : FreeEnergy or None
+        Over the first two collective variables (or the only one) with the weights of
+        `msm`; None where these are not known.
+    profiles : tuple of FreeEnergy
+        The same along each collective variable.
     folds : list of Fold
         What was trained on and what was scored.
     """
@@ -231,6 +238,8 @@ class StudyResult:
     cvs: list[NDArray[np.float64]]
     timescales: ImpliedTimescales
     msm: StateModel
+    free_energy: FreeEnergy | None
+    profiles: tuple[FreeEnergy, ...]
     folds: list[Fold]
 
     @property
@@ -248,9 +257,7 @@ class StudyResult:
         settings["mixer_options"] = dict(self.settings.mixer_options)
         settings["metadata"] = dict(self.settings.metadata)
         its, scan = self.timescales, self.lag_scan
-        msm = self.msm.to_dict()
-        for name in ("timescales", "timescales_lower", "timescales_upper"):
-            msm[name] = _listed(self.in_time(getattr(self.msm, name)))
+        surface = self.free_energy
         return {
             "settings": settings,
             "primary": self.primary,
@@ -266,24 +273,21 @@ class StudyResult:
             "ceiling": self.ceiling,
             "scores": [asdict(s) for s in self.scores],
             "lag_scan": {
-                "lags": _listed(self.in_time(scan.lags)),
-                "timescales": _listed(self.in_time(scan.timescales)),
+                "lags": listed(self.in_time(scan.lags)),
+                "timescales": listed(self.in_time(scan.timescales)),
                 "converged": scan.converged,
             },
             "implied_timescales": {
-                "lags": _listed(self.in_time(its.lags)),
-                "timescales": _listed(self.in_time(its.timescales)),
-                "lower": _listed(self.in_time(its.lower)),
-                "upper": _listed(self.in_time(its.upper)),
+                "lags": listed(self.in_time(its.lags)),
+                "timescales": listed(self.in_time(its.timescales)),
+                "lower": listed(self.in_time(its.lower)),
+                "upper": listed(self.in_time(its.upper)),
                 "bootstrap_unit": its.unit,
             },
-            "msm": msm,
+            "msm": self.msm.to_dict(self.settings.dt or 1.0),
+            "free_energy": {
+                "surface": None if surface is None else surface.to_dict(),
+                "profiles": [profile.to_dict() for profile in self.profiles],
+            },
             "folds": [asdict(f) for f in self.folds],
         }
-
-
-def _listed(values: NDArray[np.float64]) -> list:
-    """Return nested lists with None for what is not finite."""
-    if values.ndim > 1:
-        return [_listed(v) for v in values]
-    return [float(v) if np.isfinite(v) else None for v in values]

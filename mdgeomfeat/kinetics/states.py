@@ -12,12 +12,13 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import KMeans
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.kinetics.arrays import Arrays
+from mdgeomfeat.kinetics.arrays import Arrays, listed
 from mdgeomfeat.kinetics.ck import CKTest, ck_test
 from mdgeomfeat.kinetics.msm import (
     MarkovModel,
     Units,
     bootstrap,
+    coarse_transitions,
     estimate_msm,
     make_units,
     unit_counts,
@@ -70,7 +71,12 @@ class StateModel:
         Stationary weight of every frame; sums to 1 over all frames and is 0 outside
         the connected set.
     representatives : list of (R, 2) ndarray of int64
-        Trajectory and frame of typical frames of every state, the most typical first.
+        Typical frames of every state, at most ten, the most typical first: the frames
+        nearest the mean of the microstate that is most surely and most often of that
+        state (membership times stationary probability), in CV space. Each is a pair
+        of positions counted from 0 in what the model was made of: which array of the
+        list, and which row of it. Rows are analysed frames, after ``step`` and gaps,
+        not frames of a file; reports give file and frame.
     ck : CKTest or None
         Chapman-Kolmogorov test.
     unit : {"trajectories", "blocks"}
@@ -113,32 +119,57 @@ class StateModel:
         """Whether PCCA+ optimised the memberships, as it does for a few states."""
         return self.n_states <= MAX_OPTIMIZED
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able summary, without the arrays over frames."""
-        ck = self.ck
+    @property
+    def transition_matrix(self) -> NDArray[np.float64] | None:
+        """(n_states, n_states) ndarray: P(state b one lag later | state a), or None."""
+        if self.model is None:
+            return None
+        return coarse_transitions(
+            self.model.transition_matrix,
+            self.model.stationary,
+            self.assignment,
+            self.n_states,
+        )
+
+    def to_dict(self, frame: float = 1.0) -> dict[str, Any]:
+        """Return a JSON-able summary, without the arrays over frames.
+
+        Parameters
+        ----------
+        frame : float
+            Length of a frame, by which lags and timescales are multiplied.
+        """
         return {
-            "lag": self.lag,
+            "lag": self.lag * frame,
+            "lag_frames": self.lag,
             "n_micro": self.n_micro,
             "connected": self.connected,
             "lost_share": self.lost_share,
             "n_states": self.n_states,
             "counts": self.counts.tolist(),
-            "populations": _listed(self.populations),
-            "populations_lower": _listed(self.populations_lower),
-            "populations_upper": _listed(self.populations_upper),
-            "timescales": _listed(self.timescales),
-            "timescales_lower": _listed(self.timescales_lower),
-            "timescales_upper": _listed(self.timescales_upper),
+            "populations": listed(self.populations),
+            "populations_lower": listed(self.populations_lower),
+            "populations_upper": listed(self.populations_upper),
+            "timescales": listed(self.timescales * frame),
+            "timescales_lower": listed(self.timescales_lower * frame),
+            "timescales_upper": listed(self.timescales_upper * frame),
             "bootstrap_unit": self.unit,
-            "ck": None
-            if ck is None
-            else {
-                "lags": ck.lags.tolist(),
-                "passed": ck.passed,
-                "largest_deviation": ck.largest_deviation,
-            },
-            "representatives": [r.tolist() for r in self.representatives],
+            "transition_matrix": listed(self.transition_matrix),
+            "microstates": self._micro_dict(),
+            "ck": None if self.ck is None else self.ck.to_dict(frame),
             "warnings": list(self.warnings),
+        }
+
+    def _micro_dict(self) -> dict[str, Any] | None:
+        if self.model is None:
+            return None
+        return {
+            # states count from 1 for people
+            "state": (self.assignment + 1).tolist(),
+            "memberships": listed(self.memberships),
+            "memberships_optimized": self.optimized,
+            "stationary": listed(self.model.stationary),
+            "transition_matrix": listed(self.model.transition_matrix),
         }
 
 
@@ -426,9 +457,3 @@ def _mass(
 def _occupancy(dtrajs: Sequence[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
     joined = np.concatenate(dtrajs)
     return np.bincount(joined[joined >= 0], minlength=n).astype(np.int64)
-
-
-def _listed(values: NDArray[np.float64] | None) -> list[float | None] | None:
-    if values is None:
-        return None
-    return [float(v) if np.isfinite(v) else None for v in values]

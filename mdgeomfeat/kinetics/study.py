@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, cut, nonfinite_frame
 from mdgeomfeat.kinetics.comparison import Comparison
+from mdgeomfeat.kinetics.energy import FreeEnergy, landscape
 from mdgeomfeat.kinetics.evidence import Evidence, weigh_evidence
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
@@ -184,6 +185,8 @@ def run_study(
         cvs=cvs,
         timescales=its,
         msm=msm,
+        free_energy=_landscape(cvs, msm, settings, range(min(2, model.dim))),
+        profiles=_profiles(cvs, msm, settings),
         folds=folds,
     )
 
@@ -340,6 +343,23 @@ def _ceiling(msm: StateModel, dim: int, evidence: Evidence) -> float | None:
     if not msm.timescales[0] > msm.lag:
         return None
     return ceiling(msm.timescales, msm.lag, dim)
+
+
+def _landscape(
+    cvs: list[NDArray[np.float64]],
+    msm: StateModel,
+    settings: StudySettings,
+    axes: Sequence[int],
+) -> FreeEnergy | None:
+    return landscape(cvs, msm.weights, axes, settings.temperature)
+
+
+def _profiles(
+    cvs: list[NDArray[np.float64]], msm: StateModel, settings: StudySettings
+) -> tuple[FreeEnergy, ...]:
+    """Return the free energy along each collective variable, if it is known."""
+    found = [_landscape(cvs, msm, settings, [i]) for i in range(cvs[0].shape[1])]
+    return tuple(profile for profile in found if profile is not None)
 
 
 def _time(frames: float, settings: StudySettings) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mdgeomfeat.report.data import (
     Comparison,
     ComparisonRow,
+    FrameOrigin,
     Record,
     StateAngle,
     StateFrames,
@@ -15,6 +16,7 @@ from mdgeomfeat.report.pages import comparison_page, study_page
 __all__ = [
     "Comparison",
     "ComparisonRow",
+    "FrameOrigin",
     "Gallery",
     "Record",
     "StateAngle",

@@ -8,7 +8,14 @@ import numpy as np
 
 from mdgeomfeat.report.figures.maps import ColorBy, NamedMap
 
-__all__ = ["Comparison", "ComparisonRow", "Record", "StateAngle", "StateFrames"]
+__all__ = [
+    "Comparison",
+    "ComparisonRow",
+    "FrameOrigin",
+    "Record",
+    "StateAngle",
+    "StateFrames",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +101,28 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class FrameOrigin:
+    """Where a frame is from.
+
+    Attributes
+    ----------
+    trajectory : int
+        Trajectory, counted from 1 as in ``cvs.csv``.
+    file : str
+        Name of its file.
+    frame : int
+        Frame of that file, counted from 0 as VMD and MDAnalysis do.
+    time : float or None
+        ps; None where it is not known.
+    """
+
+    trajectory: int
+    file: str
+    frame: int
+    time: float | None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StateAngle:
     """One main-chain angle in each state, over all of its frames.
@@ -101,6 +130,7 @@ class StateAngle:
     Attributes
     ----------
     name : str
+        For example ``"A:LEU42:phi"``.
     mean : (S,) ndarray
         Circular mean, degrees; NaN for a state without frames.
     spread : (S,) ndarray
@@ -118,8 +148,8 @@ class StateFrames:
 
     Attributes
     ----------
-    frames : tuple of (n_i,) int ndarray
-        Rows of all frames, the most central first.
+    origins : tuple of tuple of FrameOrigin
+        Where the frames of each state are from, the most central first.
     positions : tuple of (n_i, P, 3) ndarray, Å
         What is drawn: atoms, or token centres of large molecules.
     numbers : (P,) int ndarray
@@ -131,7 +161,7 @@ class StateFrames:
     angles : tuple of StateAngle
     """
 
-    frames: tuple[np.ndarray, ...]
+    origins: tuple[tuple[FrameOrigin, ...], ...]
     positions: tuple[np.ndarray, ...]
     numbers: np.ndarray
     bonds: np.ndarray

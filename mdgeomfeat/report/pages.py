@@ -68,7 +68,11 @@ def study_page(
             _judged(
                 study,
                 landscape_section(
-                    study.cvs, study.msm, study.settings.temperature, gallery
+                    study.free_energy,
+                    study.cvs,
+                    study.msm,
+                    study.settings.temperature,
+                    gallery,
                 ),
             ),
         ),

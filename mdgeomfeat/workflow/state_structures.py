@@ -10,7 +10,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from mdgeomfeat.descriptors import superpose
-from mdgeomfeat.report.data import StateAngle, StateFrames
+from mdgeomfeat.report.data import FrameOrigin, StateAngle, StateFrames
+from mdgeomfeat.report.text import count
 
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
@@ -31,11 +32,13 @@ def write_states(
     structure: Structure,
     positions: Rows,
     frames: Sequence[np.ndarray],
+    origins: Sequence[Sequence[FrameOrigin]],
     angles: tuple[StateAngle, ...] = (),
 ) -> StateFrames:
     """Write one PDB file of several models per state.
 
-    All frames are superposed on the first state's central one.
+    All frames are superposed on the first state's central one. The header of a file
+    tells which file and frame each model is.
 
     Parameters
     ----------
@@ -49,6 +52,8 @@ def write_states(
         Whole molecules.
     frames : sequence of (n_i,) int ndarray
         Rows of ``positions``, by state.
+    origins : sequence of sequence of FrameOrigin
+        Where these are from.
     angles : tuple of StateAngle
         Angles that are told of each state.
     """
@@ -68,20 +73,40 @@ def write_states(
         files.append(name)
         if len(moved):
             copy.load_new(moved.astype(np.float32), order="fac")
-            with mda.Writer(
-                str(folder / name), copy.atoms.n_atoms, multiframe=True
-            ) as out:
+            path = folder / name
+            with mda.Writer(str(path), copy.atoms.n_atoms, multiframe=True) as out:
                 for _ in copy.trajectory:
                     out.write(copy.atoms)
+            _write_header(path, index, origins[index])
     drawn, numbers, bonds = sticks(structure, aligned, target)
     return StateFrames(
-        frames=tuple(frames),
+        origins=tuple(map(tuple, origins)),
         positions=drawn,
         numbers=numbers,
         bonds=bonds,
         files=tuple(files),
         angles=angles,
     )
+
+
+def _write_header(path: Path, state: int, origins: Sequence[FrameOrigin]) -> None:
+    """Put where every model is from in place of the title that MDAnalysis writes.
+
+    Remark 6 is free text. Names are cut to ASCII, the alphabet of PDB files.
+    """
+    lines = [
+        f"TITLE     STATE {state + 1}, {count(len(origins), 'TYPICAL FRAME')}".upper(),
+        "REMARK   6 FRAMES COUNT FROM 0 IN EACH FILE, AS IN VMD AND MDANALYSIS.",
+    ]
+    for model, origin in enumerate(origins, start=1):
+        line = f"REMARK   6 MODEL {model}: {origin.file} FRAME {origin.frame}"
+        if origin.time is not None:
+            line += f", {origin.time:.10g} PS"
+        lines.append(line.encode("ascii", "replace").decode())
+    body = path.read_text().splitlines(keepends=True)
+    kept = [line for line in body if not line.startswith("TITLE ")]
+    first = next(i for i, line in enumerate(kept) if not line.startswith("HEADER"))
+    path.write_text("".join([*kept[:first], *(f"{x}\n" for x in lines), *kept[first:]]))
 
 
 def sticks(

@@ -10,7 +10,7 @@ import numpy as np
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.report.summary import summarize
-from mdgeomfeat.report.text import Clock, count, pretty_angle
+from mdgeomfeat.report.text import Clock, count
 from mdgeomfeat.workflow.baselines import (
     PRIMARY,
     RANDOM,
@@ -36,7 +36,7 @@ from mdgeomfeat.workflow.progress import Reporter
 from mdgeomfeat.workflow.record import make_record
 from mdgeomfeat.workflow.state_structures import state_angles, write_states
 from mdgeomfeat.workflow.summary import summary
-from mdgeomfeat.workflow.tables import write_cvs, write_json
+from mdgeomfeat.workflow.tables import frame_origins, write_cvs, write_json
 
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
@@ -123,12 +123,14 @@ def write_study(
         with progress.stage("report", None):
             write_cvs(work / "cvs.csv", data, study.cvs, study.msm.dtrajs)
             write_model(work / "model", data.model, study)
+            typical = _representatives(study, data)
             frames = write_states(
                 work / "states",
                 data.atoms,
                 data.structure,
                 data.positions,
-                _representatives(study, data),
+                typical,
+                [tuple(frame_origins(data, rows)) for rows in typical],
                 _told_angles(baselines, study, data),
             )
             record = make_record(
@@ -146,7 +148,9 @@ def write_study(
                 comparison=comparison,
             )
             (work / "report.html").write_text(page, encoding="utf-8")
-            write_json(work / "summary.json", summary(study, record, comparison))
+            write_json(
+                work / "summary.json", summary(study, record, frames, comparison)
+            )
         for finding in summarize(study, Clock(study.settings.dt)):
             progress.say(finding)
     return folder
@@ -229,7 +233,7 @@ def _told_angles(
     states = np.full(len(data.results.times), -1)
     for rows, own in zip(data.rows, study.msm.dtrajs, strict=True):
         states[rows.start : rows.stop] = own
-    named = [(pretty_angle(t.name), t.values) for t in chosen]
+    named = [(t.name, t.values) for t in chosen]
     return state_angles(named, states, study.msm.n_states)
 
 

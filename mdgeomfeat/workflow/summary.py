@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mdgeomfeat.report.data import Comparison, Record
+from mdgeomfeat.report.data import Comparison, Record, StateFrames
 from mdgeomfeat.report.summary import summarize
 from mdgeomfeat.report.text import Clock
 from mdgeomfeat.workflow.record import versions
@@ -14,11 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison_summary", "record_summary", "summary"]
 
-FORMAT = 1
+#: Of summary.json; described in docs/file-formats.md.
+FORMAT = 2
 
 
 def summary(
-    study: StudyResult, record: Record, comparison: Comparison | None
+    study: StudyResult,
+    record: Record,
+    frames: StateFrames,
+    comparison: Comparison | None,
 ) -> dict[str, Any]:
     """Return what a report shows, without arrays over frames."""
     content = record_summary(record, "study")
@@ -26,9 +31,21 @@ def summary(
     content["study"] = study.to_dict()
     # How features are made is in the model's own card.
     content["study"]["settings"].pop("metadata", None)
+    content["study"]["msm"] |= _states(frames)
     if comparison is not None:
         content["comparison"] = comparison_summary(comparison)
     return content
+
+
+def _states(frames: StateFrames) -> dict[str, Any]:
+    """Return what is known of the states beyond the model: frames and angles."""
+    return {
+        "structures": [f"states/{name}" for name in frames.files],
+        "representatives": [
+            [asdict(origin) for origin in state] for state in frames.origins
+        ],
+        "dihedrals": [asdict(angle) for angle in frames.angles],
+    }
 
 
 def record_summary(record: Record, kind: str) -> dict[str, Any]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mdgeomfeat.reading.chain import file_readers
+from mdgeomfeat.report.data import FrameOrigin
 from mdgeomfeat.workflow.features import Featurized
 
-__all__ = ["write_cvs", "write_json"]
+__all__ = ["frame_origins", "write_cvs", "write_json"]
 
 
 def write_cvs(
@@ -37,25 +39,22 @@ def write_cvs(
         One array per unbroken run.
     states : list of (F_i,) int ndarray or None
     """
-    starts = first_frames(data)
     dim = cvs[0].shape[1]
     header = ["trajectory", "file", "frame", "time_ps"]
     header += [f"cv{i + 1}" for i in range(dim)]
     if states is not None:
         header.append("state")
-    results = data.results
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         for index, rows in enumerate(data.rows):
-            source = data.groups[index]
-            for k, row in enumerate(range(rows.start, rows.stop)):
-                time = float(results.times[row])
+            origins = frame_origins(data, range(rows.start, rows.stop))
+            for k, origin in enumerate(origins):
                 line: list[Any] = [
-                    source + 1,
-                    data.sources[source],
-                    int(results.frames[row]) - starts[source],
-                    f"{time:.10g}" if math.isfinite(time) else "",
+                    origin.trajectory,
+                    origin.file,
+                    origin.frame,
+                    "" if origin.time is None else f"{origin.time:.10g}",
                     *(f"{value:.7g}" for value in cvs[index][k]),
                 ]
                 if states is not None:
@@ -64,17 +63,49 @@ def write_cvs(
                 writer.writerow(line)
 
 
-def first_frames(data: Featurized) -> list[int]:
+def frame_origins(data: Featurized, rows: Iterable[int]) -> Iterator[FrameOrigin]:
+    """Yield the file and frame that rows of the analysed frames are from.
+
+    Parameters
+    ----------
+    data : Featurized
+    rows : iterable of int
+        Rows of all analysed frames, trajectories one after another.
+    """
+    starts, results = _first_frames(data), data.results
+    for row in rows:
+        source, time = int(results.trajectory[row]), float(results.times[row])
+        yield FrameOrigin(
+            trajectory=source + 1,
+            file=data.sources[source],
+            frame=int(results.frames[row]) - starts[source],
+            time=time if math.isfinite(time) else None,
+        )
+
+
+def _first_frames(data: Featurized) -> list[int]:
     """Return the number of each source trajectory's first frame."""
     readers = file_readers(data.universe.trajectory)
     lengths = [int(reader.n_frames) for reader in readers]
     return [0, *np.cumsum(lengths[:-1]).tolist()]
 
 
+#: An array of numbers over several lines, as json.dumps indents it. Strings hold no
+#: line breaks, so none can look like this.
+_NUMBERS = re.compile(
+    r"\[\n\s+((?:-?[\d.eE+-]+|null)(?:,\n\s+(?:-?[\d.eE+-]+|null))*)\n\s+\]"
+)
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON that every reader accepts: no NaN, UTF-8, indented."""
+    """Write JSON that every reader accepts: no NaN, UTF-8, rows of numbers in lines."""
     text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    text = _NUMBERS.sub(_one_line, text)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def _one_line(numbers: re.Match[str]) -> str:
+    return f"[{' '.join(numbers[1].split())}]"
 
 
 def _plain(value: Any) -> Any:

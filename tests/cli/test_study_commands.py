@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from MDAnalysis.analysis import rms
 from MDAnalysis.analysis.dihedrals import Dihedral
 
 
@@ -83,6 +85,83 @@ def test_summary_is_strict_json_with_the_scores(study):
     assert {"GNN features", "random weights", "distances", "dihedrals"} <= inputs
     assert summary["study"]["msm"]["n_states"] >= 2
     assert summary["findings"]
+
+
+def test_summary_holds_what_the_page_shows(study):
+    summary = json.loads((study.out / "summary.json").read_text())
+    assert summary["format"] == 2
+    msm = summary["study"]["msm"]
+    n, m = msm["n_states"], msm["n_micro"]
+    # the transition matrices, of states and of microstates
+    between = np.array(msm["transition_matrix"])
+    assert between.shape == (n, n)
+    np.testing.assert_allclose(between.sum(axis=1), 1)
+    np.testing.assert_allclose(msm["populations"] @ between, msm["populations"])
+    micro = msm["microstates"]
+    matrix, weight = np.array(micro["transition_matrix"]), np.array(micro["stationary"])
+    assert len(matrix) <= m
+    np.testing.assert_allclose(weight @ matrix, weight, atol=1e-6)
+    eigenvalue = np.sort(np.linalg.eigvals(matrix).real)[-2]
+    slowest = -summary["study"]["lag"] / np.log(eigenvalue)
+    assert msm["timescales"][0] == pytest.approx(slowest, rel=1e-4)
+    state = np.array(micro["state"])
+    shares = [weight[state == i + 1].sum() for i in range(n)]
+    np.testing.assert_allclose(shares, msm["populations"], atol=1e-9)
+    assert np.shape(micro["memberships"]) == (len(matrix), n)
+    # the curves of the test begin with the model itself
+    ck = msm["ck"]
+    assert ck["lags"][0] == summary["study"]["lag"] == 10 * ck["lags_frames"][0]
+    np.testing.assert_allclose(ck["predicted"][0], between, atol=1e-6)
+    for curve in ("estimated", "estimated_lower", "estimated_upper"):
+        assert np.shape(ck[curve]) == np.shape(ck["predicted"])
+    # free energies over the variables
+    energy = summary["study"]["free_energy"]
+    surface = energy["surface"]
+    assert surface["unit"] == "kJ/mol"
+    assert np.shape(surface["energy"]) == tuple(len(e) - 1 for e in surface["edges"])
+    assert len(energy["profiles"]) == summary["study"]["n_cvs"]
+    lowest = [v for v in energy["profiles"][0]["energy"] if v is not None]
+    assert min(lowest) == 0
+    # angles and structures of the states
+    assert {len(angle["mean"]) for angle in msm["dihedrals"]} == {n}
+    assert all((study.out / path).is_file() for path in msm["structures"])
+
+
+def test_representatives_are_frames_of_their_files(study, gly2):
+    """File and frame, counted from 0, bring back the structure that was written."""
+    summary = json.loads((study.out / "summary.json").read_text())
+    msm = summary["study"]["msm"]
+    pdb = next(p for p in gly2 if p.suffix == ".pdb")
+    paths = {p.name: p for p in gly2 if p.suffix == ".xtc"}
+    rows = {(r["file"], r["frame"]): r for r in read_csv(study.out / "cvs.csv")}
+    for state, chosen in enumerate(msm["representatives"], start=1):
+        text = (study.out / f"states/state-{state}.pdb").read_text()
+        assert text.startswith(("HEADER", "TITLE"))
+        assert "MDANALYSIS FRAMES FROM" not in text
+        models = mda.Universe(str(study.out / f"states/state-{state}.pdb"))
+        assert models.trajectory.n_frames == len(chosen)
+        for k, origin in enumerate(chosen):
+            name, frame = origin["file"], origin["frame"]
+            assert (
+                f"MODEL {k + 1}: {name} FRAME {frame}, {origin['time']:.10g} PS" in text
+            )
+            row = rows[name, str(frame)]
+            assert row["state"] == str(state)
+            assert row["trajectory"] == str(origin["trajectory"])
+            source = mda.Universe(str(pdb), str(paths[name]))
+            source.trajectory[frame]
+            assert source.trajectory.time == pytest.approx(origin["time"])
+            heavy = source.select_atoms("not element H").positions
+            models.trajectory[k]
+            assert rms.rmsd(heavy, models.atoms.positions, superposition=True) < 0.01
+
+
+def test_the_terminal_and_the_page_tell_the_same(study):
+    summary = json.loads((study.out / "summary.json").read_text())
+    page = html.unescape(study.page)
+    for finding in summary["findings"]:
+        assert finding in study.result.stderr
+        assert finding in page
 
 
 def test_cvs_have_one_line_per_frame(study):

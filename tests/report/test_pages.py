@@ -10,6 +10,7 @@ from mdgeomfeat.kinetics import Evidence, ImpliedTimescales
 from mdgeomfeat.report import (
     Comparison,
     ComparisonRow,
+    FrameOrigin,
     Gallery,
     Record,
     StateAngle,
@@ -300,14 +301,14 @@ def test_states_without_a_model_show_counts_only():
         lost_share=0.3,
     )
     frames = StateFrames(
-        frames=(np.array([1]), np.array([], dtype=int)),
+        origins=((FrameOrigin(trajectory=2, file="b.xtc", frame=17, time=34.0),), ()),
         positions=(np.zeros((1, 3, 3)) + np.eye(3), np.empty((0, 3, 3))),
         numbers=np.array([6, 6, 8]),
         bonds=np.array([[0, 1], [1, 2]]),
         files=("state-1.pdb", "state-2.pdb"),
         angles=(
             StateAngle(
-                name="phi",
+                name="A:ALA2:phi",
                 mean=np.array([-62.0, np.nan]),
                 spread=np.array([15.0, np.nan]),
             ),
@@ -318,6 +319,8 @@ def test_states_without_a_model_show_counts_only():
     assert "70 %" in markup
     assert "state-1.pdb" in markup
     assert "state-2.pdb" not in markup
+    assert "b.xtc, 17" in markup
+    assert "φ A:ALA2 (°)" in markup
     assert "\N{MINUS SIGN}62 ± 15" in markup
     assert "circular means over all frames of a state" in markup
 

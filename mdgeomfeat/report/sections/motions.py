@@ -18,7 +18,7 @@ from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.text import Clock, number
 
 if TYPE_CHECKING:
-    from mdgeomfeat.kinetics import CKTest, ImpliedTimescales, StateModel
+    from mdgeomfeat.kinetics import CKTest, FreeEnergy, ImpliedTimescales, StateModel
 
 __all__ = ["landscape_section", "series_section", "timescales_section"]
 
@@ -49,26 +49,19 @@ def series_section(
 
 
 def landscape_section(
+    surface: FreeEnergy | None,
     cvs: Sequence[np.ndarray],
     states: StateModel,
     temperature: float | None,
     gallery: Gallery,
 ) -> html.Html:
     """Show the free energy over the first one or two collective variables."""
-    from mdgeomfeat.kinetics import free_energy
-
-    joined = np.concatenate(list(cvs))
-    weights = None if states.weights is None else np.concatenate(states.weights)
-    if weights is None:
+    if surface is None:
         return html.note(
             "No free energy is drawn, because the Markov model is disconnected and "
             "its weights are unknown."
         )
-    n_axes = min(2, joined.shape[1])
-    bins = int(np.clip(1.6 * np.count_nonzero(weights) ** (1 / 3), 20, 80))
-    surface = free_energy(
-        *joined[:, :n_axes].T, weights=weights, bins=bins, temperature=temperature
-    )
+    n_axes = len(surface.edges)
     marks = np.full((states.n_states, n_axes), np.nan)
     for i, index in enumerate(states.representatives):
         if len(index):

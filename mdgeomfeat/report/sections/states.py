@@ -9,7 +9,7 @@ import numpy as np
 from mdgeomfeat.report import html
 from mdgeomfeat.report.figures import draw_populations, draw_structures
 from mdgeomfeat.report.gallery import Gallery
-from mdgeomfeat.report.text import Clock, count, number, percent
+from mdgeomfeat.report.text import Clock, count, number, percent, pretty_angle
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import StateModel
@@ -82,9 +82,9 @@ def _table(
 ) -> html.Html:
     header = ["state", "stationary", "90 % interval", "frames"]
     angles = () if frames is None else frames.angles
-    header += [f"{angle.name} (°)" for angle in angles]
+    header += [f"{pretty_angle(angle.name)} (°)" for angle in angles]
     if frames is not None:
-        header.append("structures")
+        header += ["most typical frame", "structures"]
     rows = []
     for i in range(states.n_states):
         low, high = states.populations_lower, states.populations_upper
@@ -96,15 +96,22 @@ def _table(
         row: list[object] = [str(i + 1), stationary, interval, percent(raw[i])]
         row += [_angle(angle.mean[i], angle.spread[i]) for angle in angles]
         if frames is not None:
-            row.append(_link(frames, i))
+            row += [_origin(frames, i), _link(frames, i)]
         rows.append(row)
-    caption = None
+    captions = []
+    if frames is not None:
+        captions.append(
+            "Frames count from 0 in their file, as in VMD and MDAnalysis (where a "
+            "topology brings coordinates, VMD shows these as frame 0, before those of "
+            "the file)."
+        )
     if angles:
-        caption = (
+        captions.append(
             "Angles are circular means over all frames of a state, ± the circular "
             "standard deviation. Where that is above 60° or so, the state has no one "
             "value of the angle."
         )
+    caption = " ".join(captions) or None
     return html.table(header, rows, caption=caption, numeric=range(1, 4 + len(angles)))
 
 
@@ -113,8 +120,15 @@ def _angle(mean: float, spread: float) -> str:
     return f"{text} ± {number(spread, 0)}" if np.isfinite(spread) else text
 
 
+def _origin(frames: StateFrames, state: int) -> str:
+    if not frames.origins[state]:
+        return number(None)
+    first = frames.origins[state][0]
+    return f"{first.file}, {first.frame}"
+
+
 def _link(frames: StateFrames, state: int) -> html.Html | str:
-    if not len(frames.frames[state]):
+    if not frames.origins[state]:
         return number(None)
     path = f"states/{frames.files[state]}"
     return html.tag("a", path, href=path)
