@@ -162,7 +162,7 @@ def run_study(
     scores = comparison.run(steps.next)
     steps.finish()
     evidence = weigh_evidence(scan, scores[0], folds, scan.lag, dim)
-    top = _ceiling(msm, dim, evidence)
+    top = known_ceiling(msm, dim, evidence)
     scores = [replace(s, ceiling=top) for s in scores]
     choices += comparison.choices(scores)
     notes += comparison.notes(scores)
@@ -335,8 +335,12 @@ def _slowest(scan: LagScan, msm: StateModel | None) -> float | None:
     return max(known, default=None)
 
 
-def _ceiling(msm: StateModel, dim: int, evidence: Evidence) -> float | None:
-    """Return the largest score possible, if the slow timescales are known."""
+def known_ceiling(msm: StateModel, dim: int, evidence: Evidence) -> float | None:
+    """Return the largest score possible, if the slow timescales are known.
+
+    They are where held-out data establish a slow motion, and the Markov model passes
+    its Chapman-Kolmogorov test and has a timescale above its lag.
+    """
     if not evidence.established or msm.ck is None or not msm.ck.passed:
         return None
     # a model of nothing slow passes the test as well

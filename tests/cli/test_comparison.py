@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mdgeomfeat.workflow.comparison import Torsion, compare_inputs
+from mdgeomfeat.workflow.comparison import Torsion, choose_torsions, compare_inputs
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,36 @@ def test_a_fragment_beside_a_run_stops_nothing(walk, cut):
     assert "not independent" in found.split
     assert not found.neighbours_elsewhere
     assert np.isfinite(found.rows[0].map_r2).all()
+
+
+def torsions(*columns):
+    return [Torsion(name=f"A:ALA{i}:phi", values=c) for i, c in enumerate(columns)]
+
+
+def named(chosen):
+    return [int(t.name[5]) for t in chosen]
+
+
+def test_angles_that_explain_the_variables_are_chosen():
+    """Also where others are spread more widely; the slowest variable counts most."""
+    rng = np.random.default_rng(1)
+    wide = rng.uniform(-np.pi, np.pi, size=(3, 500))
+    slow, second = rng.normal(0, 0.3, size=(2, 500))
+    listed = torsions(wide[0], second, wide[1], slow, wide[2])
+    cvs = np.stack([np.sin(slow), np.cos(slow) + 3 * second], axis=1)
+    assert named(choose_torsions(listed, cvs, n=1)) == [3]
+    # in the order of the chain
+    assert named(choose_torsions(listed, cvs, n=2)) == [1, 3]
+    assert named(choose_torsions(listed, cvs[:, ::-1], n=1)) == [1]
+
+
+def test_without_variables_the_angles_that_move_most_are_chosen():
+    rng = np.random.default_rng(2)
+    # across the edge at 180 degrees, where a plain spread would be large
+    still = np.angle(np.exp(1j * (np.pi + 0.1 * rng.normal(size=500))))
+    moving = rng.uniform(-np.pi, np.pi, size=500)
+    some = rng.normal(0, 1, size=500)
+    assert named(choose_torsions(torsions(still, moving, some), None, n=1)) == [1]
+    assert named(choose_torsions(torsions(still, moving, some), None)) == [1, 2]
+    # no more than there are
+    assert named(choose_torsions(torsions(still, moving), None, n=3)) == [0, 1]

@@ -11,12 +11,16 @@ from deeptime.decomposition import TICA
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics import (
+    Fold,
     ScoreError,
+    StudySettings,
     choose_lag,
     fit_tica,
     fit_tica_guarded,
     vamp2_score,
 )
+from mdgeomfeat.kinetics.arrays import Span
+from mdgeomfeat.kinetics.comparison import Comparison
 from mdgeomfeat.kinetics.pca import fit_pca
 from mdgeomfeat.kinetics.standardize import fit_standardizer, flat_features
 
@@ -69,14 +73,39 @@ def test_pca_spans_what_numpy_finds(width):
     np.testing.assert_allclose(found.T @ found, np.eye(6), atol=1e-4)
 
 
-def test_pca_sees_nothing_of_the_held_out_part():
+def wide_scores(held_out):
+    """Score inputs of 1,200 columns on a held-out run, with PCA and standardising."""
     rng = np.random.default_rng(3)
-    train = rng.normal(size=(300, 1200)).astype(np.float32)
-    stop, held_out = train[:100] + 0.1, 1e3 * rng.normal(size=(300, 1200))
-    first = fit_tica_guarded([train], [stop], 1, 2)
-    held_out *= 2
-    again = fit_tica_guarded([train], [stop], 1, 2)
-    np.testing.assert_array_equal(first.matrix, again.matrix)
+    slow = [np.sin(np.arange(400) / 25 + i)[:, None] for i in range(2)]
+    load = rng.normal(size=(1, 1200))
+    runs = [0.5 * s * load + rng.normal(size=(400, 1200)) for s in slow]
+    arrays = {"wide": [np.asarray(r, np.float32) for r in (*runs, held_out)]}
+    train, stop, score = ((Span(i, 0, len(r)),) for i, r in enumerate(arrays["wide"]))
+    fold = Fold(train, stop, score, kind="trajectories", independent=True)
+    comparison = Comparison(
+        arrays=arrays,
+        failures={},
+        primary="wide",
+        folds=[fold],
+        lag=2,
+        dim=1,
+        mixers={},
+        slowest=None,
+        settings=StudySettings(method="tica"),
+    )
+    return comparison.run(lambda _: None)[0]
+
+
+def test_pca_sees_nothing_of_the_held_out_part():
+    rng = np.random.default_rng(4)
+    held_out = rng.normal(size=(300, 1200))
+    first = wide_scores(held_out)
+    # larger than all else, and along one line: the first component, if it were seen
+    along = np.cumsum(rng.normal(size=(300, 1)), axis=0) * rng.normal(size=(1, 1200))
+    again = wide_scores(1e3 * along)
+    assert first.pca == again.pca is not None
+    assert first.train == again.train > 1.3
+    assert first.score != again.score
 
 
 def test_tica_equals_deeptime(three_states):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.kinetics import Score, StudySettings, TrainingOptions, run_study
 from mdgeomfeat.kinetics.arrays import Span
 from mdgeomfeat.kinetics.evidence import weigh_evidence
-from mdgeomfeat.kinetics.study import choose_mixer
+from mdgeomfeat.kinetics.study import choose_mixer, known_ceiling
 
 FAST = TrainingOptions(max_steps=60)
 
@@ -64,6 +65,38 @@ def test_known_kinetics_are_found(study):
     assert np.shape(primary.values) == (3, 2)
     assert primary.train is not None
     assert 1 < primary.null < 1.2
+
+
+@pytest.mark.parametrize("passed", [False, None])
+def test_there_is_no_ceiling_without_a_passed_test(study, passed):
+    result, _ = study
+    msm, dim, evidence = result.msm, result.dim, result.evidence
+    assert known_ceiling(msm, dim, evidence) == result.ceiling > 2
+    ck = replace(msm.ck, passed=passed)
+    assert known_ceiling(replace(msm, ck=ck), dim, evidence) is None
+    assert known_ceiling(replace(msm, ck=None), dim, evidence) is None
+    # a model of nothing slow passes as well
+    fast = replace(msm, timescales=np.full(2, 0.9 * msm.lag))
+    assert known_ceiling(fast, dim, evidence) is None
+    chance = replace(evidence, above_chance=False)
+    assert known_ceiling(msm, dim, chance) is None
+
+
+def test_a_failed_test_takes_the_ceiling_from_every_score():
+    """Two wells, told wrongly one time in ten: slow, and Markovian at no short lag."""
+    matrix = np.array([[0.98, 0.02], [0.02, 0.98]])
+    rng = np.random.default_rng(9)
+    runs = []
+    for seed in range(4):
+        hidden = markov_chain(matrix, 4000, seed)
+        seen = np.where(rng.random(len(hidden)) < 0.1, 1 - hidden, hidden)
+        runs.append(seen[:, None] + 0.01 * rng.normal(size=(4000, 1)))
+    result = quiet_study(runs, method="tica", lag=4, n_bootstrap=10)
+    assert result.evidence.established
+    assert result.msm.timescales[0] > result.lag
+    assert result.msm.ck.passed is False
+    assert result.ceiling is None
+    assert [s.ceiling for s in result.scores] == [None]
 
 
 def test_headline_and_figure_agree_at_the_same_lag(study):
