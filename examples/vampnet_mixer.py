@@ -9,6 +9,7 @@ import MDAnalysis as mda
 
 from mdgeomfeat import GeomGNNFeaturizer
 from mdgeomfeat.kinetics import StudySettings, run_study
+from mdgeomfeat.report import choices_in_words, doubts_in_words
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "wlall"
 
@@ -20,8 +21,10 @@ inputs = {"features": features.results.token_features_list()}
 settings = StudySettings(method="vamp", mixer="mlp", dt=features.results.dt, seeds=2)
 study = run_study(inputs, primary="features", settings=settings)
 
-for choice in study.choices:
+for choice in choices_in_words(study):
     print(choice)
+for doubt in doubts_in_words(study):
+    print(f"note: {doubt}")
 for score in study.scores:
     print(f"{score.method}: held-out VAMP-2 {score.score:.3f} ± {score.sd_folds:.3f}")
 study.model.save("wlall-cvs")

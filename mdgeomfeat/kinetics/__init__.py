@@ -13,6 +13,13 @@ from mdgeomfeat.kinetics.evidence import Evidence, sure_lead
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
 from mdgeomfeat.kinetics.msm import MarkovModel, estimate_msm, unit_counts
+from mdgeomfeat.kinetics.reasons import (
+    Choices,
+    Doubt,
+    DoubtWarning,
+    LagReason,
+    MixerReason,
+)
 from mdgeomfeat.kinetics.results import Score, StudyResult, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, ceiling, null_score, vamp2_score
 from mdgeomfeat.kinetics.sklearn_wrapper import DeeptimeTransformer, estimator
@@ -30,15 +37,20 @@ from mdgeomfeat.kinetics.vampnet import TrainingOptions, VampnetFit, fit_vampnet
 __all__ = [
     "CKTest",
     "CVModel",
+    "Choices",
     "DeeptimeTransformer",
+    "Doubt",
+    "DoubtWarning",
     "Evidence",
     "Fold",
     "FreeEnergy",
     "ImpliedTimescales",
+    "LagReason",
     "LagScan",
     "LaterTimescale",
     "LinearMap",
     "MarkovModel",
+    "MixerReason",
     "PairBatches",
     "Score",
     "ScoreError",

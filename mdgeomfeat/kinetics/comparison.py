@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.kinetics.arrays import Arrays, cut
+from mdgeomfeat.kinetics.reasons import Failure
 from mdgeomfeat.kinetics.results import Score, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, null_score, vamp2_score
 from mdgeomfeat.kinetics.splits import Fold
@@ -30,7 +31,7 @@ class Comparison:
     ----------
     arrays : dict of str to list of arrays
         Inputs by name, the primary one first.
-    failures : dict of str to str
+    failures : dict of str to Failure
         Inputs that cannot be scored, and why.
     primary : str
         Name of the primary input.
@@ -47,7 +48,7 @@ class Comparison:
     """
 
     arrays: dict[str, list[NDArray[np.floating]]]
-    failures: dict[str, str]
+    failures: dict[str, Failure]
     primary: str
     folds: list[Fold]
     lag: int
@@ -80,26 +81,6 @@ class Comparison:
                 else:
                     scores.append(self._score_input(name, method, announce))
         return [self._paired(s, scores) for s in scores]
-
-    def notes(self, scores: list[Score]) -> list[str]:
-        """Return what makes the scores less than complete, in sentences."""
-        return [f"{s.method} of {s.input!r}: {s.failure}." for s in scores if s.failure]
-
-    def choices(self, scores: list[Score]) -> list[str]:
-        """Return where an estimator saw principal components, in sentences."""
-        found = [
-            f"{s.pca:,} for {s.input!r}"
-            for s in scores
-            if s.pca is not None and s.pca < s.width
-        ]
-        if not found:
-            return []
-        return [
-            "TICA saw principal components of the training part where an input has "
-            "over 1,000 columns, or more columns than a tenth of the training pairs "
-            "(then as many as score best on the stopping part): "
-            f"{', '.join(found)}."
-        ]
 
     def _score_input(
         self, name: str, method: str, announce: Callable[[str], None]
@@ -189,7 +170,7 @@ class Comparison:
         failed = [r.failure for r in rows if r.failure]
         failure = self.failures.get(name)
         if failed:
-            failure = f"{len(failed)} of {len(rows)} fits failed ({failed[0]})"
+            failure = Failure(len(failed), len(rows), failed[0])
         return Score(
             input=name,
             method=method,

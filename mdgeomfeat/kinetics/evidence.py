@@ -60,39 +60,6 @@ class Evidence:
         """Whether a slow motion is established."""
         return self.slower_than_lag and self.above_chance
 
-    def doubt(self, lag: str) -> str | None:
-        """Return in one sentence why no slow motion is established.
-
-        Parameters
-        ----------
-        lag : str
-            The lag in words, such as ``"2 ns"``.
-        """
-        if self.established:
-            return None
-        reasons = []
-        if not self.slower_than_lag:
-            reasons.append(
-                "directions found in one half of the training data show no process "
-                f"slower than the lag of {lag} in the other half"
-            )
-        if self.score is None:
-            reasons.append("no held-out part has a score")
-        elif not self.above_chance:
-            error = ""
-            if self.error is not None:
-                error = f" (standard error {self.error:.3f})"
-            reasons.append(
-                f"the held-out score of {self.score:.3f}{error} is not clearly above "
-                f"the {self.chance:.3f} that chance gives"
-            )
-        return (
-            f"No slow motion is established: {', and '.join(reasons)}. Timescales, "
-            "states and free energies are of the frames that the collective variables "
-            "were fitted to, where noise looks slow as well; simulate longer, or look "
-            "at a shorter lag if there is one."
-        )
-
     def to_dict(self) -> dict[str, bool | float | int | None]:
         """Return a JSON-able summary."""
         return {

@@ -19,18 +19,19 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import Arrays, cut, n_pairs
+from mdgeomfeat.kinetics.reasons import LagReason
 from mdgeomfeat.kinetics.scores import ScoreError
 from mdgeomfeat.kinetics.splits import make_folds
 from mdgeomfeat.kinetics.tica import fit_tica
 from mdgeomfeat.kinetics.timescales import CONSTANT, lag_series
 
-__all__ = ["LagScan", "choose_lag"]
+__all__ = ["CAP", "LagScan", "choose_lag"]
 
 #: Processes that are looked for.
 MAX_PROCESSES = 5
 
-#: The lag never exceeds this share of the shortest trajectory.
-_CAP = 20
+#: The lag never exceeds one part in this many of the shortest trajectory.
+CAP = 20
 
 #: Components of wide inputs in the scan, and pairs that each of them needs.
 _MAX_COMPONENTS = 300
@@ -58,8 +59,8 @@ class LagScan:
         Slowest timescale at that lag, frames.
     converged : bool
         Whether the slowest timescale is constant from the chosen lag on.
-    reason : str
-        The choice in one sentence.
+    reason : LagReason
+        Why this lag.
     """
 
     lags: NDArray[np.int64]
@@ -68,7 +69,7 @@ class LagScan:
     n_slow: int
     slowest: float | None
     converged: bool
-    reason: str
+    reason: LagReason
 
     @property
     def dim(self) -> int:
@@ -116,7 +117,7 @@ def choose_lag(
     lengths = [len(a) for a in arrays]
     fold = make_folds(lengths, lag or 1, groups=groups)[0]
     shortest = _shortest_run(lengths, groups)
-    candidates = lag_series(max(shortest // _CAP, 1))
+    candidates = lag_series(max(shortest // CAP, 1))
     lags = lag_series(max(shortest // 4, 1))
     # two lags beyond the largest candidate are enough
     lags = lags[: len(candidates) + 2]
@@ -132,16 +133,14 @@ def choose_lag(
     slow = timescales[lags.index(chosen)]
     above = slow > chosen
     n = int(np.argmin(above)) if not above.all() else len(above)
-    if n == 0:
-        reason += "; no process slower than the lag was found"
-        converged = False
     return LagScan(
         lags=np.asarray(lags, dtype=np.int64),
         timescales=timescales,
         lag=chosen,
         n_slow=n,
         slowest=float(slow[0]) if np.isfinite(slow[0]) else None,
-        converged=converged,
+        # a process that was not found has no timescale that could be constant
+        converged=converged and n > 0,
         reason=reason,
     )
 
@@ -162,7 +161,7 @@ def _choose(
     timescales: NDArray[np.float64],
     candidates: list[int],
     given: int | None,
-) -> tuple[int, bool, str]:
+) -> tuple[int, bool, LagReason]:
     slowest = timescales[:, 0]
 
     def constant(i: int) -> bool:
@@ -175,29 +174,15 @@ def _choose(
 
     if given is not None:
         i = int(np.flatnonzero(lags == given)[0])
-        return given, constant(i), f"{_words(given)}, as given"
+        return given, constant(i), LagReason.GIVEN
     usable = [i for i, lag in enumerate(lags) if lag in candidates]
     for i in usable:
         if constant(i):
-            text = (
-                f"{_words(lags[i])}: the smallest at which the slowest TICA timescale "
-                "is within 10 % of its value at the next two lags"
-            )
-            return int(lags[i]), True, text
+            return int(lags[i]), True, LagReason.CONSTANT
     below = [i for i in usable if lags[i] <= slowest[i] * _SHARE]
     i = below[-1] if below else usable[0]
-    if i == usable[-1]:
-        text = (
-            f"{_words(lags[i])}: the slowest TICA timescale does not become "
-            f"constant, so this is the largest lag allowed (1/{_CAP} of the shortest "
-            "trajectory)"
-        )
-    else:
-        text = (
-            f"{_words(lags[i])}: the slowest TICA timescale does not become "
-            "constant, and longer lags are above a third of it"
-        )
-    return int(lags[i]), False, text
+    reason = LagReason.LARGEST if i == usable[-1] else LagReason.SHARE
+    return int(lags[i]), False, reason
 
 
 def _timescales(
@@ -248,7 +233,3 @@ def _validated(
     values = np.sort(np.real(values))[::-1]
     out[: len(values)] = np.clip(values, 0, 1 - 1e-9)
     return out
-
-
-def _words(lag: int) -> str:
-    return f"a lag of {lag} frame{'s' if lag > 1 else ''}"

@@ -15,6 +15,7 @@ from mdgeomfeat.kinetics.energy import FreeEnergy
 from mdgeomfeat.kinetics.evidence import Evidence
 from mdgeomfeat.kinetics.lag import LagScan
 from mdgeomfeat.kinetics.model import CVModel
+from mdgeomfeat.kinetics.reasons import Choices, Doubt, Failure
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.states import StateModel
 from mdgeomfeat.kinetics.timescales import ImpliedTimescales
@@ -153,7 +154,7 @@ class Score:
         Trainable numbers of the network, or of the linear map.
     mixer : str or None
         Of a VAMPNet.
-    failure : str or None
+    failure : Failure or None
         Why fits failed, if some did.
     """
 
@@ -176,7 +177,7 @@ class Score:
     pca: int | None
     n_parameters: int
     mixer: str | None
-    failure: str | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -193,10 +194,11 @@ class StudyResult:
         Lag in frames and number of outputs, as used.
     mixer : str or None
         Mixer of the primary VAMPNet.
-    choices : list of str
-        What was chosen, and why, in sentences.
-    warnings : list of str
-        What a reader must know.
+    choices : Choices
+        What was chosen, and why.
+    doubts : tuple of Doubt
+        What makes the results less certain, the gravest first;
+        :func:`mdgeomfeat.report.doubts_in_words` makes sentences of it.
     scores : list of Score
         Primary first, then the other inputs in the order given; VAMPNet before TICA.
     evidence : Evidence
@@ -228,8 +230,8 @@ class StudyResult:
     lag: int
     dim: int
     mixer: str | None
-    choices: list[str]
-    warnings: list[str]
+    choices: Choices
+    doubts: tuple[Doubt, ...]
     scores: list[Score]
     evidence: Evidence
     ceiling: float | None
@@ -267,14 +269,15 @@ class StudyResult:
             "dim": self.dim,
             "n_cvs": self.model.dim,
             "mixer": self.mixer,
-            "choices": list(self.choices),
-            "warnings": list(self.warnings),
+            "choices": asdict(self.choices),
+            "doubts": [d.to_dict() for d in self.doubts],
             "evidence": self.evidence.to_dict(),
             "ceiling": self.ceiling,
             "scores": [asdict(s) for s in self.scores],
             "lag_scan": {
                 "lags": listed(self.in_time(scan.lags)),
                 "timescales": listed(self.in_time(scan.timescales)),
+                "n_slow": scan.n_slow,
                 "converged": scan.converged,
             },
             "implied_timescales": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,17 @@ from mdgeomfeat.kinetics.msm import (
     unit_counts,
 )
 from mdgeomfeat.kinetics.pcca import MAX_OPTIMIZED, metastable_states
+from mdgeomfeat.kinetics.reasons import (
+    Disconnected,
+    Doubt,
+    FewerStates,
+    FramesOutside,
+    ManySets,
+    MarkovTestFailed,
+    MarkovTestTooShort,
+    MarkovTestUndecided,
+    NothingAboveLag,
+)
 from mdgeomfeat.kinetics.timescales import interval
 
 __all__ = ["StateModel", "build_states", "discretize"]
@@ -87,8 +98,8 @@ class StateModel:
         State of the model's microstates.
     memberships : (m, n_states) ndarray of float64
         PCCA+ memberships of the model's microstates; rows sum to 1.
-    warnings : list of str
-        What a reader must know.
+    doubts : tuple of Doubt
+        What makes the states less certain.
     """
 
     lag: int
@@ -112,7 +123,7 @@ class StateModel:
     model: MarkovModel | None
     assignment: NDArray[np.int64]
     memberships: NDArray[np.float64]
-    warnings: list[str] = field(default_factory=list)
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def optimized(self) -> bool:
@@ -157,7 +168,7 @@ class StateModel:
             "transition_matrix": listed(self.transition_matrix),
             "microstates": self._micro_dict(),
             "ck": None if self.ck is None else self.ck.to_dict(frame),
-            "warnings": list(self.warnings),
+            "doubts": [d.to_dict() for d in self.doubts],
         }
 
     def _micro_dict(self) -> dict[str, Any] | None:
@@ -261,23 +272,18 @@ def build_states(
     if model is None or lost > _MAX_LOST:
         return _disconnected(cvs, micro, counts.sum(axis=0), lag, lost, units)
 
-    warnings = []
-    if lost > _SAID_LOST:
-        warnings.append(
-            f"{100 * lost:.2g} % of the frames lie outside the largest connected set "
-            "of microstates and have no stationary weight"
-        )
+    doubts: list[Doubt] = [FramesOutside(lost)] if lost > _SAID_LOST else []
     timescales = model.timescales(max_processes)
     above = timescales > lag
     # only the leading run: a NaN or a fast one ends it
     resolved = int(np.argmin(above)) if not above.all() else len(above)
     if resolved == 0:
-        warnings.append("no timescale of the Markov model is above the lag")
+        doubts.append(NothingAboveLag())
     wanted = n_states if n_states is not None else max(resolved, 1) + 1
     assignment, member = metastable_states(model, wanted)
     found = int(assignment.max()) + 1
     if found < wanted:
-        warnings.append(f"PCCA+ finds {found} states that hold frames, not {wanted}")
+        doubts.append(FewerStates(found, wanted))
     lookup = np.full(n, -1)
     lookup[model.states] = assignment
     dtrajs = [lookup[m].astype(np.int64) for m in micro]
@@ -286,14 +292,11 @@ def build_states(
     spread = _spread(counts, model, assignment, max_processes, n_samples, seed)
     ck = ck_test(micro, model, assignment, units=units, n_samples=n_samples, seed=seed)
     if ck is None:
-        warnings.append("the trajectories are too short for a Chapman-Kolmogorov test")
+        doubts.append(MarkovTestTooShort())
     elif ck.passed is None:
-        warnings.append("the data are too few to decide the Chapman-Kolmogorov test")
+        doubts.append(MarkovTestUndecided())
     elif not ck.passed:
-        warnings.append(
-            f"the Chapman-Kolmogorov test fails (largest deviation "
-            f"{ck.largest_deviation:.2f}): the model is not Markovian at this lag"
-        )
+        doubts.append(MarkovTestFailed(ck.largest_deviation))
     return StateModel(
         lag=lag,
         n_micro=n,
@@ -316,7 +319,7 @@ def build_states(
         model=model,
         assignment=assignment,
         memberships=member,
-        warnings=warnings,
+        doubts=tuple(doubts),
     )
 
 
@@ -400,18 +403,10 @@ def _disconnected(
         distance = np.linalg.norm(points[rows] - points[rows].mean(axis=0), axis=1)
         representatives.append(index[rows[np.argsort(distance, kind="stable")[:10]]])
     none = np.full(0, np.nan)
-    warnings = [
-        f"the Markov model is disconnected: {100 * lost:.0f} % of the frames lie "
-        "outside its largest connected set, so populations, free energies and "
-        "timescales cannot be given; simulate until every state is left and "
-        "entered again, or use a shorter lag"
-    ]
+    doubts: list[Doubt] = [Disconnected(lost)]
     if large > n_sets:
-        warnings.append(
-            f"{large} connected sets hold at least 1 % of the frames each; the "
-            f"{n_sets} largest, with {100 * mass[rank >= 0].sum() / mass.sum():.0f} % "
-            "of the frames, are shown as states"
-        )
+        share = float(mass[rank >= 0].sum() / mass.sum())
+        doubts.append(ManySets(large, n_sets, share))
     return StateModel(
         lag=lag,
         n_micro=len(label),
@@ -434,7 +429,7 @@ def _disconnected(
         model=None,
         assignment=np.zeros(0, dtype=np.int64),
         memberships=np.zeros((0, n_sets)),
-        warnings=warnings,
+        doubts=tuple(doubts),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, cut, nonfinite_frame
 from mdgeomfeat.kinetics.comparison import Comparison
 from mdgeomfeat.kinetics.energy import FreeEnergy, landscape
@@ -17,6 +17,19 @@ from mdgeomfeat.kinetics.evidence import Evidence, weigh_evidence
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
 from mdgeomfeat.kinetics.msm import make_units
+from mdgeomfeat.kinetics.reasons import (
+    Choices,
+    Doubt,
+    DoubtWarning,
+    Failure,
+    FewData,
+    FewerOutputs,
+    FitsFailed,
+    LagNotConstant,
+    MixerReason,
+    NotEstablished,
+    NotIndependent,
+)
 from mdgeomfeat.kinetics.results import StudyResult, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, ceiling
 from mdgeomfeat.kinetics.splits import Fold, make_folds
@@ -80,7 +93,11 @@ def run_study(
     n_frames = sum(lengths)
     mixers = {name: choose_mixer(a, settings) for name, a in arrays.items()}
     mixer = mixers[primary]
-    settings, seed_choice = _choose_seeds(settings, mixers.values(), n_frames)
+    seeds = _choose_seeds(settings, mixers.values(), n_frames)
+    fewer_seeds = (
+        settings.seeds is None and settings.method == "vamp" and seeds < _SEEDS
+    )
+    settings = replace(settings, seeds=seeds)
     steps = _Steps(progress, 3 + (settings.seeds or 1))
 
     steps.next("choosing the lag")
@@ -92,9 +109,13 @@ def run_study(
             "selection moves and that there are enough frames."
         ) from error
     dim = settings.dim or scan.dim
-    notes: list[str] = []
-    choices = [_sentence(scan.reason), _dim_choice(settings, scan)]
-    choices += [_mixer_choice(settings, main, mixer), seed_choice]
+    choices = Choices(
+        lag=scan.reason,
+        dim_given=settings.dim is not None,
+        mixer=_mixer_reason(settings, main, mixer),
+        n_tokens=mixer.n_tokens,
+        fewer_seeds=fewer_seeds,
+    )
 
     folds = make_folds(
         lengths,
@@ -111,11 +132,6 @@ def run_study(
             "frames or a shorter lag."
         ) from error
     cvs = model.transform(main)
-    if model.dim < dim:
-        notes.append(
-            f"The {dim} outputs have rank {model.dim}; there are {model.dim} "
-            "collective variables."
-        )
 
     steps.next("states")
     msm = build_states(
@@ -146,7 +162,6 @@ def run_study(
         groups=settings.groups,
         max_folds=settings.max_folds,
     )
-    choices.append(_fold_choice(folds, len(lengths)))
     comparison = Comparison(
         arrays=arrays,
         failures=failures,
@@ -164,19 +179,28 @@ def run_study(
     evidence = weigh_evidence(scan, scores[0], folds, scan.lag, dim)
     top = known_ceiling(msm, dim, evidence)
     scores = [replace(s, ceiling=top) for s in scores]
-    choices += comparison.choices(scores)
-    notes += comparison.notes(scores)
-    notes += _cautions(scan, msm, evidence, folds, n_frames, settings)
-    for note in notes:
-        python_warnings.warn(note, MDGeomFeatWarning, stacklevel=2)
+    doubts = [
+        *_doubts(scan, msm, evidence, folds, n_frames),
+        *([FewerOutputs(dim, model.dim)] if model.dim < dim else []),
+        *msm.doubts,
+        *(FitsFailed(s.method, s.input, s.failure) for s in scores if s.failure),
+    ]
+    if doubts:
+        kinds = ", ".join(dict.fromkeys(d.kind for d in doubts))
+        python_warnings.warn(
+            f"There are doubts about this study ({kinds}); "
+            "mdgeomfeat.report.doubts_in_words(result) explains them.",
+            DoubtWarning,
+            stacklevel=2,
+        )
     return StudyResult(
         settings=settings,
         primary=primary,
         lag=scan.lag,
         dim=dim,
         mixer=mixer.kind if settings.method == "vamp" else None,
-        choices=[c for c in choices if c],
-        warnings=notes,
+        choices=choices,
+        doubts=tuple(doubts),
         scores=scores,
         evidence=evidence,
         ceiling=top,
@@ -235,7 +259,7 @@ class _Steps:
 
 def _check(
     inputs: Mapping[str, Arrays], primary: str
-) -> tuple[dict[str, list[NDArray[np.floating]]], dict[str, str]]:
+) -> tuple[dict[str, list[NDArray[np.floating]]], dict[str, Failure]]:
     """Return the inputs, primary first, and why some of them cannot be used."""
     if primary not in inputs:
         raise InputError(
@@ -267,7 +291,7 @@ def _check(
             raise InputError(
                 f"Input {name!r}: {text} or infinite; leave that frame out."
             )
-        failures[name] = f"{text} or infinite"
+        failures[name] = Failure(0, 0, f"{text} or infinite")
     return arrays, failures
 
 
@@ -310,23 +334,16 @@ def _final_model(
 
 def _choose_seeds(
     settings: StudySettings, mixers: Iterable[MixerSpec], n_frames: int
-) -> tuple[StudySettings, str]:
-    """Return the settings with a number of seeds, and why it is not the usual one."""
+) -> int:
+    """Return how many VAMPNets are trained: the usual number, or what time allows."""
     if settings.method != "vamp":
-        return replace(settings, seeds=1), ""
+        return 1
     if settings.seeds is not None:
-        return settings, ""
+        return settings.seeds
     one = settings.max_folds * sum(
         training_operations(m, n_frames // 2, settings.training) for m in mixers
     )
-    seeds = int(np.clip(_OPERATIONS // one, 1, _SEEDS))
-    if seeds == _SEEDS:
-        return replace(settings, seeds=seeds), ""
-    text = (
-        f"{seeds} seed{'s' if seeds > 1 else ''} instead of {_SEEDS}, because the "
-        "networks are large; more can be asked for."
-    )
-    return replace(settings, seeds=seeds), text
+    return int(np.clip(_OPERATIONS // one, 1, _SEEDS))
 
 
 def _slowest(scan: LagScan, msm: StateModel | None) -> float | None:
@@ -366,101 +383,39 @@ def _profiles(
     return tuple(profile for profile in found if profile is not None)
 
 
-def _time(frames: float, settings: StudySettings) -> str:
-    if settings.dt is None:
-        text = f"{frames:.3g}"
-        return "1 frame" if text == "1" else f"{text} frames"
-    time = frames * settings.dt
-    return f"{time / 1000:.3g} ns" if time >= 1000 else f"{time:.3g} ps"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
-
-
-def _dim_choice(settings: StudySettings, scan: LagScan) -> str:
-    if settings.dim is not None:
-        return f"{settings.dim} output{'s' if settings.dim > 1 else ''}, as given."
-    if scan.n_slow == 0:
-        return "1 output, although TICA finds no process slower than the lag."
-    dim = scan.dim
-    return (
-        f"{dim} output{'s' if dim > 1 else ''}: the number of TICA processes slower "
-        "than the lag (1 to 5), with directions and timescales from different parts "
-        "of the training data."
-    )
-
-
-def _mixer_choice(settings: StudySettings, arrays: Arrays, mixer: MixerSpec) -> str:
+def _mixer_reason(
+    settings: StudySettings, arrays: Arrays, mixer: MixerSpec
+) -> MixerReason | None:
     if settings.method != "vamp":
-        return ""
+        return None
     if settings.mixer == mixer.kind:
-        return f"Mixer {mixer.kind}, as given."
+        return MixerReason.GIVEN
     if arrays[0].ndim == 2:
-        return "Mixer flat: the input has no tokens."
+        return MixerReason.NO_TOKENS
     if arrays[0].ndim == 4:
-        return "Mixer equivariant: the input has vector channels."
-    limit = "at most 3" if mixer.kind == "flat" else "more than 3"
-    return f"Mixer {mixer.kind}: {mixer.n_tokens} tokens ({limit})."
+        return MixerReason.VECTORS
+    return MixerReason.FEW_TOKENS if mixer.kind == "flat" else MixerReason.MANY_TOKENS
 
 
-def _fold_choice(folds: list[Fold], n_trajectories: int) -> str:
-    first = folds[0]
-    if first.kind == "trajectories":
-        return (
-            f"Scores are means over {len(folds)} held-out parts made of whole "
-            f"trajectories ({n_trajectories} in all); other trajectories train, and "
-            "others again stop the training."
-        )
-    return (
-        f"Scores are means over {len(folds)} held-out thirds of each trajectory, "
-        f"{first.gap} frames apart from the thirds that train and stop."
-    )
-
-
-def _cautions(
+def _doubts(
     scan: LagScan,
     msm: StateModel,
     evidence: Evidence,
     folds: list[Fold],
     n_frames: int,
-    settings: StudySettings,
-) -> list[str]:
-    """Return what makes the results less certain, in sentences."""
-    notes = []
-    doubt = evidence.doubt(_time(scan.lag, settings))
-    if doubt is not None:
-        notes.append(doubt)
+) -> list[Doubt]:
+    """Return what makes the results less certain."""
+    found: list[Doubt] = []
+    if not evidence.established:
+        found.append(NotEstablished())
     # a process that was not found has no timescale that could be constant
     if scan.n_slow and not scan.converged:
-        notes.append(
-            _sentence(scan.reason)
-            if settings.lag is None
-            else "At the lag given the slowest TICA timescale is not within 10 % of "
-            "its value at the next two lags."
-        )
+        found.append(LagNotConstant(scan.reason))
     if not folds[0].independent:
-        notes.append(
-            "The scores are not independent: the trajectories are too short for parts "
-            "that are five lags and the slowest timescale apart."
-        )
+        found.append(NotIndependent())
     # a Markov model of noise has a slow timescale too, which nobody should look for
     slowest = _slowest(scan, msm if evidence.established else None)
     if slowest is not None and slowest > scan.lag and n_frames < _ENOUGH * slowest:
         ratio = n_frames / slowest
-        times = f"{ratio:.2g}"
-        start = (
-            f"All data together are {'once' if times == '1' else f'{times} times'} the "
-            f"slowest timescale found ({_time(slowest, settings)}): "
-        )
-        if ratio < _FEW:
-            notes.append(
-                start + "too few to trust its value, the populations, or a comparison "
-                f"of scores; {_ENOUGH} times would be needed."
-            )
-        else:
-            notes.append(
-                start + "expect errors of 30-60 % in timescales and populations."
-            )
-    notes += [_sentence(w) for w in msm.warnings]
-    return notes
+        found.append(FewData(ratio, slowest, _ENOUGH, ratio < _FEW))
+    return found

@@ -12,6 +12,12 @@ from mdgeomfeat.report.data import (
 )
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.pages import comparison_page, study_page
+from mdgeomfeat.report.wording import (
+    choices_in_words,
+    doubts_in_words,
+    failures_in_words,
+    findings_in_words,
+)
 
 __all__ = [
     "Comparison",
@@ -21,6 +27,10 @@ __all__ = [
     "Record",
     "StateAngle",
     "StateFrames",
+    "choices_in_words",
     "comparison_page",
+    "doubts_in_words",
+    "failures_in_words",
+    "findings_in_words",
     "study_page",
 ]

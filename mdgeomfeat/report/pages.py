@@ -21,8 +21,8 @@ from mdgeomfeat.report.sections.record import (
 )
 from mdgeomfeat.report.sections.scores import scores_section
 from mdgeomfeat.report.sections.states import states_section
-from mdgeomfeat.report.summary import summarize
 from mdgeomfeat.report.text import Clock
+from mdgeomfeat.report.wording import choices_in_words, findings_in_words
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import StudyResult
@@ -53,9 +53,10 @@ def study_page(
         Maps and agreement; None leaves these sections out.
     """
     clock = Clock(study.settings.dt)
+    choices = choices_section(choices_in_words(study))
     sections = [
         ("analysed", "What was analysed", analysed_section(record)),
-        ("choices", "What was chosen, and why", choices_section(study.choices)),
+        ("choices", "What was chosen, and why", choices),
         ("scores", "Held-out scores", scores_section(study, clock, gallery)),
         (
             "series",
@@ -94,7 +95,7 @@ def study_page(
     ]
     sections += _comparison_sections(comparison, gallery)
     sections.append(("run", "How to repeat this", run_section(record)))
-    return html.page(record.title, _lead(record, summarize(study, clock)), sections)
+    return html.page(record.title, _lead(record, findings_in_words(study)), sections)
 
 
 def _judged(study: StudyResult, section: html.Html) -> html.Html:

@@ -30,27 +30,33 @@ def format_time(ps: float) -> str:
     >>> format_time(1500.0)
     '1.5 ns'
     """
+    ps = float(f"{ps:.3g}")
     for name, size in _UNITS:
         if abs(ps) >= size:
-            return f"{_digits(ps / size)} {name}"
-    return f"{ps:.3g} ps" if ps >= 0.1 or ps == 0 else f"{_digits(ps * 1e3)} fs"
+            return f"{_plain(ps / size)} {name}"
+    return f"{_plain(ps)} ps" if abs(ps) >= 0.1 or ps == 0 else f"{_plain(ps * 1e3)} fs"
 
 
 def format_span(start: float, stop: float) -> str:
-    """Write from when to when, in the unit that suits the end, with seven digits.
+    """Write from when to when, in the unit that suits the end.
+
+    With six digits, since the single precision of many files has no more.
 
     >>> format_span(1.0, 50000.0)
     '0.001 to 50 ns'
+    >>> format_span(0.9999999, 97.99999)
+    '1 to 98 ps'
     """
-    for name, size in _UNITS:
-        if max(abs(start), abs(stop)) >= size:
-            return f"{start / size:,.7g} to {stop / size:,.7g} {name}"
-    return f"{start:,.7g} to {stop:,.7g} ps"
+    start, stop = (float(f"{ps:.6g}") for ps in (start, stop))
+    longest = max(abs(start), abs(stop))
+    name, size = next((u for u in _UNITS if longest >= u[1]), _UNITS[-1])
+    return f"{_plain(start / size)} to {_plain(stop / size)} {name}"
 
 
-def _digits(value: float) -> str:
-    """Write three significant digits, never with an exponent."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+def _plain(value: float) -> str:
+    """Write at most six significant digits, with commas and never an exponent."""
+    value = float(f"{value:.6g}")
+    return f"{value:,.12f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,8 @@ def count(n: float, word: str) -> str:
     >>> count(1, "state"), count(12000, "frame")
     ('1 state', '12,000 frames')
     """
-    return f"{n:,g} {word}" if n == 1 else f"{n:,} {word}s"
+    text = f"{int(n):,}" if n == int(n) else f"{n:,}"
+    return f"{text} {word}" if n == 1 else f"{text} {word}s"
 
 
 def enumerate_words(words: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,7 @@ import numpy as np
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
-from mdgeomfeat.report.summary import summarize
-from mdgeomfeat.report.text import Clock, count
+from mdgeomfeat.report.text import count
 from mdgeomfeat.workflow.baselines import (
     PRIMARY,
     RANDOM,
@@ -89,7 +89,13 @@ def write_study(
     InputError
         If files, options or frames cannot be used; nothing is left behind then.
     """
-    from mdgeomfeat.report import Gallery, study_page
+    from mdgeomfeat.report import (
+        Gallery,
+        doubts_in_words,
+        failures_in_words,
+        findings_in_words,
+        study_page,
+    )
 
     folder = out or default_folder(read, options.method)
     check_output(folder, overwrite, read.store)
@@ -109,6 +115,7 @@ def write_study(
             **baselines.inputs,
         }
         study = _study(inputs, data, options, lag, progress)
+        doubts, failures = doubts_in_words(study), failures_in_words(study)
         comparison = None
         if options.maps:
             comparison = compare_inputs(
@@ -137,7 +144,7 @@ def write_study(
                 data,
                 read,
                 title=f"Slow motions of {data.title}",
-                warnings=_sorted([*study.warnings, *notes]),
+                warnings=list(dict.fromkeys([*doubts, *notes, *failures])),
                 files=_FILES,
             )
             page = study_page(
@@ -151,8 +158,10 @@ def write_study(
             write_json(
                 work / "summary.json", summary(study, record, frames, comparison)
             )
-        for finding in summarize(study, Clock(study.settings.dt)):
-            progress.say(finding)
+        for sentence in findings_in_words(study):
+            progress.say(sentence)
+        for sentence in (*doubts, *failures):
+            progress.say(f"note: {sentence}")
     return folder
 
 
@@ -184,9 +193,10 @@ def _check_number(n_frames: int) -> None:
     from mdgeomfeat.kinetics.study import MIN_FRAMES
 
     if n_frames < MIN_FRAMES:
-        few = "1 frame is" if n_frames == 1 else f"{n_frames} frames are"
+        be = "is" if n_frames == 1 else "are"
         raise InputError(
-            f"{few} too few to find slow motions; give at least {MIN_FRAMES}."
+            f"{count(n_frames, 'frame')} {be} too few to find slow motions; "
+            f"give at least {MIN_FRAMES}."
         )
 
 
@@ -198,7 +208,7 @@ def _study(
     progress: Reporter,
 ) -> StudyResult:
     """Run the study with its progress shown."""
-    from mdgeomfeat.kinetics import StudySettings, run_study
+    from mdgeomfeat.kinetics import DoubtWarning, StudySettings, run_study
 
     settings = StudySettings(
         method=options.method,
@@ -212,7 +222,9 @@ def _study(
         groups=data.groups,
         metadata=feature_recipe(data),
     )
-    with progress.steps("slow motions") as tell:
+    with progress.steps("slow motions") as tell, warnings.catch_warnings():
+        # they are worded for page and terminal
+        warnings.simplefilter("ignore", DoubtWarning)
         return run_study(inputs, PRIMARY, settings, progress=tell)
 
 
@@ -235,9 +247,3 @@ def _told_angles(
         states[rows.start : rows.stop] = own
     named = [(t.name, t.values) for t in chosen]
     return state_angles(named, states, study.msm.n_states)
-
-
-def _sorted(warnings: list[str]) -> list[str]:
-    """Return each warning once, those on single baselines last."""
-    single = ("TICA of", "VAMPNet of")
-    return sorted(dict.fromkeys(warnings), key=lambda text: text.startswith(single))

@@ -6,8 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mdgeomfeat.report.data import Comparison, Record, StateFrames
-from mdgeomfeat.report.summary import summarize
-from mdgeomfeat.report.text import Clock
+from mdgeomfeat.report.wording import choices_in_words, findings_in_words
 from mdgeomfeat.workflow.record import versions
 
 if TYPE_CHECKING:
@@ -27,7 +26,8 @@ def summary(
 ) -> dict[str, Any]:
     """Return what a report shows, without arrays over frames."""
     content = record_summary(record, "study")
-    content["findings"] = summarize(study, Clock(study.settings.dt))
+    content["findings"] = findings_in_words(study)
+    content["choices"] = choices_in_words(study)
     content["study"] = study.to_dict()
     # How features are made is in the model's own card.
     content["study"]["settings"].pop("metadata", None)

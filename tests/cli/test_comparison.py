@@ -71,6 +71,15 @@ def test_angles_that_explain_the_variables_are_chosen():
     assert named(choose_torsions(listed, cvs[:, ::-1], n=1)) == [1]
 
 
+def test_the_slowest_variable_counts_most():
+    rng = np.random.default_rng(3)
+    first, half, second = rng.normal(0, 0.3, size=(3, 4000))
+    listed = torsions(second, half, first)
+    # shares of the first variable: 0, 0.37 and 0.63; of the second: 0.6, 0 and 0
+    cvs = np.stack([first + 0.77 * half, second + 0.24 * rng.normal(size=4000)], axis=1)
+    assert named(choose_torsions(listed, cvs, n=2)) == [1, 2]
+
+
 def test_without_variables_the_angles_that_move_most_are_chosen():
     rng = np.random.default_rng(2)
     # across the edge at 180 degrees, where a plain spread would be large

@@ -18,6 +18,7 @@ from mdgeomfeat.kinetics import (
     unit_counts,
 )
 from mdgeomfeat.kinetics.msm import connected_set, make_units
+from mdgeomfeat.kinetics.reasons import Disconnected, FramesOutside, ManySets
 
 
 def stationary(matrix):
@@ -161,7 +162,7 @@ def test_disconnected_data_give_counts_only():
     assert model.ck is None
     assert model.n_states == 2
     np.testing.assert_array_equal(model.counts, [500, 500])
-    assert any("disconnected" in w for w in model.warnings)
+    assert model.doubts == (Disconnected(lost_share=0.5),)
     json.dumps(model.to_dict())
 
 
@@ -173,7 +174,7 @@ def test_a_random_walk_gives_ten_connected_sets_at_most():
     assert model.n_states == len(model.representatives) == len(model.counts) == 10
     assert max(d.max() for d in model.dtrajs) == 9
     assert (np.concatenate(model.dtrajs) == -1).sum() == 30 * 50
-    assert any("40 connected sets" in w and "25 %" in w for w in model.warnings)
+    assert ManySets(n_large=40, n_shown=10, share=0.25) in model.doubts
 
 
 def test_small_lost_share_is_said():
@@ -186,7 +187,7 @@ def test_small_lost_share_is_said():
     assert 0 < model.lost_share < 0.01
     assert (model.dtrajs[0][-30:] == -1).all()
     assert (model.weights[0][-30:] == 0).all()
-    assert any("outside the largest connected set" in w for w in model.warnings)
+    assert FramesOutside(model.lost_share) in model.doubts
 
 
 def test_free_energy_of_a_gaussian():

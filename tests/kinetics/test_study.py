@@ -15,6 +15,15 @@ from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.kinetics import Score, StudySettings, TrainingOptions, run_study
 from mdgeomfeat.kinetics.arrays import Span
 from mdgeomfeat.kinetics.evidence import weigh_evidence
+from mdgeomfeat.kinetics.reasons import (
+    DoubtWarning,
+    FewData,
+    FitsFailed,
+    LagNotConstant,
+    LagReason,
+    NotEstablished,
+    NotIndependent,
+)
 from mdgeomfeat.kinetics.study import choose_mixer, known_ceiling
 
 FAST = TrainingOptions(max_steps=60)
@@ -112,10 +121,17 @@ def test_nothing_scores_one_and_failures_are_told(study):
         assert noise.null == pytest.approx(1, abs=0.01)
         assert noise.minus_primary < -0.5
         assert of(result, "bad", method).score is None
-        assert "trajectory 2, frame 100" in of(result, "bad", method).failure
+        failure = of(result, "bad", method).failure
+        assert (failure.n_failed, failure.n_fits) == (0, 0)
+        assert "trajectory 2, frame 100" in failure.reason
         assert of(result, "constant", method).score is None
-        assert "no column varies" in of(result, "constant", method).failure
-    assert sum("constant" in w for w in result.warnings) == 2
+        failure = of(result, "constant", method).failure
+        assert failure.n_failed == failure.n_fits == (6 if method == "VAMPNet" else 3)
+        assert "no column varies" in failure.reason
+    failed = [d for d in result.doubts if isinstance(d, FitsFailed)]
+    assert [(d.input, d.method) for d in failed] == [
+        (name, method) for name in ("bad", "constant") for method in ("VAMPNet", "TICA")
+    ]
 
 
 def test_primary_comes_first_and_is_its_own_measure(study):
@@ -134,7 +150,14 @@ def test_summary_is_json_in_picoseconds(study):
     assert summary["msm"]["timescales"][0] == pytest.approx(
         2 * result.msm.timescales[0]
     )
-    assert len(summary["choices"]) >= 3
+    assert summary["choices"] == {
+        "lag": "given",
+        "dim_given": False,
+        "mixer": "few_tokens",
+        "n_tokens": 2,
+        "fewer_seeds": False,
+    }
+    assert {d["kind"] for d in summary["doubts"]} == {"fits_failed"}
 
 
 def test_progress_reaches_its_end(study):
@@ -170,13 +193,14 @@ def test_a_hundred_frames_give_a_result_with_warnings(n):
         for _ in range(n)
     ]
     settings = StudySettings(seeds=1, n_bootstrap=5)
-    with pytest.warns(MDGeomFeatWarning) as caught:
+    with pytest.warns(DoubtWarning) as caught:
         result = run_study({"x": walk}, "x", settings)
     assert result.scores[0].score is not None
-    assert [str(w.message) for w in caught] == result.warnings
+    assert len(caught) == 1
+    assert all(d.kind in str(caught[0].message) for d in result.doubts)
     if n == 1:
         assert not result.scores[0].independent
-        assert any("not independent" in w for w in result.warnings)
+        assert NotIndependent() in result.doubts
 
 
 def test_too_few_data_for_the_timescale_are_said():
@@ -186,11 +210,13 @@ def test_too_few_data_for_the_timescale_are_said():
         (markov_chain(matrix, 2500, s)[:, None] + 0.1 * rng.normal(size=(2500, 2)))
         for s in range(3)
     ]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        run_study({"x": runs}, "x", StudySettings(method="tica", n_bootstrap=5))
-    said = [str(w.message) for w in caught]
-    assert any("times the slowest timescale found" in text for text in said)
+    result = quiet_study(runs, method="tica")
+    found = next(d for d in result.doubts if isinstance(d, FewData))
+    slowest = max(result.lag_scan.slowest, result.msm.timescales[0])
+    assert found.ratio == pytest.approx(7500 / slowest)
+    assert found.unusable == (found.ratio < 20)
+    # the true timescale is 250 frames
+    assert 15 < found.ratio < found.needed
 
 
 def quiet_study(runs, **settings):
@@ -211,10 +237,9 @@ def test_frames_in_random_order_hold_no_slow_motion(n, lag):
     assert not result.evidence.established
     assert result.ceiling is None
     assert all(s.ceiling is None for s in result.scores)
-    assert result.warnings[0].startswith("No slow motion is established")
-    assert f"lag of {2 * result.lag} ps" in result.warnings[0]
-    assert not any("times the slowest" in w for w in result.warnings)
-    assert any("finds no process slower" in c for c in result.choices)
+    assert result.doubts[0] == NotEstablished()
+    assert not any(isinstance(d, FewData | LagNotConstant) for d in result.doubts)
+    assert (result.choices.lag == LagReason.GIVEN) == (lag is not None)
     summary = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert summary["evidence"]["established"] is False
     assert summary["evidence"]["chance"] > 1
@@ -231,12 +256,11 @@ def test_known_kinetics_are_established(study):
     result, _ = study
     evidence = result.evidence
     assert evidence.established
-    assert evidence.doubt("1 ns") is None
     assert evidence.n_parts == 3
     # a part counts once, however many seeds it has
     assert evidence.error == pytest.approx(result.scores[0].sd_folds / 3**0.5)
     assert result.to_dict()["evidence"]["established"] is True
-    assert not any("established" in w for w in result.warnings)
+    assert NotEstablished() not in result.doubts
 
 
 def judged(values, null, n_slow, dim=1):
@@ -270,11 +294,9 @@ def test_evidence_needs_a_slow_process_and_a_score_above_chance():
     clear, noisy = [[1.10], [1.12], [1.11]], [[1.16], [1.0], [1.005]]
     assert judged(clear, 1.01, 1).established
     assert not judged(noisy, 1.015, 1).above_chance
-    assert "1.015 that chance gives" in judged(noisy, 1.015, 1).doubt("1 ps")
     # over within the lag, although not chance
     fast = judged(clear, 1.01, 0)
     assert (fast.above_chance, fast.established) == (True, False)
-    assert "no process slower than the lag of 1 ps" in fast.doubt("1 ps")
     # the linear scan missed what the score shows: 1.5 is a process above the lag
     assert judged([[1.50], [1.52], [1.48]], 1.01, 0).established
     assert not judged([[1.50], [1.52], [1.48]], 1.01, 0, dim=5).established
@@ -296,7 +318,7 @@ def test_chance_without_a_null_is_that_of_independent_frames():
 def test_without_a_score_nothing_is_established():
     evidence = judged([[None]], None, 2)
     assert not evidence.established
-    assert "no held-out part has a score" in evidence.doubt("1 ps")
+    assert evidence.score is None
 
 
 def test_vectors_as_input():

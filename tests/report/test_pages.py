@@ -16,15 +16,16 @@ from mdgeomfeat.report import (
     StateAngle,
     StateFrames,
     comparison_page,
+    findings_in_words,
 )
 from mdgeomfeat.report.figures import ColorBy, NamedMap
 from mdgeomfeat.report.sections.scores import scores_section
 from mdgeomfeat.report.sections.states import states_section
-from mdgeomfeat.report.summary import summarize
 from mdgeomfeat.report.text import (
     Clock,
     count,
     format_span,
+    format_time,
     number,
     percent,
     pretty_angle,
@@ -76,10 +77,12 @@ def study(
     passed=True,
     constant=True,
     later=(136.0, 136.0),
+    dt=1.0,
 ):
     slow = np.array(timescales if connected else ())
     known = known or evidence()
     return SimpleNamespace(
+        settings=SimpleNamespace(dt=dt, seeds=3),
         lag=lag,
         dim=2,
         primary="GNN features",
@@ -103,7 +106,7 @@ def study(
 
 
 def test_summary_leads_with_the_slowest_motion():
-    found = summarize(study([]), Clock(1.0))
+    found = findings_in_words(study([]))
     assert found[0].startswith("The slowest motion has a timescale of 136 ps")
     assert "122 ps to 150 ps" in found[0]
     assert found[0].endswith("the next 34 ps.")
@@ -111,16 +114,16 @@ def test_summary_leads_with_the_slowest_motion():
 
 
 def test_summary_speaks_in_frames_without_a_time_step():
-    assert "136 frames" in summarize(study([]), Clock(None))[0]
+    assert "136 frames" in findings_in_words(study([], dt=None))[0]
 
 
 def test_summary_claims_no_timescale_that_it_has_not_seen():
-    found = summarize(study([], connected=False), Clock(1.0))
+    found = findings_in_words(study([], connected=False))
     assert len(found) == 1
     assert found[0].startswith("Slow changes are seen, but too rarely for a timescale")
     assert "do not connect" in found[0]
     assert "held-out" not in found[0]
-    found = summarize(study([], timescales=(5.0,)), Clock(1.0))
+    found = findings_in_words(study([], timescales=(5.0,)))
     assert len(found) == 1, "states are told where a timescale separates them"
     assert "the Markov model gives no timescale above the lag of 10 ps" in found[0]
 
@@ -129,7 +132,7 @@ def test_summary_claims_no_timescale_that_it_has_not_seen():
 def test_summary_of_noise_is_that_nothing_is_established(slower):
     known = evidence(slower=slower, above=False, score=1.002, chance=1.013)
     first = score("GNN features", 1.002, primary=True, null=1.013)
-    found = summarize(study([first], known=known), Clock(1.0))
+    found = findings_in_words(study([first], known=known))
     assert found[0] == (
         "No slow motion could be established on held-out data at a lag of 10 ps."
     )
@@ -144,7 +147,7 @@ def test_summary_of_noise_is_that_nothing_is_established(slower):
 
 def test_summary_of_motions_within_the_lag():
     known = evidence(slower=False)
-    found = summarize(study([], known=known), Clock(1.0))
+    found = findings_in_words(study([], known=known))
     assert found == [
         "No motion slower than the lag of 10 ps could be established on held-out data."
     ]
@@ -152,18 +155,18 @@ def test_summary_of_motions_within_the_lag():
 
 def test_summary_of_a_change_seen_once():
     known = evidence(above=False, chance=1.0)
-    found = summarize(study([], connected=False, known=known), Clock(1.0))
+    found = findings_in_words(study([], connected=False, known=known))
     assert found[0].startswith("Slow changes are seen, but too rarely")
     assert found[0].endswith("no slow motion could be established on held-out data.")
 
 
 def test_summary_names_a_slower_timescale_than_its_own():
-    first = summarize(study([], tica=280.0), Clock(1.0))[0]
+    first = findings_in_words(study([], tica=280.0))[0]
     assert "not certain: at the same lag TICA finds 280 ps" in first
-    assert "TICA" not in summarize(study([], tica=145.0), Clock(1.0))[0]
+    assert "TICA" not in findings_in_words(study([], tica=145.0))[0]
     # a linear estimator may find a faster motion, but not one five times as fast
-    assert "TICA" not in summarize(study([], tica=90.0), Clock(1.0))[0]
-    assert "TICA finds 27 ps" in summarize(study([], tica=27.0), Clock(1.0))[0]
+    assert "TICA" not in findings_in_words(study([], tica=90.0))[0]
+    assert "TICA finds 27 ps" in findings_in_words(study([], tica=27.0))[0]
 
 
 @pytest.mark.parametrize(
@@ -179,14 +182,14 @@ def test_summary_names_a_slower_timescale_than_its_own():
     ],
 )
 def test_what_speaks_against_a_timescale_stands_beside_it(change, said):
-    first = summarize(study([], **change), Clock(1.0))[0]
+    first = findings_in_words(study([], **change))[0]
     assert "a timescale of 136 ps" in first
     assert "This is not certain: " in first
     assert said in first
 
 
 def test_a_timescale_that_is_not_known_is_not_told():
-    found = summarize(study([], timescales=(np.nan, 34.0)), Clock(1.0))
+    found = findings_in_words(study([], timescales=(np.nan, 34.0)))
     assert "gives no timescale above the lag" in found[0]
 
 
@@ -194,34 +197,32 @@ def test_noise_that_beats_noise_is_not_recommended():
     known = evidence(above=False)
     first = score("GNN features", 1.002, primary=True)
     pair = [first, score("dihedrals", 1.025, minus=0.023, sd=0.001)]
-    assert "do better" not in " ".join(summarize(study(pair, known=known), Clock(1.0)))
+    assert "do better" not in " ".join(findings_in_words(study(pair, known=known)))
     pair[1] = score("dihedrals", 1.5, minus=0.498)
     assert "dihedrals do better" in " ".join(
-        summarize(study(pair, known=known), Clock(1.0))
+        findings_in_words(study(pair, known=known))
     )
 
 
 def test_summary_gives_pre_training_no_credit_it_has_not_earned():
     first = score("GNN features", 2.0, primary=True)
     as_good = [first, score("random weights", 2.0, minus=0.0)]
-    assert "give pre-training no credit" in " ".join(
-        summarize(study(as_good), Clock(1.0))
-    )
+    assert "give pre-training no credit" in " ".join(findings_in_words(study(as_good)))
     worse = [first, score("random weights", 1.5, minus=-0.5)]
-    assert "never trained" not in " ".join(summarize(study(worse), Clock(1.0)))
+    assert "never trained" not in " ".join(findings_in_words(study(worse)))
 
 
 def test_summary_names_a_better_baseline_only_when_it_is_clearly_better():
     first = score("GNN features", 2.0, primary=True)
     better = [first, score("dihedrals", 2.1, minus=0.1)]
-    assert "Here dihedrals do better" in " ".join(summarize(study(better), Clock(1.0)))
+    assert "Here dihedrals do better" in " ".join(findings_in_words(study(better)))
     noise = [first, score("dihedrals", 2.1, minus=0.1, sd=0.5)]
-    assert "do better" not in " ".join(summarize(study(noise), Clock(1.0)))
+    assert "do better" not in " ".join(findings_in_words(study(noise)))
 
 
 def test_dependent_scores_are_told():
     first = score("GNN features", 2.0, primary=True, independent=False)
-    assert "not independent" in " ".join(summarize(study([first]), Clock(1.0)))
+    assert "not independent" in " ".join(findings_in_words(study([first])))
 
 
 @pytest.fixture
@@ -349,11 +350,33 @@ def test_spans_of_time_share_one_unit():
     assert format_span(0.0, 1_408_000.0) == "0 to 1.408 µs"
     assert format_span(1.0, 999.0) == "1 to 999 ps"
     assert format_span(0.0, 0.5) == "0 to 0.5 ps"
+    # times of single precision
+    assert format_span(0.9999999, 97.99999) == "1 to 98 ps"
+    assert format_span(-1.0, 1e12) == "-0.000001 to 1,000,000 µs"
+
+
+@pytest.mark.parametrize(
+    ("ps", "text"),
+    [
+        (0.0, "0 ps"),
+        (0.05, "50 fs"),
+        (0.9999999, "1 ps"),
+        (12.3456, "12.3 ps"),
+        (999.6, "1 ns"),
+        (1500.0, "1.5 ns"),
+        (1_408_000.0, "1.41 µs"),
+        (2.5e9, "2,500 µs"),
+    ],
+)
+def test_times_are_written_as_people_do(ps, text):
+    assert format_time(ps) == text
 
 
 def test_words():
     assert count(1, "state") == "1 state"
     assert count(12000, "frame") == "12,000 frames"
+    assert count(2.0, "frame") == "2 frames"
+    assert count(1_234_567, "frame") == "1,234,567 frames"
     assert percent(0.123) == "12 %"
     assert percent(0.001) == "0.1 %"
     assert number(-0.5) == "\N{MINUS SIGN}0.50"

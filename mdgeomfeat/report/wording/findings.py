@@ -12,14 +12,20 @@ from mdgeomfeat.report.text import Clock, count, enumerate_words, number, percen
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import Score, StateModel, StudyResult
 
-__all__ = ["RANDOM", "summarize"]
+__all__ = ["RANDOM", "findings_in_words"]
 
 #: Name of the untrained network among the inputs.
 RANDOM = "random weights"
 
 
-def summarize(study: StudyResult, clock: Clock) -> list[str]:
-    """Return the findings as sentences, the most important first."""
+def findings_in_words(study: StudyResult) -> list[str]:
+    """Return what was found as sentences, the most important first.
+
+    Parameters
+    ----------
+    study : StudyResult
+    """
+    clock = Clock(study.settings.dt)
     return [*_motions(study, clock), *_scores(study)]
 
 

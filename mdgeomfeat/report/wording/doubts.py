@@ -1,0 +1,157 @@
+"""What makes a study less certain, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mdgeomfeat.report.text import Clock, count, number, percent
+from mdgeomfeat.report.wording.choices import lag_in_words
+
+if TYPE_CHECKING:
+    from mdgeomfeat.kinetics import Doubt, Evidence, StudyResult
+    from mdgeomfeat.kinetics.reasons import FewData
+
+__all__ = ["doubts_in_words", "failures_in_words"]
+
+
+def doubts_in_words(study: StudyResult) -> list[str]:
+    """Return what a reader must know before believing a study, the gravest first.
+
+    Parameters
+    ----------
+    study : StudyResult
+    """
+    from mdgeomfeat.kinetics.reasons import FitsFailed
+
+    return [_worded(d, study) for d in study.doubts if not isinstance(d, FitsFailed)]
+
+
+def failures_in_words(study: StudyResult) -> list[str]:
+    """Return which fits of which inputs failed, which concerns single scores only.
+
+    Parameters
+    ----------
+    study : StudyResult
+    """
+    from mdgeomfeat.kinetics.reasons import FitsFailed
+
+    return [_worded(d, study) for d in study.doubts if isinstance(d, FitsFailed)]
+
+
+def _worded(doubt: Doubt, study: StudyResult) -> str:
+    from mdgeomfeat.kinetics import reasons
+
+    clock = Clock(study.settings.dt)
+    match doubt:
+        case reasons.NotEstablished():
+            return _not_established(study.evidence, clock.show(study.lag))
+        case reasons.LagNotConstant(reason):
+            if reason is not reasons.LagReason.GIVEN:
+                return lag_in_words(study)
+            return (
+                "At the lag given the slowest TICA timescale is not within 10 % of its "
+                "value at the next two lags."
+            )
+        case reasons.NotIndependent():
+            return (
+                "The scores are not independent: the trajectories are too short for "
+                "parts that are five lags and the slowest timescale apart."
+            )
+        case reasons.FewData():
+            return _few_data(doubt, clock)
+        case reasons.FewerOutputs(wanted, rank):
+            return (
+                f"Only {rank} of {count(wanted, 'output')} are independent of each "
+                f"other; there {_be(rank)} {count(rank, 'collective variable')}."
+            )
+        case reasons.FitsFailed(method, name, failure):
+            if failure.n_fits == 0:
+                return f"{method} of {name}: {failure.reason}."
+            return (
+                f"{method} of {name}: {failure.n_failed} of "
+                f"{count(failure.n_fits, 'fit')} failed ({failure.reason})."
+            )
+    return _of_states(doubt)
+
+
+def _of_states(doubt: Doubt) -> str:
+    from mdgeomfeat.kinetics import reasons
+
+    match doubt:
+        case reasons.FramesOutside(share):
+            return (
+                f"{percent(share)} of the frames lie outside the largest connected set "
+                "of microstates and have no stationary weight."
+            )
+        case reasons.NothingAboveLag():
+            return "No timescale of the Markov model is above the lag."
+        case reasons.FewerStates(found, wanted):
+            return (
+                f"PCCA+ finds {count(found, 'state')} that hold frames, not {wanted}."
+            )
+        case reasons.MarkovTestTooShort():
+            return "The trajectories are too short for a Chapman-Kolmogorov test."
+        case reasons.MarkovTestUndecided():
+            return "The data are too few to decide the Chapman-Kolmogorov test."
+        case reasons.MarkovTestFailed(deviation):
+            return (
+                "The Chapman-Kolmogorov test fails (largest deviation "
+                f"{number(deviation)}): the model is not Markovian at this lag."
+            )
+        case reasons.Disconnected(share):
+            return (
+                f"The Markov model is disconnected: {percent(share)} of the frames lie "
+                "outside its largest connected set, so populations, free energies and "
+                "timescales cannot be given; simulate until every state is left and "
+                "entered again, or use a shorter lag."
+            )
+        case reasons.ManySets(large, shown, share):
+            return (
+                f"{count(large, 'connected set')} hold at least 1 % of the frames "
+                f"each; the {shown} largest, with {percent(share)} of the frames, are "
+                "shown as states."
+            )
+    raise TypeError(f"no sentence for {type(doubt).__name__}")
+
+
+def _not_established(evidence: Evidence, lag: str) -> str:
+    why = []
+    if not evidence.slower_than_lag:
+        why.append(
+            "directions found in one half of the training data show no process slower "
+            f"than the lag of {lag} in the other half"
+        )
+    if evidence.score is None:
+        why.append("no held-out part has a score")
+    elif not evidence.above_chance:
+        error = ""
+        if evidence.error is not None:
+            error = f" (standard error {number(evidence.error, 3)})"
+        why.append(
+            f"the held-out score of {number(evidence.score, 3)}{error} is not clearly "
+            f"above the {number(evidence.chance, 3)} that chance gives"
+        )
+    return (
+        f"No slow motion is established: {', and '.join(why)}. Timescales, states and "
+        "free energies are of the frames that the collective variables were fitted to, "
+        "where noise looks slow as well; simulate longer, or look at a shorter lag if "
+        "there is one."
+    )
+
+
+def _few_data(doubt: FewData, clock: Clock) -> str:
+    times = f"{doubt.ratio:.2g}"
+    start = (
+        f"All data together are {'once' if times == '1' else f'{times} times'} the "
+        f"slowest timescale found ({clock.show(doubt.slowest)}): "
+    )
+    if doubt.unusable:
+        return (
+            f"{start}too few to trust its value, the populations, or a comparison of "
+            f"scores; {doubt.needed} times would be needed."
+        )
+    return f"{start}expect errors of 30-60 % in timescales and populations."
+
+
+def _be(n: int) -> str:
+    return "is" if n == 1 else "are"
