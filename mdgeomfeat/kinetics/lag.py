@@ -59,6 +59,8 @@ class LagScan:
         Slowest timescale at that lag, frames.
     converged : bool
         Whether the slowest timescale is constant from the chosen lag on.
+    levels_off : bool
+        Whether it is from any of the lags on; a given lag may be shorter.
     reason : LagReason
         Why this lag.
     """
@@ -69,6 +71,7 @@ class LagScan:
     n_slow: int
     slowest: float | None
     converged: bool
+    levels_off: bool
     reason: LagReason
 
     @property
@@ -129,7 +132,8 @@ def choose_lag(
     if not np.isfinite(timescales).any():
         # raises the reason, if there is one beyond fast motions
         fit_tica(halves[0], lag or 1, 1)
-    chosen, converged, reason = _choose(np.asarray(lags), timescales, candidates, lag)
+    constant = _constant(np.asarray(lags), timescales[:, 0])
+    chosen, reason = _choose(lags, timescales[:, 0], constant, candidates, lag)
     slow = timescales[lags.index(chosen)]
     above = slow > chosen
     n = int(np.argmin(above)) if not above.all() else len(above)
@@ -140,7 +144,8 @@ def choose_lag(
         n_slow=n,
         slowest=float(slow[0]) if np.isfinite(slow[0]) else None,
         # a process that was not found has no timescale that could be constant
-        converged=converged and n > 0,
+        converged=n > 0 and constant[lags.index(chosen)],
+        levels_off=n > 0 and any(constant),
         reason=reason,
     )
 
@@ -156,33 +161,32 @@ def _shortest_run(lengths: Sequence[int], groups: Sequence[int] | None) -> int:
     return min(longest.values())
 
 
+def _constant(lags: NDArray[np.int64], slowest: NDArray[np.float64]) -> list[bool]:
+    """Return at which lags the slowest timescale is that at the next two lags."""
+    found = []
+    for i, lag in enumerate(lags):
+        after = slowest[i + 1 : i + 3]
+        near = np.abs(after - slowest[i]) <= CONSTANT * after
+        found.append(len(after) == 2 and bool(slowest[i] > lag) and bool(near.all()))
+    return found
+
+
 def _choose(
-    lags: NDArray[np.int64],
-    timescales: NDArray[np.float64],
+    lags: list[int],
+    slowest: NDArray[np.float64],
+    constant: list[bool],
     candidates: list[int],
     given: int | None,
-) -> tuple[int, bool, LagReason]:
-    slowest = timescales[:, 0]
-
-    def constant(i: int) -> bool:
-        after = slowest[i + 1 : i + 3]
-        return (
-            len(after) == 2
-            and bool(slowest[i] > lags[i])
-            and bool((np.abs(after - slowest[i]) <= CONSTANT * after).all())
-        )
-
+) -> tuple[int, LagReason]:
     if given is not None:
-        i = int(np.flatnonzero(lags == given)[0])
-        return given, constant(i), LagReason.GIVEN
+        return given, LagReason.GIVEN
     usable = [i for i, lag in enumerate(lags) if lag in candidates]
     for i in usable:
-        if constant(i):
-            return int(lags[i]), True, LagReason.CONSTANT
+        if constant[i]:
+            return lags[i], LagReason.CONSTANT
     below = [i for i in usable if lags[i] <= slowest[i] * _SHARE]
     i = below[-1] if below else usable[0]
-    reason = LagReason.LARGEST if i == usable[-1] else LagReason.SHARE
-    return int(lags[i]), False, reason
+    return lags[i], LagReason.LARGEST if i == usable[-1] else LagReason.SHARE
 
 
 def _timescales(

@@ -279,6 +279,7 @@ class StudyResult:
                 "timescales": listed(self.in_time(scan.timescales)),
                 "n_slow": scan.n_slow,
                 "converged": scan.converged,
+                "levels_off": scan.levels_off,
             },
             "implied_timescales": {
                 "lags": listed(self.in_time(its.lags)),

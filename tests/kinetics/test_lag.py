@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mdgeomfeat.kinetics import choose_lag, make_folds
+from mdgeomfeat.kinetics import LagReason, choose_lag, make_folds
 
 N = 8000
 
@@ -41,6 +41,8 @@ def test_the_lag_is_the_largest_below_a_twentieth():
     assert expected(512, 1, 0.95) > 3 * 512
     scan = choose_lag(square_waves(1, 0.95))
     assert not scan.converged
+    assert not scan.levels_off
+    assert scan.reason is LagReason.LARGEST
     assert scan.lag == 256  # of at most 8000 / 20 = 400
     # the shortest run decides
     runs = square_waves(1, 0.95)
@@ -53,6 +55,8 @@ def test_the_lag_is_at_most_a_third_of_the_timescale():
     assert expected(128, *wave) < 3 * 128
     scan = choose_lag(square_waves(*wave))
     assert not scan.converged
+    assert not scan.levels_off
+    assert scan.reason is LagReason.SHARE
     assert scan.lag == 64  # where up to 256 would be allowed
     assert scan.lag <= scan.slowest / 3
 

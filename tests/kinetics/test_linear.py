@@ -12,6 +12,7 @@ from deeptime.decomposition import TICA
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics import (
     Fold,
+    LagReason,
     ScoreError,
     StudySettings,
     choose_lag,
@@ -165,6 +166,10 @@ def test_lag_where_the_timescale_is_constant(three_states):
     assert scan.converged
     assert scan.dim == (exact > scan.lag).sum()
     assert choose_lag(runs, lag=4).dim == 2
+    # a lag that was given may come before the timescale is constant
+    given = choose_lag(runs, lag=1)
+    assert given.reason is LagReason.GIVEN
+    assert given.levels_off
     assert scan.slowest == pytest.approx(exact[0], rel=0.25)
     i = list(scan.lags).index(scan.lag)
     later = scan.timescales[i + 1 : i + 3, 0]

@@ -90,7 +90,7 @@ def study(
         scores=scores,
         evidence=known,
         lag_scan=SimpleNamespace(
-            n_slow=int(known.slower_than_lag), slowest=tica, converged=constant
+            n_slow=int(known.slower_than_lag), slowest=tica, levels_off=constant
         ),
         timescales=implied(later, lag),
         msm=SimpleNamespace(
@@ -177,7 +177,7 @@ def test_summary_names_a_slower_timescale_than_its_own():
             "fails its Chapman-Kolmogorov test (largest deviation 0.12)",
         ),
         ({"passed": None}, "too few to decide the Chapman-Kolmogorov test"),
-        ({"constant": False}, "the TICA timescale does not level off"),
+        ({"constant": False}, "the TICA timescale levels off at no lag"),
         ({"later": (150.0, 190.0)}, "at a lag of 40 ps it is 190 ps"),
     ],
 )

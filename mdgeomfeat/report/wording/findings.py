@@ -98,8 +98,8 @@ def _against(study: StudyResult, slowest: float, clock: Clock) -> list[str]:
             f"at a lag of {clock.show(later.lag)} it is {clock.show(later.timescale)}, "
             "so it does not level off"
         )
-    if study.lag_scan.n_slow and not study.lag_scan.converged:
-        found.append("the TICA timescale does not level off at the lag used")
+    if study.lag_scan.n_slow and not study.lag_scan.levels_off:
+        found.append("the TICA timescale levels off at no lag")
     tica = study.lag_scan.slowest
     if tica is not None and _elsewhere(tica, slowest, msm):
         found.append(
