@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.report.summary import RANDOM
+from mdgeomfeat.report.wording import RANDOM
 from mdgeomfeat.store import LazyArray, Rows, map_rows
 from mdgeomfeat.workflow.comparison import Torsion
 from mdgeomfeat.workflow.features import Featurized
