@@ -37,25 +37,72 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 WINGS = {"pretraining": {"errors", "jit", "gnn", "neighbors", "testing", "pretraining"}}
 
 
-def room_of(module: str) -> str:
-    return module.split(".")[1] if "." in module else ""
+def imported_rooms(source: str, module: str, *, package: bool = False) -> set[str]:
+    """Rooms of the package that a module imports, wherever in it and however.
 
-
-def imported_rooms(path: Path) -> set[str]:
-    """Rooms of the package that a file imports at its top level or in functions."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = []
-        names = []
+    Counted are absolute and relative imports, names taken from the package itself,
+    attributes of it (``mdgeomfeat.kinetics`` imports on access) and modules that
+    ``import_module`` is given by name. Imports for type checkers count as well.
+    """
+    tree = ast.parse(source)
+    home = module.split(".")[: None if package else -1]
+    names: set[str] = set()
+    roots = {"mdgeomfeat"}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
-            if node.module == "mdgeomfeat":
-                names = [f"mdgeomfeat.{alias.name}" for alias in node.names]
-        found |= {room_of(name) for name in names if name.startswith("mdgeomfeat.")}
-    return found - {"__version__"}
+            names |= {alias.name for alias in node.names}
+            roots |= {
+                alias.asname
+                for alias in node.names
+                if alias.name == "mdgeomfeat" and alias.asname
+            }
+        elif isinstance(node, ast.ImportFrom):
+            base = home[: len(home) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            names |= {f"{origin}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and _callee(node) in IMPORTERS:
+            names |= {_named(text, home) for text in _texts(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in roots:
+            names.add(f"mdgeomfeat.{node.attr}")
+    found = {name.split(".")[1] for name in names if name.startswith("mdgeomfeat.")}
+    homes = {name: where.split(".")[1] for name, where in mdgeomfeat._HOMES.items()}
+    return {homes.get(name, name) for name in found} - {"__version__", "__file__"}
+
+
+IMPORTERS = {"import_module", "__import__", "find_spec"}
+
+
+def _callee(call: ast.Call) -> str:
+    function = call.func
+    return (
+        function.attr if isinstance(function, ast.Attribute) else ast.unparse(function)
+    )
+
+
+def _texts(call: ast.Call) -> list[str]:
+    """Text among the arguments of a call; of f-strings, what stands at their start."""
+    found = []
+    for argument in [*call.args, *(word.value for word in call.keywords)]:
+        if isinstance(argument, ast.JoinedStr) and argument.values:
+            argument = argument.values[0]
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+            found.append(argument.value)
+    return found
+
+
+def _named(text: str, home: list[str]) -> str:
+    """Absolute name of a module that may be given relative to its importer."""
+    dots = len(text) - len(text.lstrip("."))
+    base = home[: len(home) - dots + 1] if dots else []
+    return ".".join([*base, text.lstrip(".")])
+
+
+def rooms_imported_by(path: Path) -> set[str]:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    package = parts[-1] == "__init__"
+    module = ".".join(parts[:-1] if package else parts)
+    return imported_rooms(path.read_text(), module, package=package)
 
 
 def files() -> list[Path]:
@@ -67,15 +114,67 @@ def files() -> list[Path]:
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_module_imports_only_from_rooms_above(path):
     room = path.relative_to(PACKAGE).with_suffix("").parts[0]
-    imported = imported_rooms(path) - {room}
+    imported = rooms_imported_by(path) - {room}
     if room in WINGS:
         assert imported <= WINGS[room]
         return
     if room == "cli":
         imported.discard("pretraining")
     assert room in LEVEL, f"{path.name} is in no room of the design"
-    below = sorted(name for name in imported if LEVEL[name] >= LEVEL[room])
+    # What stands on no level is a wing: only the command line may open it.
+    below = sorted(n for n in imported if LEVEL.get(n, len(ROOMS)) >= LEVEL[room])
     assert not below, f"{room} imports {below}, which the design places below it"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import mdgeomfeat.cli",
+        "import mdgeomfeat.cli.app as a",
+        "from mdgeomfeat import cli",
+        "from mdgeomfeat.cli import app",
+        "from mdgeomfeat.cli.app import main",
+        "from ..cli import app",
+        "from ..cli.app import main",
+        "from .. import cli",
+        "def f():\n    from ..cli.app import main",
+        "if TYPE_CHECKING:\n    from ..cli import app",
+        "import mdgeomfeat\nmdgeomfeat.cli.app.main()",
+        "import mdgeomfeat as m\nm.cli.app.main()",
+        "import_module('mdgeomfeat.cli')",
+        "importlib.import_module('..cli.app', __package__)",
+        "importlib.import_module(name='mdgeomfeat.cli.app')",
+        "importlib.import_module(f'mdgeomfeat.cli.{name}')",
+        "__import__('mdgeomfeat.cli')",
+    ],
+)
+def test_the_guard_sees_every_way_to_import(line):
+    assert imported_rooms(line, "mdgeomfeat.pretraining.made_up") == {"cli"}
+
+
+def test_the_guard_knows_where_a_relative_import_starts():
+    # A package's own file stands one level higher than the modules in it.
+    source = "from ..errors import InputError\nfrom . import files"
+    assert imported_rooms(source, "mdgeomfeat.gnn", package=True) == {"errors", "gnn"}
+    assert imported_rooms(source, "mdgeomfeat.gnn.et") == {"errors", "gnn"}
+    deeper = "from ...cli import app\nfrom ..cpu import engine"
+    assert imported_rooms(deeper, "mdgeomfeat.gnn.engine.choice") == {"cli", "gnn"}
+    assert imported_rooms("from mdgeomfeat import Structure", "x") == {"structure"}
+    assert imported_rooms("from mdgeomfeat import __version__", "x") == set()
+    assert imported_rooms("import torch\nfrom numpy import linalg", "x") == set()
+
+
+def test_the_guard_refuses_a_made_up_file(tmp_path, monkeypatch):
+    package = tmp_path / "mdgeomfeat"
+    wing = package / "pretraining"
+    wing.mkdir(parents=True)
+    bad = wing / "made_up.py"
+    bad.write_text("from ..cli import app\n")
+    monkeypatch.setitem(globals(), "PACKAGE", package)
+    with pytest.raises(AssertionError):
+        test_a_module_imports_only_from_rooms_above(bad)
+    bad.write_text("from ..gnn import load_model\n")
+    test_a_module_imports_only_from_rooms_above(bad)
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))

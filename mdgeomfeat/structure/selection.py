@@ -9,6 +9,7 @@ import numpy as np
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.structure.elements import UNKNOWN, VIRTUAL, element_numbers
+from mdgeomfeat.structure.left_out import say_left_out
 from mdgeomfeat.structure.residues import CO_SOLVENTS
 from mdgeomfeat.structure.topology import AtomTable
 
@@ -99,7 +100,17 @@ def default_atoms(table: AtomTable) -> np.ndarray:
     InputError
         If nothing but solvent and ions is there.
     """
-    single = table.residue_size == 1
+    heavy, chosen, word = _default(table)
+    atoms = np.flatnonzero(chosen[table.residue])
+    numbers, _ = element_numbers(table, atoms)
+    _say_sites(table, atoms[numbers == VIRTUAL])
+    others = ~chosen & ~table.is_water
+    say_left_out(table, others, heavy, select="group default", word=word)
+    return heavy
+
+
+def _default(table: AtomTable) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return the default atoms (A,), the residues they are of (R,), what these are."""
     for word, chosen in (
         ("protein", table.is_protein),
         ("nucleic", table.is_nucleic),
@@ -110,10 +121,7 @@ def default_atoms(table: AtomTable) -> np.ndarray:
         # Unknown names are kept here, to be refused by name later.
         heavy = atoms[(numbers > 1) | (numbers == UNKNOWN)]
         if len(heavy):
-            _say_sites(table, atoms[numbers == VIRTUAL])
-            others = ~chosen & ~table.is_water & ~single
-            _say_others(table, others, word)
-            return heavy
+            return heavy, chosen, word
     raise InputError(
         f"the topology holds only solvent and ions ({_kinds(table.resnames)}): name "
         "the atoms to analyse with select, for instance select='all'"
@@ -237,8 +245,11 @@ def _matching(group: Universe | AtomGroup, select: str, table: AtomTable) -> Ato
     atoms = group.universe.atoms
     named = {}
     words = select.replace("(", " ").replace(")", " ").split()
+    others = np.zeros(table.n_residues, dtype=bool)
     if "default" in words:
-        named["default"] = atoms[default_atoms(table)]
+        heavy, chosen, _ = _default(table)
+        others = ~chosen & ~table.is_water
+        named["default"] = atoms[heavy]
     if "heavy" in words:
         numbers, _ = element_numbers(table, np.arange(table.n_atoms))
         named["heavy"] = atoms[(numbers > 1) | (numbers == UNKNOWN)]
@@ -255,6 +266,9 @@ def _matching(group: Universe | AtomGroup, select: str, table: AtomTable) -> Ato
             f"select={select!r} matches none of the {len(group.atoms)} atoms: residues "
             f"here are {_kinds(_resnames(group))}"
         )
+    # What the user's own words have added is no longer left out.
+    others[table.residue[found.ix]] = False
+    say_left_out(table, others, found.ix, select=f"({select})", word="selection")
     return found
 
 
@@ -291,26 +305,3 @@ def _say_sites(table: AtomTable, sites: np.ndarray) -> None:
             MDGeomFeatWarning,
             stacklevel=4,
         )
-
-
-def _say_others(table: AtomTable, others: np.ndarray, word: str) -> None:
-    """Name the residues with several heavy atoms that the default leaves out."""
-    residues = np.flatnonzero(others)
-    kinds: list[str] = []
-    for name in dict.fromkeys(table.resnames[residues]):
-        example = residues[table.resnames[residues] == name][0]
-        atoms = np.flatnonzero(table.residue == example)
-        numbers, _ = element_numbers(table, atoms)
-        if ((numbers > 1) | (numbers == UNKNOWN)).sum() > 1:
-            kinds.append(str(name))
-    if not kinds:
-        return
-    counts = [int((table.resnames[residues] == k).sum()) for k in kinds]
-    listed = ", ".join(f"{k} ({c})" for k, c in zip(kinds, counts, strict=True))
-    option = f"group default or (group heavy and resname {' '.join(kinds)})"
-    warnings.warn(
-        f"only the {word} is analysed; residues left out: {listed}; "
-        f'to add them: --select "{option}"',
-        MDGeomFeatWarning,
-        stacklevel=4,
-    )

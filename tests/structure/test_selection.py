@@ -228,3 +228,75 @@ def test_heme_protein_has_one_location_everywhere(shared):
     assert any("HEM (18)" in t for t in texts)
     keys = {(a.segid, a.resid, a.icode, a.name) for a in ag}
     assert len(keys) == len(ag)
+
+
+def enzyme():
+    """A dipeptide with zinc on it, sodium and chloride near it, and two magnesium ions.
+
+    One magnesium touches the peptide through the side of the box, the other does not.
+    """
+    peptide = [
+        ("N", "N", (0.0, 0.0, 0.0)), ("CA", "C", (1.5, 0.0, 0.0)),
+        ("C", "C", (2.0, 1.4, 0.0)), ("O", "O", (1.2, 2.4, 0.0)),
+        ("N", "N", (3.3, 1.5, 0.0)), ("CA", "C", (4.0, 2.8, 0.0)),
+        ("C", "C", (5.5, 2.6, 0.0)), ("O", "O", (6.1, 1.5, 0.0)),
+    ]  # fmt: skip
+    ions = [
+        ("ZN", "Zn", (1.2, 2.4, 2.1)), ("NA", "Na", (6.1, 1.5, 2.3)),
+        ("MG", "Mg", (0.0, 0.0, 28.0)), ("MG", "Mg", (15.0, 15.0, 15.0)),
+        ("CL", "Cl", (1.5, 0.0, -3.4)), ("ZN", "Zn", (20.0, 5.0, 9.0)),
+    ]  # fmt: skip
+    atoms = peptide + ions
+    index = [0] * 4 + [1] * 4 + list(range(2, 2 + len(ions)))
+    u = mda.Universe.empty(
+        len(atoms), n_residues=2 + len(ions), atom_resindex=index, trajectory=True
+    )
+    u.add_TopologyAttr("names", [name for name, _, _ in atoms])
+    u.add_TopologyAttr("elements", [element for _, element, _ in atoms])
+    u.add_TopologyAttr("resnames", ["HIS", "GLU", *(name for name, _, _ in ions)])
+    u.add_TopologyAttr("resids", [1, 2, 301, 302, 303, 304, 305, 306])
+    u.atoms.positions = np.array([place for _, _, place in atoms])
+    u.dimensions = [30, 30, 30, 90, 90, 90]
+    return u
+
+
+def test_single_atoms_that_touch_the_protein_are_named():
+    u = enzyme()
+    chosen, (text,) = said(lambda: select_atoms(u))
+    assert set(chosen.resnames) == {"HIS", "GLU"}
+    # Salt comes near by chance, and the zinc and magnesium far off belong to no one.
+    assert "residues left out: ZN (1), MG (1); to add them" in text
+    option = text.split('--select "')[1].split('"')[0]
+    both, texts = said(lambda: select_atoms(u, option))
+    assert texts == []
+    assert sorted(set(both.resids) - {1, 2}) == [301, 303]
+
+
+def test_salt_in_a_site_of_its_own_is_named():
+    u = enzyme()
+    sodium = u.select_atoms("resname NA")
+    sodium.positions = [[1.65, 1.2, 2.0]]  # two nitrogens and an oxygen hold it
+    around = u.select_atoms("name N O and resid 1 2").positions - sodium.positions
+    assert (np.linalg.norm(around, axis=1) < 3.5).sum() >= 3
+    _, (text,) = said(lambda: select_atoms(u))
+    assert "NA (1)" in text
+
+
+def test_nothing_is_near_where_there_are_no_places():
+    u = enzyme()
+    u.atoms.positions = np.zeros((len(u.atoms), 3))
+    assert said(lambda: select_atoms(u))[1] == []
+
+
+def test_what_was_added_is_not_advised_again():
+    u = enzyme()
+    everything = "group default or resid 301 303"
+    assert said(lambda: select_atoms(u, everything))[1] == []
+    zinc, (text,) = said(lambda: select_atoms(u, "group default or resname ZN"))
+    assert "only the selection is analysed; residues left out: MG (1)" in text
+    option = text.split('--select "')[1].split('"')[0]
+    both, texts = said(lambda: select_atoms(u, option))
+    assert texts == []
+    assert set(both.resids) == set(zinc.resids) | {303}
+    # A selection without the default's name is the user's own.
+    assert said(lambda: select_atoms(u, "resid 1"))[1] == []
