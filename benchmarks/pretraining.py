@@ -58,10 +58,11 @@ def published_denoiser(path: Path) -> Denoiser:
 
 def read_molecules(path: Path) -> Packed:
     """Pack the odd molecules, which the default exclusion list would drop."""
-    options = {"file": str(path), "every": 2, "offset": 1}
+    reader = READERS["npz"]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "odd.npz"
-        pack([READERS["npz"]("odd", options, {})], out, exclude=frozenset())
+        odd = reader("odd", {}, files=[str(path)], every=2, offset=1)
+        pack([odd], out, exclude=frozenset())
         return load_packed(out)
 
 

@@ -109,7 +109,11 @@ def run(
 @app.command("data")
 def data_command(
     config: Annotated[
-        str, typer.Argument(help="A TOML file with [[source]], or data-small.")
+        str,
+        typer.Argument(
+            help="A TOML file of \\[\\[source]] tables, or a shipped one's name: "
+            "data-small."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Packed file to write, .npz.")],
     root: Annotated[

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +16,63 @@ from .conformers import ConformerSettings, conformers, read_smiles
 from .packed import Source, pack
 from .peptide_md import PeptideSettings, peptides
 
-__all__ = ["KINDS", "build_dataset", "open_source"]
+__all__ = ["KINDS", "build_dataset", "open_source", "source_options"]
 
 
-def _conformers(name: str, options: dict[str, Any], about: dict[str, Any]) -> Source:
-    paths = options.pop("files")
-    seed = options.get("seed", 0)
-    smiles = [text for path in paths for text in read_smiles(path)]
+About = dict[str, Any]
+
+
+def _conformers(
+    name: str, about: About, *, files: Sequence[str], **options: Any
+) -> Source:
+    smiles = [text for path in files for text in read_smiles(path)]
+    settings = _settings(ConformerSettings, options)
     # Files are sorted by origin; a part of them should not be one origin's.
-    random.Random(seed).shuffle(smiles)
-    about = {"files": [Path(path).name for path in paths], **about}
-    if "temperatures" in options:
-        options["temperatures"] = tuple(options["temperatures"])
-    return conformers(smiles, ConformerSettings(**options), name=name, about=about)
+    random.Random(settings.seed).shuffle(smiles)
+    about = {"files": [Path(path).name for path in files], **about}
+    return conformers(smiles, settings, name=name, about=about)
 
 
-def _peptides(name: str, options: dict[str, Any], about: dict[str, Any]) -> Source:
+def _peptides(name: str, about: About, **options: Any) -> Source:
+    return peptides(_settings(PeptideSettings, options), name=name, about=about)
+
+
+def _settings(kind: Any, options: dict[str, Any]) -> Any:
+    """Make settings of the lists that TOML has in place of tuples and sets."""
     if "temperatures" in options:
         options["temperatures"] = tuple(options["temperatures"])
-    return peptides(PeptideSettings(**options), name=name, about=about)
+    if "elements" in options:
+        options["elements"] = frozenset(options["elements"])
+    return kind(**options)
 
 
 #: Builders and readers by the word that a configuration names them with.
-KINDS = {"conformers": _conformers, "peptides": _peptides, **files.READERS}
+KINDS: dict[str, Callable[..., Source]] = {
+    "conformers": _conformers,
+    "peptides": _peptides,
+    **files.READERS,
+}
+_SETTINGS = {"conformers": ConformerSettings, "peptides": PeptideSettings}
+
+
+def source_options(kind: str) -> dict[str, bool]:
+    """Return the options of a kind of source, and whether each must be given.
+
+    Parameters
+    ----------
+    kind : str
+        A word of `KINDS`.
+
+    Returns
+    -------
+    dict of str to bool
+        Without ``kind``, ``name``, ``licence`` and ``origin``, which all kinds have.
+    """
+    words = inspect.signature(KINDS[kind]).parameters.values()
+    found = {w.name: w.default is w.empty for w in words if w.kind is w.KEYWORD_ONLY}
+    if kind in _SETTINGS:
+        found |= {field.name: False for field in fields(_SETTINGS[kind])}
+    return found
 
 
 def open_source(table: dict[str, Any], root: Path) -> Source:
@@ -45,9 +82,10 @@ def open_source(table: dict[str, Any], root: Path) -> Source:
     ----------
     table : dict
         ``kind`` (of `KINDS`), ``name``, ``licence``, ``origin`` and the options of
-        the builder or reader.
+        the builder or reader (see `source_options`). ``files`` is a path or a list
+        of paths; ``file`` means the same.
     root : Path
-        Relative ``file`` and ``files`` start here.
+        Relative paths start here.
 
     Returns
     -------
@@ -56,7 +94,7 @@ def open_source(table: dict[str, Any], root: Path) -> Source:
     Raises
     ------
     InputError
-        If the kind is unknown or an option does not exist.
+        If the kind is unknown, or an option does not exist, is missing or wrong.
     """
     options = dict(table)
     kind = options.pop("kind", None)
@@ -66,22 +104,48 @@ def open_source(table: dict[str, Any], root: Path) -> Source:
             f"{', '.join(sorted(KINDS))}"
         )
     name = options.pop("name", kind)
-    about: dict[str, Any] = {
+    about: About = {
         key: options.pop(key) for key in ("licence", "origin") if key in options
     }
-    for key in ("file", "files"):
-        given = options.get(key)
-        if isinstance(given, str):
-            options[key] = str(root / given)
-        elif given is not None:
-            options[key] = [str(root / path) for path in given]
-    try:
-        return KINDS[kind](name, options, about)
-    except (TypeError, KeyError) as error:
+    if "file" in options and "files" in options:
         raise InputError(
-            f"the source {name!r} of kind {kind!r} has a wrong or missing option: "
+            f"the source {name!r} has both file and files, which mean the same; give "
+            "one of them"
+        )
+    if "file" in options:
+        options["files"] = options.pop("file")
+    _check_options(name, kind, options)
+    if "files" in options:
+        given = options["files"]
+        listed = [given] if isinstance(given, str) else given
+        options["files"] = [str(root / path) for path in listed]
+    if "folder" in options:
+        options["folder"] = str(root / options["folder"])
+    try:
+        return KINDS[kind](name, about, **options)
+    except TypeError as error:
+        raise InputError(
+            f"the source {name!r} of kind {kind!r} has an option of a wrong type: "
             f"{error}"
         ) from error
+
+
+def _check_options(name: str, kind: str, options: dict[str, Any]) -> None:
+    """Refuse options that a kind of source does not have, or lacks."""
+    known = source_options(kind)
+    wrong = [
+        *(f"{word} is unknown" for word in options if word not in known),
+        *(
+            f"{w} is missing"
+            for w, needed in known.items()
+            if needed and w not in options
+        ),
+    ]
+    if wrong:
+        raise InputError(
+            f"the source {name!r} of kind {kind!r} cannot be used: {', '.join(wrong)}; "
+            f"its options are {', '.join(known)}, and kind, name, licence and origin"
+        )
 
 
 def build_dataset(

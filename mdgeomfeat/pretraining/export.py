@@ -66,7 +66,8 @@ def export(
     ----------
     checkpoint : path
     path : path
-        ``NAME.safetensors``; the card is ``NAME.json`` beside it.
+        ``NAME.safetensors``; the card is ``NAME.json`` beside it. NAME is what the
+        model is called: its configuration may be a copy of another's.
     data : Packed
         What the run was trained on: its manifest and elements go to the card.
     head : path, optional
@@ -98,7 +99,7 @@ def export(
     recipe = config.to_dict()
     recipe["data"]["file"] = Path(config.data.file).name
     card = {
-        "name": config.name,
+        "name": Path(path).name.removesuffix(".safetensors"),
         "training": "denoising of coordinates",
         "licence": "MIT",
         "data": {

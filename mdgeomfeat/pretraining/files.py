@@ -1,14 +1,17 @@
 """Readers of molecules that other people computed.
 
-Every reader has the signature ``reader(name, options, about) -> Source`` and stands
-in `READERS` under the word by which a configuration names it. Molecules whose file
-gives no bonds are named from their coordinates.
+Every reader has the signature ``reader(name, about, *, …) -> Source``, with the options
+of its table in a configuration as keywords, and stands in `READERS` under the word by
+which a configuration names it. Molecules whose file gives no bonds are named from
+their coordinates.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +29,23 @@ from .packed import Source
 
 __all__ = ["READERS"]
 
-Options = dict[str, Any]
+About = dict[str, Any]
 
 
-def _existing(path: str) -> Path:
-    if not Path(path).exists():
-        raise InputError(f"the data file {path} does not exist; check its path")
-    return Path(path)
+def _existing(files: Sequence[str]) -> list[Path]:
+    """Return the paths of files that are all there."""
+    paths = [Path(path) for path in files]
+    if not paths:
+        raise InputError("files names no data file; give a path or a list of paths")
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"the data file {path} does not exist; check its path")
+    return paths
+
+
+def _named(paths: Sequence[Path], about: About) -> About:
+    """Return what the manifest says of a source."""
+    return {"files": [path.name for path in paths], **about}
 
 
 def _thin(count: int, limit: int | None) -> np.ndarray:
@@ -42,18 +55,24 @@ def _thin(count: int, limit: int | None) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, limit).astype(int))
 
 
-def npz(name: str, options: Options, about: Options) -> Source:
+def npz(
+    name: str,
+    about: About,
+    *,
+    files: Sequence[str],
+    every: int = 1,
+    offset: int = 0,
+    max_conformations: int | None = None,
+) -> Source:
     """Our layout: ``z``, ``pos``, ``ptr`` and, if there, ``mol_index``.
 
-    Options: ``file``; ``every`` and ``offset`` (take molecules with
-    ``mol_index % every == offset``); ``max_conformations`` per molecule.
+    ``every`` and ``offset`` take the molecules of each file with
+    ``mol_index % every == offset``; ``max_conformations`` is per molecule.
     """
-    path = _existing(options["file"])
-    every, offset = options.get("every", 1), options.get("offset", 0)
-    limit = options.get("max_conformations")
+    paths = _existing(files)
     tally: Counter[str] = Counter()
 
-    def stream() -> Iterator[Molecule]:
+    def stream(path: Path) -> Iterator[Molecule]:
         with np.load(path, allow_pickle=False) as file:
             z, pos, ptr = (file[key] for key in ("z", "pos", "ptr"))
             count = len(ptr) - 1
@@ -64,29 +83,36 @@ def npz(name: str, options: Options, about: Options) -> Source:
             if mol[group[0]] % every != offset:
                 tally["left out by every/offset"] += 1
                 continue
-            group = group[_thin(len(group), limit)]
+            group = group[_thin(len(group), max_conformations)]
             numbers = z[ptr[group[0]] : ptr[group[0] + 1]]
             frames = np.stack([pos[ptr[g] : ptr[g + 1]] for g in group])
             yield Molecule(numbers, frames, key_from_coordinates(numbers, frames[0]))
 
-    return Source(name, stream(), tally, {"file": path.name, **about})
+    molecules = chain.from_iterable(map(stream, paths))
+    return Source(name, molecules, tally, _named(paths, about))
 
 
-def sdf(name: str, options: Options, about: Options) -> Source:
-    """Molecules of an SDF file (``.sdf``, ``.sdf.gz``), PCQM4Mv2's among them.
+def sdf(
+    name: str,
+    about: About,
+    *,
+    files: Sequence[str],
+    max_atoms: int = 200,
+    elements: Sequence[int] = tuple(range(1, 100)),
+) -> Source:
+    """Molecules of SDF files (``.sdf``, ``.sdf.gz``), PCQM4Mv2's among them.
 
-    Options: ``file``; ``max_atoms``; ``elements`` (others are passed over).
-    Molecules without hydrogens that they should have, and flat drawings, are
-    counted and left out.
+    Molecules of more than ``max_atoms`` or with other ``elements`` (atomic numbers)
+    are passed over. Molecules without hydrogens that they should have, and flat
+    drawings, are counted and left out.
     """
     from rdkit import Chem
 
-    path = _existing(options["file"])
-    max_atoms = options.get("max_atoms", 200)
-    elements = set(options.get("elements", range(1, 100)))
+    paths = _existing(files)
+    allowed = set(elements)
     tally: Counter[str] = Counter()
 
-    def stream() -> Iterator[Molecule]:
+    def stream(path: Path) -> Iterator[Molecule]:
         with open_file(path) as file:
             for mol in Chem.ForwardSDMolSupplier(file, removeHs=False):
                 if mol is None:
@@ -102,7 +128,7 @@ def sdf(name: str, options: Options, about: Options) -> Source:
                     tally["flat drawings"] += 1
                 elif any(a.GetTotalNumHs() for a in mol.GetAtoms()):
                     tally["hydrogens missing"] += 1
-                elif not elements.issuperset(numbers.tolist()):
+                elif not allowed.issuperset(numbers.tolist()):
                     tally["other elements"] += 1
                 else:
                     yield Molecule(
@@ -111,18 +137,25 @@ def sdf(name: str, options: Options, about: Options) -> Source:
                         key_of_mol(mol),
                     )
 
-    return Source(name, stream(), tally, {"file": path.name, **about})
+    molecules = chain.from_iterable(map(stream, paths))
+    return Source(name, molecules, tally, _named(paths, about))
 
 
-def xyz(name: str, options: Options, about: Options) -> Source:
+def xyz(
+    name: str, about: About, *, files: Sequence[str], max_atoms: int = 200
+) -> Source:
     """Multi-frame xyz and extended xyz (OrbNet-Denali, PCQM4Mv2).
 
-    Options: ``file``, or a folder of ``.xyz`` files; ``max_atoms``. Consecutive
-    frames with equal elements and bonds are conformations of one molecule.
+    ``files`` may name folders of ``.xyz`` files; molecules of more than ``max_atoms``
+    are passed over. Consecutive frames with equal elements and bonds are
+    conformations of one molecule.
     """
-    root = _existing(options["file"])
-    paths = sorted(root.rglob("*.xyz*")) if root.is_dir() else [root]
-    max_atoms = options.get("max_atoms", 200)
+    given = _existing(files)
+    paths = [
+        path
+        for root in given
+        for path in (sorted(root.rglob("*.xyz*")) if root.is_dir() else [root])
+    ]
     tally: Counter[str] = Counter()
 
     def stream() -> Iterator[Molecule]:
@@ -143,7 +176,7 @@ def xyz(name: str, options: Options, about: Options) -> Source:
         if waiting:
             yield _joined(waiting, last)
 
-    return Source(name, stream(), tally, {"file": root.name, **about})
+    return Source(name, stream(), tally, _named(given, about))
 
 
 def _joined(frames: list[tuple[np.ndarray, np.ndarray]], key: str) -> Molecule:
@@ -180,21 +213,27 @@ def _xyz_frames(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield numbers, positions
 
 
-def spice(name: str, options: Options, about: Options) -> Source:
+def spice(
+    name: str,
+    about: About,
+    *,
+    files: Sequence[str],
+    subset: str = "",
+    max_conformations: int | None = None,
+) -> Source:
     """SPICE HDF5: groups with ``smiles``, ``atomic_numbers``, ``conformations``.
 
-    Options: ``file``; ``subset`` (keep groups whose subset contains the text);
-    ``max_conformations`` per molecule.
+    ``subset`` keeps the groups whose subset contains the text; ``max_conformations``
+    is per molecule.
     """
     import h5py
     from rdkit import Chem
 
-    path = _existing(options["file"])
-    subset, limit = options.get("subset"), options.get("max_conformations")
+    paths = _existing(files)
     tally: Counter[str] = Counter()
     bohr = 0.529177210903
 
-    def stream() -> Iterator[Molecule]:
+    def stream(path: Path) -> Iterator[Molecule]:
         with h5py.File(path) as file:
             for group in file.values():
                 if subset and subset not in _text(group.get("subset")):
@@ -205,7 +244,7 @@ def spice(name: str, options: Options, about: Options) -> Source:
                 factor = {"bohr": bohr, "angstrom": 1.0, "nanometer": 10.0}[
                     unit.decode() if isinstance(unit, bytes) else str(unit)
                 ]
-                frames = data[:][_thin(len(data), limit)] * factor
+                frames = data[:][_thin(len(data), max_conformations)] * factor
                 mol = Chem.MolFromSmiles(_text(group["smiles"]))
                 if mol is None:
                     tally["not parsed"] += 1
@@ -213,7 +252,8 @@ def spice(name: str, options: Options, about: Options) -> Source:
                 numbers = _spice_numbers(group)
                 yield Molecule(numbers, frames.astype(np.float32), key_of_mol(mol))
 
-    return Source(name, stream(), tally, {"file": path.name, **about})
+    molecules = chain.from_iterable(map(stream, paths))
+    return Source(name, molecules, tally, _named(paths, about))
 
 
 def _text(data: Any) -> str:
@@ -236,27 +276,34 @@ def _spice_numbers(group: Any) -> np.ndarray:
     return np.array([atom.GetAtomicNum() for atom in atoms], np.uint8)
 
 
-def trajectory(name: str, options: Options, about: Options) -> Source:
+def trajectory(
+    name: str,
+    about: About,
+    *,
+    files: Sequence[str],
+    select: str = "all",
+    step: int = 1,
+) -> Source:
     """Any trajectory that MDAnalysis reads.
 
-    Options: ``files`` (topology first); ``select``; ``step``. The selection is one
-    molecule, whole in every frame, with its hydrogens.
+    ``files`` has the topology first. What ``select`` chooses, in MDAnalysis's
+    language, is one molecule, whole in every frame, with its hydrogens; every
+    ``step``-th frame is taken.
     """
-    files = [str(_existing(path)) for path in options["files"]]
-    select, step = options.get("select", "all"), options.get("step", 1)
+    paths = _existing(files)
     tally: Counter[str] = Counter()
 
     def stream() -> Iterator[Molecule]:
         import MDAnalysis as mda
 
-        universe = mda.Universe(*files)
+        universe = mda.Universe(*map(str, paths))
         if not hasattr(universe.atoms, "elements"):
             raise InputError(
-                f"{files[0]} gives no elements; use a topology that does (PDB)"
+                f"{paths[0]} gives no elements; use a topology that does (PDB)"
             )
         chosen = universe.select_atoms(select)
         if not len(chosen):
-            raise InputError(f"select={select!r} matches no atom of {files[0]}")
+            raise InputError(f"select={select!r} matches no atom of {paths[0]}")
         from rdkit.Chem import GetPeriodicTable
 
         table = GetPeriodicTable()
@@ -268,17 +315,24 @@ def trajectory(name: str, options: Options, about: Options) -> Source:
         )
         yield Molecule(numbers, frames, key_from_coordinates(numbers, frames[0]))
 
-    return Source(name, stream(), tally, {"file": Path(files[0]).name, **about})
+    return Source(name, stream(), tally, _named(paths, about))
 
 
-def geometric(name: str, options: Options, about: Options) -> Source:
+def geometric(
+    name: str,
+    about: About,
+    *,
+    dataset: str,
+    folder: str,
+    molecule: str = "",
+    max_conformations: int | None = None,
+) -> Source:
     """QM9, MD17 and rMD17 through torch-geometric's classes (which download).
 
-    Options: ``dataset`` (``"QM9"`` or ``"MD17"``), ``folder``, ``molecule`` (of
-    MD17, such as ``"revised aspirin"``), ``max_conformations``.
+    ``dataset`` is ``"QM9"`` or ``"MD17"``, ``folder`` where it lies or is downloaded
+    to, ``molecule`` one of MD17's, such as ``"revised aspirin"``, of which
+    ``max_conformations`` are taken.
     """
-    limit = options.get("max_conformations")
-    dataset, folder = options["dataset"], options["folder"]
     tally: Counter[str] = Counter()
 
     def stream() -> Iterator[Molecule]:
@@ -288,8 +342,8 @@ def geometric(name: str, options: Options, about: Options) -> Source:
             data = datasets.QM9(folder)
             groups: Any = ([i] for i in range(len(data)))
         elif dataset == "MD17":
-            data = datasets.MD17(folder, name=options["molecule"])
-            groups = [_thin(len(data), limit)]
+            data = datasets.MD17(folder, name=molecule)
+            groups = [_thin(len(data), max_conformations)]
         else:
             raise InputError(f"dataset={dataset!r} is unknown; choose QM9 or MD17")
         yield from molecules_of(data, groups)
@@ -316,16 +370,19 @@ def molecules_of(data: Any, groups: Any) -> Iterator[Molecule]:
         )
 
 
-def _needs_rdkit(reader: Callable[[str, Options, Options], Source]):
-    def opened(name: str, options: Options, about: Options) -> Source:
+def _needs_rdkit(reader: Callable[..., Source]) -> Callable[..., Source]:
+    """Say that RDKit is missing before a file is opened: molecules are named by it."""
+
+    @wraps(reader)
+    def opened(name: str, about: About, **options: Any) -> Source:
         require_rdkit()
-        return reader(name, options, about)
+        return reader(name, about, **options)
 
     return opened
 
 
 #: Readers by the word that a configuration names them with.
-READERS: dict[str, Callable[[str, Options, Options], Source]] = {
+READERS: dict[str, Callable[..., Source]] = {
     reader.__name__: _needs_rdkit(reader)
     for reader in (npz, sdf, xyz, spice, trajectory, geometric)
 }

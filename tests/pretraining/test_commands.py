@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -6,6 +7,7 @@ pytest.importorskip("rdkit")
 
 from typer.testing import CliRunner
 
+from mdgeomfeat.gnn import describe_model
 from mdgeomfeat.pretraining.commands import app
 
 CONFIG = """
@@ -40,15 +42,22 @@ def test_from_smiles_to_weights(tmp_path, monkeypatch):
         return result.output
 
     assert "3 molecules" in call("data", "d.toml", "--out", "d.npz")
+    assert "conformations in all.npz" in call("merge", "d.npz", "--out", "all.npz")
+    # Molecules have their names now, so nothing more of RDKit is used.
+    monkeypatch.setitem(sys.modules, "rdkit", None)
     said = call("run", "run.toml", "--out", "run", "--data", "d.npz", "--threads", "1")
     assert "100.0 % done, step 4" in said
     assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 2
     assert (tmp_path / "run/loss.png").exists()
     call(
-        "export", "run", "--weights", "small.safetensors", "--data", "d.npz",
+        "export", "run", "--weights", "mine.safetensors", "--data", "d.npz",
         "--head", "heads/small.safetensors", "--facts", "facts.json",
     )  # fmt: skip
-    card = json.loads((tmp_path / "small.json").read_text())
+    card = json.loads((tmp_path / "mine.json").read_text())
+    # The owner's name, although the configuration was copied with another.
+    assert card["name"] == "mine"
+    assert describe_model(tmp_path / "mine.safetensors")["name"] == "mine"
+    assert card["recipe"]["name"] == "small"
     assert card["limits"] == "a test"
     assert card["recipe"]["data"]["file"] == "d.npz"
     shown = call(
@@ -59,4 +68,8 @@ def test_from_smiles_to_weights(tmp_path, monkeypatch):
     rows = json.loads((tmp_path / "e.json").read_text())
     assert [r["sigma"] for r in rows] == [0.1, 0.3, 0.1, 0.3]
     assert {"1", "6"} <= set(rows[0]["by_element"])
-    assert "conformations in all.npz" in call("merge", "d.npz", "--out", "all.npz")
+
+
+def test_the_help_shows_what_stands_in_brackets():
+    shown = CliRunner().invoke(app, ["data", "--help"]).output
+    assert "[[source]]" in shown

@@ -1,6 +1,7 @@
 import gzip
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ pytest.importorskip("rdkit")
 from rdkit import Chem
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.pretraining.datasets import build_dataset, open_source
+from mdgeomfeat.pretraining.datasets import (
+    KINDS,
+    build_dataset,
+    open_source,
+    source_options,
+)
 from mdgeomfeat.pretraining.files import READERS, molecules_of
 from mdgeomfeat.pretraining.molecules import key_of_smiles
 
@@ -18,7 +24,7 @@ STATED = "Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5"
 
 
 def read(kind, **options):
-    source = READERS[kind]("name", options, {})
+    source = READERS[kind]("name", {}, **options)
     return list(source.molecules), source.tally
 
 
@@ -51,7 +57,7 @@ def test_multi_frame_xyz(molecules, tmp_path, extended, suffix):
     path.write_bytes(
         gzip.compress(text.encode()) if suffix.endswith("gz") else text.encode()
     )
-    found, _ = read("xyz", file=str(path))
+    found, _ = read("xyz", files=[str(path)])
     same(found, molecules)
 
 
@@ -59,14 +65,14 @@ def test_a_folder_of_xyz_files(molecules, tmp_path):
     for i, molecule in enumerate(molecules):
         (tmp_path / "deeper").mkdir(exist_ok=True)
         (tmp_path / "deeper" / f"{i}.xyz").write_text(xyz_text(molecule))
-    same(read("xyz", file=str(tmp_path))[0], molecules)
+    same(read("xyz", files=[str(tmp_path)])[0], molecules)
 
 
 def test_a_broken_xyz_names_the_file(tmp_path):
     path = tmp_path / "bad.xyz"
     path.write_text("2\n\nC 0 0 0\nXx 0 0 1\n")
     with pytest.raises(InputError, match=r"bad\.xyz is not a multi-frame xyz"):
-        read("xyz", file=str(path))
+        read("xyz", files=[str(path)])
 
 
 def test_npz_layout(molecules, tmp_path):
@@ -78,10 +84,10 @@ def test_npz_layout(molecules, tmp_path):
         ptr=np.concatenate([[0], np.cumsum([len(f) for _, f, _ in frames])]),
         mol_index=np.array([i for _, _, i in frames]),
     )
-    found, tally = read("npz", file=str(tmp_path / "a.npz"), every=2, offset=1)
+    found, tally = read("npz", files=[str(tmp_path / "a.npz")], every=2, offset=1)
     same(found, molecules[1::2])
     assert tally["left out by every/offset"] == len(molecules[::2])
-    thin, _ = read("npz", file=str(tmp_path / "a.npz"), max_conformations=2)
+    thin, _ = read("npz", files=[str(tmp_path / "a.npz")], max_conformations=2)
     assert {len(m.positions) for m in thin} == {2}
 
 
@@ -103,7 +109,7 @@ def test_sdf(tmp_path):
             writer.write(mol)
     (tmp_path / "a.sdf.gz").write_bytes(gzip.compress(path.read_bytes()))
     for file in (path, tmp_path / "a.sdf.gz"):
-        found, tally = read("sdf", file=str(file), elements=[1, 6, 7, 8])
+        found, tally = read("sdf", files=[str(file)], elements=[1, 6, 7, 8])
         assert [m.key for m in found] == [key_of_smiles("CC(N)C(=O)[O-]")]
         wanted = {"hydrogens missing": 1, "flat drawings": 1, "other elements": 1}
         assert tally == Counter(wanted)
@@ -128,12 +134,12 @@ def test_spice_hdf5(molecules, tmp_path):
             data.attrs["units"] = "bohr"
             if i:
                 group["atomic_numbers"] = [a.GetAtomicNum() for a in mol.GetAtoms()]
-    found, _ = read("spice", file=str(tmp_path / "a.hdf5"), max_conformations=1)
+    found, _ = read("spice", files=[str(tmp_path / "a.hdf5")], max_conformations=1)
     assert [m.key for m in found] == [key_of_smiles("CC"), key_of_smiles("CO")]
     assert found[0].numbers.tolist() == [6, 6, 1, 1, 1, 1, 1, 1]
     carbon = np.linalg.norm(found[0].positions[0, 0] - found[0].positions[0, 1])
     assert 1.4 < carbon < 1.6
-    chosen, tally = read("spice", file=str(tmp_path / "a.hdf5"), subset="Dipeptides")
+    chosen, tally = read("spice", files=[str(tmp_path / "a.hdf5")], subset="Dipeptides")
     assert len(chosen) == 1
     assert tally["of another subset"] == 1
 
@@ -196,10 +202,44 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
 def test_mistakes_in_a_configuration_are_explained(tmp_path):
     with pytest.raises(InputError, match="kind='smi' is not a data source"):
         open_source({"kind": "smi"}, tmp_path)
-    with pytest.raises(InputError, match="'conformers' has a wrong or missing option"):
+    with pytest.raises(
+        InputError, match="'conformers' cannot be used: files is missing"
+    ):
         open_source({"kind": "conformers"}, tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         open_source({"kind": "xyz", "file": "none.xyz"}, tmp_path)
+    with pytest.raises(InputError, match=r"evry is unknown; its options are files, ev"):
+        open_source({"kind": "npz", "file": "a.npz", "evry": 2}, tmp_path)
+    with pytest.raises(InputError, match="files is missing"):
+        open_source({"kind": "sdf"}, tmp_path)
+    with pytest.raises(InputError, match="both file and files"):
+        open_source({"kind": "xyz", "file": "a", "files": ["b"]}, tmp_path)
+    with pytest.raises(InputError, match="length_ is unknown"):
+        open_source({"kind": "peptides", "length_": 2}, tmp_path)
+    with pytest.raises(InputError, match="an option of a wrong type"):
+        open_source({"kind": "peptides", "length": "two"}, tmp_path)
     (tmp_path / "a.toml").write_text("")
     with pytest.raises(InputError, match="names no"):
         build_dataset(tmp_path / "a.toml", tmp_path / "a.npz")
+
+
+def test_file_and_files_mean_the_same(tmp_path, molecules):
+    for i, molecule in enumerate(molecules):
+        (tmp_path / f"{i}.xyz").write_text(xyz_text(molecule))
+    one = {"kind": "xyz", "file": "0.xyz"}, {"kind": "xyz", "files": "0.xyz"}
+    for table in (*one, {"kind": "xyz", "files": ["0.xyz"]}):
+        source = open_source(table, tmp_path)
+        same(list(source.molecules), molecules[:1])
+        assert source.about["files"] == ["0.xyz"]
+    names = [f"{i}.xyz" for i in range(len(molecules))]
+    for word in ("file", "files"):
+        source = open_source({"kind": "xyz", word: names}, tmp_path)
+        same(list(source.molecules), molecules)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_option_of_a_source_is_documented(kind):
+    page = Path(__file__).parents[2] / "docs" / "pretraining.md"
+    (row,) = [r for r in page.read_text().splitlines() if r.startswith(f"| `{kind}`")]
+    for option in source_options(kind):
+        assert f"`{option}`" in row
