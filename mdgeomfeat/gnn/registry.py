@@ -100,7 +100,8 @@ def load_model(name_or_path: str | Path | Backbone = "default") -> Backbone:
     Returns
     -------
     Backbone
-        float32, on the CPU, in evaluation mode; ``model.card`` says what it is.
+        float32, on the CPU, in evaluation mode; ``model.card`` says what it is, by
+        the name of its file.
 
     Raises
     ------
@@ -110,9 +111,12 @@ def load_model(name_or_path: str | Path | Backbone = "default") -> Backbone:
     if isinstance(name_or_path, Backbone):
         return name_or_path
     path = _resolve(name_or_path)
-    if path.suffix == ".safetensors":
-        return read_model(path)
-    return read_published(path)[0]
+    if path.suffix != ".safetensors":
+        return read_published(path)[0]
+    model = read_model(path)
+    # Its owner named the file; the card may hold the name of what it was made from.
+    model.card = {**model.card, "name": path.stem}
+    return model
 
 
 def describe_model(name_or_path: str | Path) -> dict[str, Any]:

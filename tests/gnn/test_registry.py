@@ -181,6 +181,9 @@ def test_names(saved, tmp_path):
     shipped, mine, file = map(describe_model, ("default", "mine", path))
     assert (shipped["origin"], shipped["alias"]) == ("shipped", "default")
     assert (mine["origin"], mine["alias"]) == ("imported", None)
+    # The owner's name, although the card was made from another model's.
+    save_model(build_model(SPEC, seed=8), tmp_path / "user" / "ours", {"name": "et-64"})
+    assert describe_model("ours")["name"] == load_model("ours").card["name"] == "ours"
     assert file["origin"] == "file"
     assert file["license"] == "MIT"
     assert "reference" not in file
