@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -12,21 +13,25 @@ from mdgeomfeat.workflow.options import ReadOptions
 __all__ = ["info"]
 
 
-@takes_read_options
+# Nothing is computed, so there is nothing to share or to keep.
+_UNUSED = ("batch_size", "workers", "store", "store_dtype")
+
+
+@partial(takes_read_options, without=_UNUSED)
 def info(
     read: ReadOptions,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the same as JSON.")
+        bool, typer.Option("--json", help="Print it as JSON, with numbers.")
     ] = False,
 ) -> None:
     """Say what is in these files: atoms, box, times, and what would be selected."""
     from mdgeomfeat.workflow.inspection import inspect_files
 
-    facts = inspect_files(read)
+    found = inspect_files(read)
     if as_json:
         import json
 
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(found.numbers, indent=2, ensure_ascii=False))
         return
     from rich.console import Console
     from rich.table import Table
@@ -34,7 +39,7 @@ def info(
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
-    for name, value in facts.items():
+    for name, value in found.facts.items():
         shown = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
         table.add_row(name, shown)
     Console(highlight=False, markup=False).print(table)

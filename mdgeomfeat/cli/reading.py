@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any
 
@@ -52,13 +52,18 @@ def _shared_parameters() -> dict[str, inspect.Parameter]:
     return {"files": own.pop("files"), **features, **own}
 
 
-def takes_read_options(command: Callable[..., None]) -> Callable[..., None]:
+def takes_read_options(
+    command: Callable[..., None], *, without: Collection[str] = ()
+) -> Callable[..., None]:
     """Spell out a command's parameter ``read`` as the options it is made of.
 
     typer reads options from a function's signature, so the returned function has
-    the parameters of :func:`_read_options` in place of ``read``.
+    the parameters of :func:`_read_options` in place of ``read``, but for those that
+    the command has no use for.
     """
     shared = _shared_parameters()
+    for name in without:
+        del shared[name]
     own = inspect.signature(command, eval_str=True).parameters
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +18,29 @@ if TYPE_CHECKING:
     from mdgeomfeat.reading import TrajectoryInfo
     from mdgeomfeat.structure import Structure
 
-__all__ = ["inspect_files"]
+__all__ = ["Inspection", "inspect_files"]
 
 Facts = dict[str, Any]
 _MAX_NAMES = 12
 
 
-def inspect_files(read: ReadOptions) -> Facts:
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in files.
+
+    Attributes
+    ----------
+    facts : dict
+        Facts by name, for people: text, or a list of lines.
+    numbers : dict
+        The same for programs, JSON types; see docs/file-formats.md.
+    """
+
+    facts: Facts = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+def inspect_files(read: ReadOptions) -> Inspection:
     """Describe files, the default selection, and how features would be computed.
 
     What cannot be done with the files is told among the facts: this command explains
@@ -36,32 +53,44 @@ def inspect_files(read: ReadOptions) -> Facts:
 
     Returns
     -------
-    dict
-        Facts by name: text, or a list of lines.
+    Inspection
 
     Raises
     ------
     InputError
-        If the files cannot be opened.
+        If the files cannot be opened, or no frame is chosen.
     """
     from mdgeomfeat.reading import open_universe, trajectory_info
+    from mdgeomfeat.workflow.features import chosen_frames
+    from mdgeomfeat.workflow.inspected import INFO_FORMAT, file_numbers
 
     with remembered_warnings(show=False) as notes:
         universe = open_universe(
             [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames
         )
+        infos = trajectory_info(universe)
+        frames = chosen_frames(universe, read.start, read.stop, read.step)
+        topology = str(universe.filename or read.files[0])
         facts: Facts = {
-            "topology": str(universe.filename or read.files[0]),
+            "topology": topology,
             **_contents(universe),
-            **_frames(trajectory_info(universe)),
+            **_frames(infos),
+        }
+        if len(frames) != sum(info.n_frames for info in infos):
+            facts["frames"] += f", of which {len(frames):,} would be used"
+        numbers = {
+            "format": INFO_FORMAT,
+            "topology": topology,
+            **file_numbers(universe, infos, frames),
         }
         try:
-            facts |= _selected(universe, read)
+            facts |= _selected(universe, read, numbers)
         except InputError as error:
             facts["problem"] = str(error)
     if notes:
         facts["notes"] = notes
-    return facts
+    numbers |= {"problem": facts.get("problem"), "notes": list(notes)}
+    return Inspection(facts, numbers)
 
 
 def _contents(universe: Universe) -> Facts:
@@ -124,16 +153,23 @@ def _box(box: tuple[float, ...]) -> str:
     return f"{lengths} Å, angles {angles} degrees ({kind})"
 
 
-def _selected(universe: Universe, read: ReadOptions) -> Facts:
-    """Describe what would be selected, and how features would be computed."""
+def _selected(universe: Universe, read: ReadOptions, found: dict[str, Any]) -> Facts:
+    """Describe what would be selected, and how features would be computed.
+
+    Numbers are put into what was ``found`` as far as it goes.
+    """
     from mdgeomfeat.gnn import load_model
     from mdgeomfeat.structure import Structure
     from mdgeomfeat.structure.elements import SYMBOLS
     from mdgeomfeat.structure.selection import select_atoms
+    from mdgeomfeat.workflow.inspected import selection_numbers
 
     select = read.features.select
     group = select_atoms(universe, select)
     structure = Structure.from_atomgroup(group, tokens=read.features.tokens)
+    found["selection"] = selection_numbers(
+        structure, str(read.features.tokens), read.features.window
+    )
     numbers, counts = np.unique(structure.numbers, return_counts=True)
     labels = structure.token_labels()
     shown = ", ".join(labels[:_MAX_NAMES])
@@ -152,10 +188,17 @@ def _selected(universe: Universe, read: ReadOptions) -> Facts:
         "tokens": f"{count(structure.n_tokens, str(read.features.tokens))} in "
         f"{count(int(structure.chain[-1]) + 1, 'unbroken chain')}: {shown}",
     }
+    if read.features.window is not None:
+        facts["window"] = (
+            f"a token sees {count(read.features.window, 'token')} on either side "
+            "along its chain"
+        )
     model = load_model(read.features.model)
     problems: list[str] = []
-    facts["periodic"] = _periodic(universe, structure, read, model, problems)
-    facts |= _network(read, structure, model, problems)
+    facts["periodic"] = _periodic(
+        universe, structure, read, model, problems, found
+    )
+    facts |= _network(read, structure, model, problems, found)
     return facts | ({"problem": "; ".join(problems)} if problems else {})
 
 
@@ -165,6 +208,7 @@ def _periodic(
     read: ReadOptions,
     model: Any,
     problems: list[str],
+    found: dict[str, Any],
 ) -> str:
     """Say whether the box would be used, as the features themselves decide it."""
     from mdgeomfeat.featurizer.boxes import decide_box
@@ -184,20 +228,28 @@ def _periodic(
     except InputError as error:
         problems.append(str(error))
         return "refused"
+    found["uses_box"] = verdict.used
     return str(verdict)
 
 
 def _network(
-    read: ReadOptions, structure: Structure, model: Any, problems: list[str]
+    read: ReadOptions,
+    structure: Structure,
+    model: Any,
+    problems: list[str],
+    found: dict[str, Any],
 ) -> Facts:
     """Describe the network and the engine that would run it."""
+    from mdgeomfeat.workflow.inspected import network_numbers
+
     spec = model.spec
     unseen = model.unseen(structure.numbers)
     facts = {
         "network": f"{read.features.model_name}: {spec.architecture}, "
         f"{spec.n_channels} channels, cutoff {spec.cutoff:g} Å"
     }
-    facts["engine"] = _engine(read, model)
+    found["network"] = network_numbers(read.features.model_name, model, structure)
+    facts["engine"] = _engine(read, model, found)
     if unseen:
         from mdgeomfeat.structure.elements import SYMBOLS
 
@@ -212,9 +264,10 @@ def _network(
     return facts
 
 
-def _engine(read: ReadOptions, model: Any) -> str:
+def _engine(read: ReadOptions, model: Any, found: dict[str, Any]) -> str:
     """Name the engine that would be used, without making it (kernels compile)."""
     from mdgeomfeat.gnn.engine.choice import choose_engine
 
     name, device, reason = choose_engine(model, read.engine, read.device)
+    found |= {"engine": name, "device": str(device)}
     return f"{name} on {device} ({reason})"

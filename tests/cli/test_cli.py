@@ -236,14 +236,66 @@ def test_info_tells_what_would_be_done(run_cli, pdb, xtc, common):
     result = run_cli("info", xtc, pdb, *common, "--json")
     assert result.exit_code == 0, result.stderr
     facts = json.loads(result.stdout)
-    assert facts["atoms"] == "19"
-    assert facts["frames"] == "5,000"
-    assert "1 ps apart" in facts["trajectories"][0]
-    assert facts["selected"].startswith("9 atoms")
-    assert facts["elements"] == "C 5, N 2, O 2"
-    assert "ACE" in facts["tokens"]
-    assert facts["box"] == "none"
-    assert facts["engine"].startswith("torch")
+    assert facts["format"] == 1
+    assert (facts["n_atoms"], facts["n_frames"], facts["n_frames_used"]) == (
+        19, 5000, 5000,
+    )  # fmt: skip
+    assert facts["residues"] == {"ACE": 1, "GLY": 1, "NME": 1}
+    (trajectory,) = facts["trajectories"]
+    assert trajectory["dt"] == pytest.approx(1.0)
+    assert trajectory["last_time"] - trajectory["first_time"] == pytest.approx(4999)
+    assert trajectory["box"] is None
+    assert not facts["uses_box"]
+    selection = facts["selection"]
+    assert selection["n_atoms"] == 9
+    assert selection["elements"] == {"C": 5, "N": 2, "O": 2}
+    assert [label.split(":")[-1] for label in selection["labels"]] == [
+        "ACE1", "GLY2", "NME3",
+    ]  # fmt: skip
+    assert facts["network"]["unseen"] == []
+    assert facts["engine"] == "torch"
+    assert facts["problem"] is None
+
+
+def _numbers_only(value):
+    """Whether JSON holds no sentence: no text with two words in it."""
+    if isinstance(value, dict):
+        return all(map(_numbers_only, value.values()))
+    if isinstance(value, list):
+        return all(map(_numbers_only, value))
+    return not isinstance(value, str) or " " not in value
+
+
+def test_info_gives_numbers_to_programs(run_cli, pdb, xtc, common):
+    result = run_cli("info", xtc, pdb, *common, "--json", "--allow-unseen")
+    facts = json.loads(result.stdout)
+    said = facts.pop("notes"), facts.pop("problem")
+    assert said == ([], None)
+    for entry in facts["trajectories"]:
+        entry.pop("path")
+    facts.pop("topology")
+    facts["network"].pop("model")
+    assert _numbers_only(facts)
+
+
+def test_info_uses_or_refuses_every_option(run_cli, pdb, xtc, common):
+    used = run_cli(
+        "info", xtc, pdb, *common, "--json", "--start", "10", "--stop", "100",
+        "--step", "7", "--window", "1", "--no-pbc",
+    )  # fmt: skip
+    facts = json.loads(used.stdout)
+    assert facts["n_frames_used"] == len(range(10, 100, 7))
+    assert facts["selection"]["window"] == 1
+    told = run_cli("info", xtc, pdb, *common, "--step", "1000000", "--window", "2")
+    assert "5,000, of which 1 would be used" in told.stdout
+    assert "sees 2 tokens on either side" in told.stdout
+    for unused in (("--workers", "99"), ("--store", "f.zarr")):
+        result = run_cli("info", xtc, pdb, *common, *unused)
+        assert result.exit_code == 2
+        assert unused[0] in result.stderr
+    nothing = run_cli("info", xtc, pdb, *common, "--start", "5000")
+    assert nothing.exit_code == 2
+    assert "leaves no frame" in nothing.stderr
 
 
 def test_info_as_a_table(run_cli, pdb, common):

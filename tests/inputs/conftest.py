@@ -9,6 +9,9 @@ from types import SimpleNamespace
 import MDAnalysis as mda
 import pytest
 
+from mdgeomfeat.workflow import inspection
+from mdgeomfeat.workflow.inspection import Inspection, inspect_files
+
 N_FRAMES = 20
 
 
@@ -38,13 +41,20 @@ def refuse(run_cli, quick, tmp_path):
 
 
 @pytest.fixture
-def inform(run_cli, quick):
-    """Run ``info`` and return its facts."""
+def inform(run_cli, quick, monkeypatch):
+    """Run ``info`` and return its facts, as a person reads them."""
+    found: list[Inspection] = []
+
+    def inspected(*arguments: object) -> Inspection:
+        found.append(inspect_files(*arguments))
+        return found[-1]
 
     def run(*arguments: object) -> dict:
+        monkeypatch.setattr(inspection, "inspect_files", inspected)
         result = run_cli("info", *arguments, *quick, "--json")
         assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
+        assert json.loads(result.stdout) == found[-1].numbers
+        return found[-1].facts
 
     return run
 
