@@ -1,12 +1,14 @@
 """Geometric features of molecular dynamics trajectories, and their slow motions.
 
-The public names are imported on first use, so that ``import mdgeomfeat`` (and
-with it every ``mdgeomfeat --help``) stays well under a second.
+The public names and the rooms of the package (``mdgeomfeat.kinetics`` …) are imported
+on first use, so that ``import mdgeomfeat`` (and with it every ``mdgeomfeat --help``)
+stays well under a second.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from mdgeomfeat.kinetics import TokenDataset
     from mdgeomfeat.structure import Structure
 
-__version__ = "0.1.0"
+    __version__: str
 
 _HOMES = {
     "GeomGNNFeaturizer": "mdgeomfeat.featurizer",
@@ -43,11 +45,21 @@ __all__ = [
 ]
 
 
+_ROOMS = frozenset(found.name for found in iter_modules(__path__))
+
+
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'mdgeomfeat' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    if name == "__version__":
+        # Of what is installed: pyproject.toml is the one place that states it.
+        from importlib.metadata import version
+
+        return version("mdgeomfeat")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return import_module(f"mdgeomfeat.{name}")
+    raise AttributeError(f"module 'mdgeomfeat' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_ROOMS})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 import mdgeomfeat
 
 PACKAGE = Path(mdgeomfeat.__file__).parent
+PYPROJECT = PACKAGE.parent / "pyproject.toml"
 
 # Every room may import from those that stand above it.
 ROOMS = [
@@ -232,3 +235,29 @@ def test_public_names_exist():
         assert getattr(mdgeomfeat, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = mdgeomfeat.nonsense
+
+
+def test_rooms_are_there_without_being_imported():
+    code = (
+        "import sys, mdgeomfeat\n"
+        "assert 'mdgeomfeat.kinetics' not in sys.modules\n"
+        "assert 'kinetics' in dir(mdgeomfeat)\n"
+        "print(mdgeomfeat.kinetics.__name__, mdgeomfeat.errors.InputError.__name__)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["mdgeomfeat.kinetics", "InputError"]
+
+
+def test_the_version_is_stated_once():
+    stated = tomllib.loads(PYPROJECT.read_text())["project"]["version"]
+    assert mdgeomfeat.__version__ == metadata.version("mdgeomfeat") == stated
+    cited = [
+        line.split()[1]
+        for line in (PYPROJECT.parent / "CITATION.cff").read_text().splitlines()
+        if line.startswith("version:")
+    ]
+    assert cited == [stated]
+    others = [p.name for p in PACKAGE.rglob("*.py") if f'"{stated}"' in p.read_text()]
+    assert others == []

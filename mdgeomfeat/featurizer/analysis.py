@@ -106,10 +106,10 @@ class GeomGNNFeaturizer(AnalysisBase):
     --------
     >>> import MDAnalysis as mda
     >>> from mdgeomfeat import GeomGNNFeaturizer
-    >>> u = mda.Universe("top.pdb", "traj.xtc")  # doctest: +SKIP
-    >>> feat = GeomGNNFeaturizer(u).run(step=10)  # doctest: +SKIP
-    >>> feat.results.scalars.shape  # doctest: +SKIP
-    (1000, 5, 64)
+    >>> u = mda.Universe("top.pdb", "traj.xtc")
+    >>> feat = GeomGNNFeaturizer(u).run(step=10)
+    >>> feat.results.scalars.shape
+    (4, 3, 64)
     """
 
     _analysis_algorithm_is_parallelizable = True
@@ -157,6 +157,12 @@ class GeomGNNFeaturizer(AnalysisBase):
     def model(self) -> Backbone:
         """The network."""
         return self._encoder.model
+
+    def __repr__(self) -> str:
+        """Say what is featurized, and what has come of it."""
+        found = self.structure
+        what = f"{found.n_atoms} atoms in {found.n_tokens} tokens"
+        return f"<{type(self).__name__}: {what}>\n{self.results!r}"
 
     def run(  # type: ignore[override]
         self,

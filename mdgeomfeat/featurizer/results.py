@@ -26,6 +26,12 @@ __all__ = ["FeatureResults", "NoResults", "join_channels"]
 class NoResults(Results):
     """What stands for the results until a run has made some."""
 
+    def __repr__(self) -> str:
+        """Say that there is nothing yet."""
+        return "<no results yet: call run() first>"
+
+    __str__ = __repr__
+
     def __getattr__(self, attr: str) -> Any:
         try:
             return super().__getattr__(attr)
@@ -76,6 +82,28 @@ class FeatureResults(Results):
     provenance : dict
         The spec, how it was computed, versions and files, for JSON.
     """
+
+    def __repr__(self) -> str:
+        """Say in a few lines what is here, without reading or computing it."""
+        n_frames, n_tokens, n_channels = self.scalars.shape
+        n_runs = len(self.segments)
+        runs = "1 unbroken run" if n_runs == 1 else f"{n_runs} unbroken runs"
+        step = "no known time step" if self.dt is None else f"{self.dt:g} ps apart"
+        kind = self.provenance["invariants"]
+        width = n_tokens * n_invariants(kind, n_channels)
+        where = "on disk" if isinstance(self.scalars, RowArray) else "in memory"
+        model = self.provenance["model"]
+        lines = (
+            f"<FeatureResults: {n_frames} frames ({runs}, {step}), {n_tokens} tokens, "
+            f"{where}",
+            f" scalars {self.scalars.shape}, vectors {self.vectors.shape}, "
+            f"{self.scalars.dtype}",
+            f" features ({n_frames}, {width}): {kind} invariants",
+            f" model {model}, engine {self.engine}>",
+        )
+        return "\n".join(lines)
+
+    __str__ = __repr__
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

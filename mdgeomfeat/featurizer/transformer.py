@@ -56,14 +56,17 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
 
     Examples
     --------
+    >>> import mdtraj
     >>> from sklearn.pipeline import make_pipeline
     >>> from deeptime.decomposition import TICA
     >>> from mdgeomfeat import GeomGNNTransformer
     >>> from mdgeomfeat.kinetics import estimator
+    >>> runs = [mdtraj.load(name, top="top.pdb") for name in ("traj.xtc", "other.xtc")]
     >>> pipeline = make_pipeline(
-    ...     GeomGNNTransformer(traj.topology), estimator(TICA(lagtime=10, dim=2))
-    ... )  # doctest: +SKIP
-    >>> slow = pipeline.fit_transform([traj, other])  # doctest: +SKIP
+    ...     GeomGNNTransformer(runs[0].topology), estimator(TICA(lagtime=10, dim=2))
+    ... )
+    >>> [slow.shape for slow in pipeline.fit_transform(runs)]
+    [(40, 2), (40, 2)]
     """
 
     # Options that are used here; fit hands the others on to the encoder.

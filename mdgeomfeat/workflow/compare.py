@@ -13,7 +13,12 @@ from mdgeomfeat.workflow.baselines import (
     untrained_twin,
 )
 from mdgeomfeat.workflow.comparison import compare_inputs
-from mdgeomfeat.workflow.features import STORE, default_folder, featurize
+from mdgeomfeat.workflow.features import (
+    STORE,
+    chosen_frames,
+    default_folder,
+    featurize,
+)
 from mdgeomfeat.workflow.notes import remembered_warnings
 from mdgeomfeat.workflow.options import ReadOptions
 from mdgeomfeat.workflow.output import check_output, output_folder
@@ -62,13 +67,15 @@ def write_comparison(
     folder = out or default_folder(read, "compare")
     check_output(folder, overwrite, read.store)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        data = featurize(read, work, progress)
-        n_frames = len(data.results.times)
-        if n_frames < MIN_FRAMES:
-            few = "1 frame is" if n_frames == 1 else f"{n_frames} frames are"
-            raise InputError(
-                f"{few} too few for a comparison; give at least {MIN_FRAMES}."
-            )
+        data = featurize(
+            read,
+            work,
+            progress,
+            check=lambda u: _check_number(
+                len(chosen_frames(u, read.start, read.stop, read.step))
+            ),
+        )
+        _check_number(len(data.results.times))  # unusable frames may have gone
         baselines = classical_baselines(data, progress)
         twin, _ = untrained_twin(read, data, progress)
         comparison = compare_inputs(
@@ -93,3 +100,15 @@ def write_comparison(
             content["comparison"] = comparison_summary(comparison)
             write_json(work / "summary.json", content)
     return folder
+
+
+def _check_number(n_frames: int) -> None:
+    """Refuse fewer frames than a comparison needs."""
+    from mdgeomfeat.kinetics.study import MIN_FRAMES as FOR_KINETICS
+
+    if n_frames < MIN_FRAMES:
+        few = "1 frame is" if n_frames == 1 else f"{n_frames} frames are"
+        raise InputError(
+            f"{few} too few for a comparison; give at least {MIN_FRAMES} (vamp and "
+            f"tica need {FOR_KINETICS}, features takes any number)."
+        )

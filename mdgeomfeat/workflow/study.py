@@ -191,12 +191,18 @@ def _check_frames(universe: Universe, read: ReadOptions, lag: str | None) -> Non
 def _check_number(n_frames: int) -> None:
     """Refuse fewer frames than a study needs."""
     from mdgeomfeat.kinetics.study import MIN_FRAMES
+    from mdgeomfeat.workflow.compare import MIN_FRAMES as FOR_MAPS
 
     if n_frames < MIN_FRAMES:
         be = "is" if n_frames == 1 else "are"
+        other = (
+            "compare, which maps the features, can use these"
+            if n_frames >= FOR_MAPS
+            else f"compare needs {FOR_MAPS}, features takes any number"
+        )
         raise InputError(
             f"{count(n_frames, 'frame')} {be} too few to find slow motions; "
-            f"give at least {MIN_FRAMES}."
+            f"give at least {MIN_FRAMES} ({other})."
         )
 
 

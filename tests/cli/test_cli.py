@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def test_a_single_frame_is_no_comparison(run_cli, pdb, xtc, common, tmp_path):
     result = run_cli(
         "compare", pdb, xtc, *common, "--stop", "1", "--out", tmp_path / "o"
     )
-    refused(result, "1 frame is too few for a comparison")
+    refused(result, "1 frame is too few for a comparison", "vamp and tica need 100")
 
 
 def test_too_few_frames(run_cli, pdb, xtc, common, tmp_path):
@@ -296,6 +297,33 @@ def test_info_uses_or_refuses_every_option(run_cli, pdb, xtc, common):
     nothing = run_cli("info", xtc, pdb, *common, "--start", "5000")
     assert nothing.exit_code == 2
     assert "leaves no frame" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "stop", "message"),
+    [
+        (
+            "compare",
+            "49",
+            "49 frames are too few .* at least 50 .vamp and tica need 100",
+        ),
+        ("vamp", "99", "99 frames are too few .* at least 100 .compare, which maps"),
+        ("tica", "49", "49 frames are too few .* at least 100 .compare needs 50"),
+    ],
+)
+def test_frames_are_counted_before_features_are_computed(
+    run_cli, pdb, xtc, common, monkeypatch, tmp_path, command, stop, message
+):
+    def computed(*_args, **_more):
+        raise AssertionError("features were computed")
+
+    monkeypatch.setattr("mdgeomfeat.featurizer.GeomGNNFeaturizer", computed)
+    result = run_cli(
+        command, xtc, pdb, *common, "--stop", stop, "--out", tmp_path / "o"
+    )
+    assert result.exit_code == 2, result.output
+    assert re.search(message, result.stderr)
+    assert not (tmp_path / "o").exists()
 
 
 def test_info_as_a_table(run_cli, pdb, common):

@@ -392,3 +392,28 @@ def test_float64_is_more_exact_and_nothing_else(chain, options):
     double = GeomGNNFeaturizer(chain, **options, dtype="float64").run(stop=2).results
     assert double.scalars.dtype == double.features.dtype == np.float64
     assert 0 < error(single.features, double.features) < 1e-5
+
+
+def test_printing_says_what_is_there_in_a_few_lines(chain, options, tmp_path):
+    feat = GeomGNNFeaturizer(chain, **options)
+    assert "no results yet" in repr(feat)
+    assert str(feat.results) == repr(feat.results)
+    for store, where in ((None, "in memory"), (tmp_path / "f.zarr", "on disk")):
+        feat = GeomGNNFeaturizer(chain, **options, store=store).run(step=2)
+        shown = str(feat.results)
+        assert shown == repr(feat.results)
+        assert len(shown) < 400
+        assert len(shown.splitlines()) == 4
+        for fact in (
+            "4 frames (1 unbroken run, 4 ps apart), 6 tokens",
+            where,
+            "scalars (4, 6, 16), vectors (4, 6, 3, 16), float32",
+            "engine torch",
+        ):
+            assert fact in shown
+        width = feat.results.features.shape[1]
+        assert (
+            f"features (4, {width}): {feat.results.provenance['invariants']}" in shown
+        )
+        assert shown in repr(feat)
+        assert "24 atoms in 6 tokens" in repr(feat)
