@@ -9,7 +9,7 @@ DEMO ?= demo-report
 # Two processes of one thread each: tests of one file share their fixtures.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: demo test slow oracle lint docs clean
+.PHONY: demo test slow coverage oldest oracle lint docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/mdgeomfeat vamp data/ala2/ala2.pdb data/ala2/ala2-*.xtc \
@@ -21,6 +21,19 @@ test: $(VENV)/installed-test
 
 slow: $(VENV)/installed-test
 	$(TESTS) -m slow
+
+# The whole suite again with a record of the lines it runs: term, and coverage.xml.
+coverage: $(VENV)/installed-test
+	$(TESTS) --cov --cov-report=term:skip-covered --cov-report=xml
+
+# The suite with the oldest versions that pyproject.toml allows.
+OLDEST := $(VENV)-oldest
+oldest: pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python .ci/oldest.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet \
+	    --constraint $(OLDEST)/constraints.txt --editable ".[test]"
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -q -n 2 --dist loadfile
 
 # Parity of the networks with torchmd-net, which brings half a gigabyte with it.
 oracle: $(VENV)/installed-test
@@ -50,4 +63,4 @@ $(VENV)/installed-test: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO) docs/_build
+	rm -rf $(VENV) $(OLDEST) $(DEMO) docs/_build coverage.xml .coverage
