@@ -111,7 +111,7 @@ def data_command(
     config: Annotated[
         str,
         typer.Argument(
-            help="A TOML file of \\[\\[source]] tables, or a shipped one's name: "
+            help="A TOML file of [\\[source]] tables, or a shipped one's name: "
             "data-small."
         ),
     ],

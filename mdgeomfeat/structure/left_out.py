@@ -101,7 +101,9 @@ def _contacts(
     if table.positions is None or not np.ptp(table.positions, axis=0).any():
         return counts
     box = table.box
-    if not has_box(box)[0] or box_heights(lattice_vectors(box)).min() < 2 * _CONTACT:
+    if box is not None and (
+        not has_box(box)[0] or box_heights(lattice_vectors(box)).min() < 2 * _CONTACT
+    ):
         box = None
     pairs = capped_distance(
         table.positions[atoms],
