@@ -89,10 +89,10 @@ class FeatureResults(Results):
         n_runs = len(self.segments)
         runs = "1 unbroken run" if n_runs == 1 else f"{n_runs} unbroken runs"
         step = "no known time step" if self.dt is None else f"{self.dt:g} ps apart"
-        kind = self.provenance["invariants"]
+        kind = self.spec.invariants
         width = n_tokens * n_invariants(kind, n_channels)
         where = "on disk" if isinstance(self.scalars, RowArray) else "in memory"
-        model = self.provenance["model"]
+        model = self.spec.model_name
         lines = (
             f"<FeatureResults: {n_frames} frames ({runs}, {step}), {n_tokens} tokens, "
             f"{where}",

@@ -412,8 +412,6 @@ def test_printing_says_what_is_there_in_a_few_lines(chain, options, tmp_path):
         ):
             assert fact in shown
         width = feat.results.features.shape[1]
-        assert (
-            f"features (4, {width}): {feat.results.provenance['invariants']}" in shown
-        )
+        assert f"features (4, {width}): {feat.results.spec.invariants}" in shown
         assert shown in repr(feat)
         assert "24 atoms in 6 tokens" in repr(feat)
