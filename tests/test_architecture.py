@@ -19,7 +19,7 @@ PYPROJECT = PACKAGE.parent / "pyproject.toml"
 # Every room may import from those that stand above it.
 ROOMS = [
     ["errors", "jit"],
-    ["boxes", "memory"],
+    ["boxes", "memory", "upstream"],
     ["structure"],
     ["neighbors"],
     ["reading"],

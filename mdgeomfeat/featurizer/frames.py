@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.times import knows_time, odd_steps, step_slack
+from mdgeomfeat.upstream import is_one_run
 
 if TYPE_CHECKING:
     from MDAnalysis.coordinates.timestep import Timestep
@@ -73,8 +74,7 @@ class FramePlan:
         The parts of a ChainReader are independent runs, unless it was made with
         ``continuous=True``, which joins the files of one run.
         """
-        # A ChainReader of one continuous run keeps how its files overlap in ``_sf``.
-        readers = [reader] if "_sf" in vars(reader) else file_readers(reader)
+        readers = [reader] if is_one_run(reader) else file_readers(reader)
         first = np.cumsum([0, *(r.n_frames for r in readers[:-1])])
         trajectory = np.searchsorted(first, frames, side="right") - 1
         order = np.argsort(trajectory, kind="stable")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdgeomfeat import upstream
 from mdgeomfeat.boxes import has_box
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.featurizer.frames import FramePlan
@@ -31,12 +32,12 @@ def read_frame(
         If it cannot be read.
     """
     try:
-        return reader[frame]
-    except (OSError, EOFError, ValueError, RuntimeError, StopIteration) as error:
+        return upstream.read_frame(reader, frame)
+    except upstream.UnreadableFrameError as error:
         if skip_bad:
             return None
         raise InputError(
-            f"{plan.describe(frame)} cannot be read ({error}); end the run "
+            f"{plan.describe(frame)} cannot be read ({error.reason}); end the run "
             f"before it with stop={frame}, or pass skip_bad_frames=True "
             "(--skip-bad-frames)."
         ) from error

@@ -12,15 +12,18 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdgeomfeat import upstream
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.reading.amber import AmberTextReader, check_text_box
+from mdgeomfeat.reading.atoms import atoms_of
 from mdgeomfeat.reading.chain import file_readers
-from mdgeomfeat.reading.dcd import TurnedDCDReader, turned
+from mdgeomfeat.reading.dcd import turned
 from mdgeomfeat.reading.formats import FileKind, dcd_problem, recognise
 from mdgeomfeat.reading.mdtraj_files import check_h5
+from mdgeomfeat.reading.readers import reader_for
 from mdgeomfeat.reading.times import TrajectoryInfo, common_dt, trajectory_info
 
 if TYPE_CHECKING:
@@ -30,7 +33,9 @@ __all__ = ["open_universe"]
 
 
 # They hold frames first of all, and name the atoms on the way.
-_CARRIERS = frozenset({"MDTRAJ-H5", "XYZ", "LAMMPSDUMP", "GSD", "ARC", "HISTORY"})
+_CARRIERS = frozenset(
+    {"MDTRAJ-H5", "XYZ", "EXTXYZ", "LAMMPSDUMP", "GSD", "TXYZ", "ARC", "HISTORY"}
+)
 
 
 def open_universe(
@@ -68,13 +73,13 @@ def open_universe(
             lambda: _topology_universe(topology),
             f"{topology.path} cannot be read as a {topology.format} topology",
         )
-        if trajectories:
-            _load(universe, topology, trajectories)
-        elif not _has_frames(universe):
+        if not trajectories and not topology.coordinates:
             raise InputError(
                 f"{topology.path} holds no coordinates: name a trajectory with it"
             )
+        _load(universe, topology, trajectories or [topology])
         _check_tails(universe, trajectories or [topology], skip_bad_frames)
+        _say_right_angles(universe, topology)
         _say_turned(universe)
         infos = trajectory_info(universe)
         common_dt(infos)
@@ -119,28 +124,15 @@ def _ambiguous(kinds: list[FileKind]) -> str:
 
 
 def _topology_universe(topology: FileKind) -> Universe:
-    import MDAnalysis as mda
-
-    if topology.format == "MDTRAJ-H5":
-        from mdgeomfeat.reading.mdtraj_files import h5_topology, universe_from_mdtraj
-
-        return universe_from_mdtraj(h5_topology(topology.path))
-    if topology.format.startswith(("CIF", "MMCIF")) and find_spec("gemmi") is None:
-        raise InputError(
-            f"{topology.path} is an mmCIF file, and reading it needs gemmi: pip "
-            "install gemmi, or convert it to PDB"
-        )
-    return mda.Universe(str(topology.path), topology_format=_unusual_format(topology))
-
-
-def _unusual_format(kind: FileKind) -> str | None:
-    """Name the format where MDAnalysis would not find it by the file's name."""
-    suffix = kind.path.suffix.upper().lstrip(".")
-    return None if suffix in (kind.format, "GZ", "BZ2") else kind.format
+    """Read the atoms of a file; its frames are not looked at."""
+    universe, note = atoms_of(topology)
+    if note is not None:
+        _warn(note)
+    return universe
 
 
 def _load(universe: Universe, topology: FileKind, kinds: list[FileKind]) -> None:
-    sources = [_source(k) for k in kinds]
+    sources = [(str(k.path), reader_for(k)) for k in kinds]
     reason = _reason(lambda: _load_sources(universe, sources))
     if reason is None and universe.trajectory.n_frames:
         return
@@ -170,40 +162,15 @@ def _load_sources(universe: Universe, sources: list[Any]) -> None:
     universe.load_new(path, format=format_)
 
 
-def _source(kind: FileKind) -> tuple[str, Any]:
-    """Return the file name and the reader or format, as MDAnalysis takes them."""
-    if kind.format == "MDTRAJ-H5":
-        from mdgeomfeat.reading.mdtraj_files import H5Reader
-
-        return (str(kind.path), H5Reader)
-    if kind.format in ("XTC", "TRR"):
-        from mdgeomfeat.reading.xdr import CheckedTRRReader, CheckedXTCReader
-
-        xtc = kind.format == "XTC"
-        return (str(kind.path), CheckedXTCReader if xtc else CheckedTRRReader)
-    if kind.format == "DCD":
-        return (str(kind.path), TurnedDCDReader)
-    return (str(kind.path), _unusual_format(kind))
-
-
 def _count_atoms(source: tuple[str, Any]) -> int | None:
     """Count the atoms of a trajectory file, if its format tells."""
-    from MDAnalysis.coordinates.core import get_reader_for
-
-    path, format_ = source
+    path, reader = source
     counted: list[int] = []
-
-    def count() -> None:
-        counted.append(int(get_reader_for(path, format=format_).parse_n_atoms(path)))
-
-    return counted[0] if _reason(count) is None else None
-
-
-def _has_frames(universe: Universe) -> bool:
-    try:
-        return universe.trajectory.n_frames > 0
-    except AttributeError:  # MDAnalysis's way of saying that none is loaded
-        return False
+    return (
+        counted[0]
+        if _reason(lambda: counted.append(int(reader.parse_n_atoms(path)))) is None
+        else None
+    )
 
 
 def _check_tails(
@@ -244,6 +211,15 @@ def _say_turned(universe: Universe) -> None:
             f"{names[0]}{more} has triclinic cells as CHARMM stores them: frames are "
             "turned so that the first cell vector lies along x"
         )
+
+
+def _say_right_angles(universe: Universe, topology: FileKind) -> None:
+    """Look whether boxes that are stored without angles may be right-angled."""
+    for reader in file_readers(universe.trajectory):
+        if isinstance(reader, AmberTextReader):
+            note = check_text_box(reader.filename, topology.path, reader.has_box)
+            if note is not None:
+                _warn(note)
 
 
 def _say_doubtful(infos: list[TrajectoryInfo]) -> None:
@@ -311,9 +287,5 @@ def _reason(action: Callable[[], Any]) -> str | None:
     except InputError:
         raise
     except Exception as error:
-        words = " ".join(str(error).split()) or type(error).__name__
-        words = words.split("Error: ", 1)[-1]
-        if words.startswith("HDF5 error"):
-            words = "its HDF5 structure is damaged"
-        return words if len(words) < 200 else words[:200] + " …"
+        return upstream.reason(error)
     return None

@@ -1,38 +1,64 @@
-"""What a file is: by its name and its first bytes; whether a DCD ends well."""
+"""What a file is and what it can serve as; whether a DCD ends well.
+
+Contents decide before names: ``.crd`` is CHARMM's or Amber's, and a dump of LAMMPS may
+be called anything. Names decide between formats that begin alike (PDB, PQR) and where
+nothing in a file says what it is.
+"""
 
 from __future__ import annotations
 
+import bz2
 import gzip
-import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.reading.signatures import HEAD_BYTES, sniff
+from mdgeomfeat.upstream import parser_formats, reader_formats
 
 __all__ = ["FileKind", "dcd_problem", "recognise"]
 
 _COMPRESSED = {"GZ", "BZ2"}
-# Formats whose bytes are checked, with the beginning that they must have.
+# Formats whose bytes are checked, with the beginnings that they may have.
 _BINARY = {
-    "XTC": "XTC",
-    "TRR": "TRR",
-    "DCD": "DCD",
-    "NC": "NCDF",
-    "NCDF": "NCDF",
-    "H5": "MDTRAJ-H5",
-    "HDF5": "MDTRAJ-H5",
-    "LH5": "MDTRAJ-H5",
+    "XTC": ("XTC",),
+    "TRR": ("TRR",),
+    "DCD": ("DCD",),
+    "NC": ("NCDF", "NETCDF-RESTART"),
+    "NCDF": ("NCDF", "NETCDF-RESTART"),
+    "NETCDF": ("NCDF", "NETCDF-RESTART"),
+    "H5": ("MDTRAJ-H5", "H5MD"),
+    "HDF5": ("MDTRAJ-H5", "H5MD"),
+    "LH5": ("MDTRAJ-H5",),
 }
-_PDB_WORDS = (
-    b"ATOM  ",
-    b"HETATM",
-    b"HEADER",
-    b"CRYST1",
-    b"REMARK",
-    b"MODEL ",
-    b"TITLE",
-)
+# Names that say more than the beginning does.
+_FINER = {
+    "PDB": ("ENT", "PQR", "PDBQT", "XPDB"),
+    "CIF": ("MMCIF",),
+    "PARM7": ("TOP", "PRMTOP"),
+    "TXYZ": ("ARC",),
+    "DCD": ("LAMMPS",),
+    "TRJ": ("MDCRD", "CRDBOX"),
+    "INPCRD": ("RESTRT",),
+}
+# Formats that are found out by their contents, or called by a name without a dot.
+_BARE_NAMES = {"HISTORY": "HISTORY", "CONFIG": "CONFIG", "REVCON": "CONFIG"}
+# Of this package's readers, what they read beside what MDAnalysis does.
+_FRAMES_ONLY = frozenset({"NETCDF-RESTART"})
+_FRAMES_AND_ATOMS = frozenset({"MDTRAJ-H5", "EXTXYZ"})
+_UNPACKED_ONLY = frozenset({"INPCRD", "RESTRT", "TRJ", "MDCRD", "CRDBOX", "HISTORY"})
+#: What is known and not read, and what to do about it.
+_REFUSED = {
+    "DESMOND": "belongs to a Desmond trajectory, which is not read: convert it to dcd "
+    "or xtc with VMD (File, Save Coordinates), and the .cms file to PDB",
+    "MAESTRO": "is a structure of Maestro or Desmond (.mae, .cms), which is not read: "
+    "save it as PDB with Maestro or VMD",
+    "CRYSTAL-CIF": "is a crystal structure with fractional coordinates, and only mmCIF "
+    "of macromolecules is read: convert it to PDB (ase convert in.cif out.pdb)",
+    "NETCDF4": "is a NetCDF-4 file, and only classic NetCDF is read: convert it "
+    "(nc4tonc3 in.nc out.nc)",
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +69,8 @@ class FileKind:
     ----------
     path : Path
     format : str
-        As MDAnalysis calls it, or ``MDTRAJ-H5``.
+        As MDAnalysis calls it, or a name of this package (``MDTRAJ-H5``, ``EXTXYZ``,
+        ``NETCDF-RESTART``).
     topology, coordinates : bool
         What it can serve as.
     """
@@ -68,60 +95,79 @@ def recognise(path: str | Path) -> FileKind:
     Raises
     ------
     InputError
-        If the file is absent, empty, not what its name says, or of no known format.
+        If the file is absent, empty, not what its name says, or of no format that is
+        read.
     """
-    import MDAnalysis as mda
-
     path = Path(path)
     head = _head(path)
     words = [w.upper() for w in path.suffixes]
     compressed = bool(words) and words[-1][1:] in _COMPRESSED
     if compressed:
         words = words[:-1]
-    named = words[-1][1:] if words else ""
-    seen = _sniff(head)
+    named = words[-1][1:] if words else _BARE_NAMES.get(path.name.upper(), "")
+    seen = sniff(head)
+    if seen in _REFUSED:
+        raise InputError(f"{path} {_REFUSED[seen]}")
     if named in _BINARY:
-        wanted = _BINARY[named]
-        if compressed:
-            raise InputError(
-                f"{path} is compressed, and {named} files are only read as they are: "
-                "decompress it first"
-            )
-        if seen != wanted:
-            looks = f"like {seen}" if seen else "like something else"
-            raise InputError(
-                f"{path} is named .{named.lower()} but begins {looks}: check what the "
-                "file is, and give it the name of its format"
-            )
-        return FileKind(path, wanted, wanted == "MDTRAJ-H5", True)
-    if named in ("TOP", "ITP") and seen != "PARM7":
-        return FileKind(path, "ITP", True, False)
-    known = set(mda._PARSERS) | set(mda._READERS)
-    format_ = named if named in known else seen
+        return _binary(path, named, seen, compressed)
+    format_ = _decide(named, seen)
     if format_ is None:
         raise InputError(
             f"{path} is in no format that is known: give topologies as pdb, gro, psf, "
             "prmtop/parm7, tpr, cif, … and trajectories as xtc, trr, dcd, nc, h5, …"
         )
-    coordinates = format_ in mda._READERS and format_ != "TPR"
-    return FileKind(path, format_, format_ in mda._PARSERS, coordinates)
+    if compressed and format_ in _UNPACKED_ONLY:
+        raise InputError(f"{path} is compressed, and {_told_to_unpack(format_)}")
+    readers, parsers = reader_formats(), parser_formats()
+    known = format_ in _FRAMES_AND_ATOMS
+    return FileKind(
+        path,
+        format_,
+        format_ in parsers or known,
+        (format_ in readers and format_ != "TPR") or known or format_ in _FRAMES_ONLY,
+    )
+
+
+def _binary(path: Path, named: str, seen: str | None, compressed: bool) -> FileKind:
+    """Recognise a file whose name promises a beginning."""
+    if compressed:
+        raise InputError(f"{path} is compressed, and {_told_to_unpack(named)}")
+    if seen not in _BINARY[named]:
+        looks = f"like {seen}" if seen else "like something else"
+        raise InputError(
+            f"{path} is named .{named.lower()} but begins {looks}: check what the "
+            "file is, and give it the name of its format"
+        )
+    return FileKind(path, seen, seen in _FRAMES_AND_ATOMS, True)
+
+
+def _told_to_unpack(name: str) -> str:
+    return f"{name} files are only read as they are: decompress it first"
+
+
+def _decide(named: str, seen: str | None) -> str | None:
+    """Return the format that name and contents agree on."""
+    if named in ("TOP", "ITP") and seen != "PARM7":
+        return "ITP"
+    known = reader_formats() | parser_formats()
+    if seen is None:
+        return named if named in known else None
+    return named if named in _FINER.get(seen, ()) else seen
 
 
 def _head(path: Path) -> bytes:
     if not path.exists():
         raise InputError(f"{path} does not exist: check the name and the folder")
     if path.is_dir():
-        raise InputError(f"{path} is a folder: name the files in it")
+        raise InputError(_folder(path))
     if not path.is_file():
         raise InputError(
             f"{path} is no regular file (a pipe or a device): save it to a file first"
         )
+    if path.name == "clickme.dtr":
+        raise InputError(f"{path} {_REFUSED['DESMOND']}")
     try:
-        with path.open("rb") as file:
-            head = file.read(512)
-            if head[:2] == b"\x1f\x8b":
-                with gzip.open(path, "rb") as inner:
-                    head = inner.read(512)
+        head = _first_bytes(path)
     except (OSError, EOFError) as error:
         raise InputError(f"{path} cannot be read ({error}): check the file") from error
     if not head.strip():
@@ -129,29 +175,24 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _sniff(head: bytes) -> str | None:
-    """Name the format that a file's first bytes show, if they show one."""
-    if len(head) >= 8:
-        first = struct.unpack(">i", head[:4])[0]
-        if first == 1995:
-            return "XTC"
-        if first == 1993:
-            return "TRR"
-        if head[4:8] in (b"CORD", b"VELD"):
-            return "DCD"
-        if head[:3] == b"CDF":
-            return "NCDF"
-        if head[:8] == b"\x89HDF\r\n\x1a\n":
-            return "MDTRAJ-H5"
-    if head.startswith(b"%VERSION"):
-        return "PARM7"
-    if head.startswith(b"PSF"):
-        return "PSF"
-    if re.search(rb"(^|\n)data_\w", head):
-        return "CIF"
-    if head.startswith(_PDB_WORDS):
-        return "PDB"
-    return None
+def _folder(path: Path) -> str:
+    inside = ("clickme.dtr", "timekeys", "not_hashed")
+    if path.suffix in (".dtr", ".stk") or any((path / n).exists() for n in inside):
+        return f"{path} {_REFUSED['DESMOND']}"
+    return f"{path} is a folder: name the files in it"
+
+
+def _first_bytes(path: Path) -> bytes:
+    """Return the beginning of a file, unpacked."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if head[:2] == b"\x1f\x8b":
+        with gzip.open(path, "rb") as inner:
+            return inner.read(HEAD_BYTES)
+    if head[:3] == b"BZh" and path.suffix.lower() == ".bz2":
+        with bz2.open(path, "rb") as inner:
+            return inner.read(HEAD_BYTES)
+    return head
 
 
 def dcd_problem(path: Path) -> str | None:

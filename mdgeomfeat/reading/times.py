@@ -12,6 +12,7 @@ from mdgeomfeat.boxes import has_box
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.dcd import written_by_lammps
+from mdgeomfeat.upstream import read_frame
 
 if TYPE_CHECKING:
     from MDAnalysis.coordinates.timestep import Timestep
@@ -86,7 +87,7 @@ def trajectory_info(universe: Universe) -> list[TrajectoryInfo]:
         infos.append(_describe(trajectory, reader, start))
         start += reader.n_frames
     if trajectory.ts.frame != current:
-        trajectory[current]
+        read_frame(trajectory, current)
     return infos
 
 
@@ -179,8 +180,8 @@ def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
     box = None
     for frame in _sample(n) if every is None else [0]:
         try:
-            ts = trajectory[start + frame]
-        except (OSError, ValueError, EOFError, StopIteration):
+            ts = read_frame(trajectory, start + frame)
+        except InputError:
             # A frame that cannot be read is named by whoever needs it.
             continue
         if knows_time(ts, reader) and (time := _time(ts, frame)) is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,15 @@ from mdgeomfeat.structure.topology import AtomTable
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
 
-__all__ = ["SYMBOLS", "UNKNOWN", "VIRTUAL", "element_numbers", "resolve_elements"]
+__all__ = [
+    "SYMBOLS",
+    "UNKNOWN",
+    "VIRTUAL",
+    "element_numbers",
+    "misread_names",
+    "resolve_elements",
+    "symbol_of",
+]
 
 VIRTUAL = 0
 UNKNOWN = -1
@@ -41,6 +50,12 @@ _BIOPOLYMER = frozenset("HCNOSP")
 # Two-letter names that are the metal (or heavier atom) rather than C, N, S, P or F
 # with a label, when nothing follows them but digits.
 _TWO_FIRST = frozenset({"CL", "BR", "FE", "SE", "SI", "CU", "PT"})
+# Elements that, in a residue of several atoms, are likelier a light atom with a label
+# in small letters: Ca13 is the carbon "a13" unless a mass says that it is calcium.
+_LONERS = frozenset({"CA", "NA", "CS", "HE", "NE", "BA", "HO", "CE", "ND", "HF"})
+# What two letters mean in a column of elements even in capitals or with a number.
+_UNMISTAKABLE = frozenset({"CL", "BR", "SI", "SE", "FE"})
+_SYMBOL_NAME = re.compile(r"^([A-Za-z]{1,2})(\d*)$")
 # Names in capitals that begin so are halogens with a label, as in CLAC and BRAB.
 _HALOGENS = frozenset({"CL", "BR"})
 _SELENIUM_RESIDUES = frozenset({"MSE", "SEC", "CSE", "SEM", "CYSE"})
@@ -195,6 +210,66 @@ def warn_guessed(
     )
 
 
+def symbol_of(name: str) -> str | None:
+    """Return the element that an entry of a column of elements means.
+
+    Some programs write atom names into such columns, where CA is a carbon and HG1 a
+    hydrogen.
+
+    Parameters
+    ----------
+    name : str
+        A symbol, in capitals or small letters too, a symbol and a number, or an atomic
+        number.
+
+    Returns
+    -------
+    str or None
+        None where it may as well be an atom name: two letters of which the first is the
+        symbol of a light element, if they are not written as a symbol is.
+    """
+    text = name.strip()
+    if text.isdigit():
+        return SYMBOLS[int(text)] if 0 < int(text) < len(SYMBOLS) else None
+    if text.upper() in _SITE_SYMBOLS:
+        return "X"
+    match = _SYMBOL_NAME.match(text)
+    if match is None or match[1].upper() not in _NUMBER:
+        return None
+    letters, number = match[1].upper(), match[2]
+    exact = text == letters.capitalize()
+    sure = letters in _UNMISTAKABLE or letters[0] not in _ORGANIC
+    one = len(letters) == 1 and letters in _ORGANIC
+    if (
+        exact
+        or one
+        or (len(letters) == 2 and sure)
+        or (len(letters) == 1 and not number)
+    ):
+        return letters.capitalize()
+    return None
+
+
+def misread_names(names: Iterable[str], number: int) -> list[str]:
+    """Return names of atoms of an element that are likelier another element's.
+
+    Parameters
+    ----------
+    names : iterable of str
+    number : int
+        The atomic number that the atoms were given.
+
+    Returns
+    -------
+    list of str
+        Sorted: such as CA1 of atoms that are taken for calcium.
+    """
+    symbol = SYMBOLS[number].upper()
+    if len(symbol) < 2 or symbol in _UNMISTAKABLE or symbol[0] not in _ORGANIC:
+        return []
+    return sorted({n for n in names if n.upper().startswith(symbol)})
+
+
 def _some(names: list[str], limit: int = 8) -> str:
     more = f" … ({len(names)} names)" if len(names) > limit else ""
     return " ".join(names[:limit]) + more
@@ -276,6 +351,8 @@ def _candidates(
     two = letters[:2]
     mixed_case = len(match[1]) > 1 and match[1][0].isupper() and match[1][1].islower()
     known_two = len(two) == 2 and two in _MASS
+    if known_two and mixed_case and two in _LONERS:
+        return (first, two) if first in _ORGANIC else (two,)
     if known_two and (mixed_case or first not in _ORGANIC):
         return (two, first) if first in _ORGANIC else (two,)
     if two in _TWO_FIRST and letters == two and not rest.strip("0123456789+-'"):

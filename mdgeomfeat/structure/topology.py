@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdgeomfeat.boxes import has_box
+from mdgeomfeat.errors import InputError
 from mdgeomfeat.structure.bridges import JOINT, bonded_by_name, without_bridges
 from mdgeomfeat.structure.residues import (
     CAPS,
@@ -17,6 +18,7 @@ from mdgeomfeat.structure.residues import (
     nucleic_names,
     protein_names,
 )
+from mdgeomfeat.upstream import bonds_are_guessed, read_frame, stated_attributes
 
 if TYPE_CHECKING:
     import mdtraj
@@ -271,7 +273,7 @@ class AtomTable:
                 return np.full(n, "", dtype=object)
             return np.array([str(v).strip() for v in values], dtype=object)
 
-        stated = {a.attrname for a in universe._topology.attrs if not _guessed(a)}
+        stated = stated_attributes(universe)
         elements = strings("elements") if "elements" in stated else None
         if elements is not None and not any(elements):
             elements = None
@@ -378,25 +380,21 @@ def first_frame(universe: Universe) -> tuple[np.ndarray | None, np.ndarray | Non
     xyz: np.ndarray | None
     try:
         if current != 0:
-            trajectory[0]
+            read_frame(trajectory, 0)
         xyz = np.array(universe.atoms.positions, dtype=np.float64)
         box = trajectory.ts.dimensions
         box = None if box is None else np.array(box, dtype=np.float64)
-    except (OSError, EOFError, ValueError):
+    except InputError:
         # Whoever needs the frame says so; residues are joined by their numbers then.
         return None, None
     finally:
         if current != 0:
-            trajectory[current]
+            read_frame(trajectory, current)
     if not np.isfinite(xyz).all():
         xyz = None
     if not has_box(box).all():
         box = None
     return xyz, box
-
-
-def _guessed(attribute: Any) -> bool:
-    return bool(np.any(getattr(attribute, "is_guessed", False)))
 
 
 def _are_symbols(types: np.ndarray) -> bool:
@@ -413,7 +411,7 @@ def _bonds(universe: Universe) -> np.ndarray | None:
 def _bonds_guessed(universe: Universe) -> bool:
     if not hasattr(universe, "bonds") or not len(universe.bonds):
         return False
-    return bool(np.all(universe._topology.bonds.is_guessed))
+    return bonds_are_guessed(universe)
 
 
 def _split_residues(
