@@ -319,7 +319,7 @@ class TokenEncoder:
         refused = beyond if self.spec.allow_unseen else unseen
         if not refused:
             return
-        from mdgeomfeat.structure.elements import SYMBOLS
+        from mdgeomfeat.structure.elements import SYMBOLS, doubtful_element
 
         where = []
         labels = structure.token_labels()
@@ -330,12 +330,14 @@ class TokenEncoder:
             shown += ", ..." if len(tokens) > 3 else ""
             n = "1 atom" if len(atoms) == 1 else f"{len(atoms)} atoms"
             where.append(f"{SYMBOLS[number]} ({n} in {shown})")
-        remedy = "leave these atoms out with select= (--select), or "
-        remedy += (
-            "use another model"
-            if refused & beyond
-            else "accept them with allow_unseen=True (--allow-unseen)"
-        )
+        remedy = doubtful_element(structure, refused)
+        if remedy is None:
+            remedy = "leave these atoms out with select= (--select), or "
+            remedy += (
+                "use another model"
+                if refused & beyond
+                else "accept them with allow_unseen=True (--allow-unseen)"
+            )
         raise InputError(
             f"the model {self.spec.model_name!r} has never seen "
             f"{' or '.join(where)}; {remedy}."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import MDAnalysis as mda
-import numpy as np
 from MDAnalysis.core.universe import Universe
 
 from mdgeomfeat.errors import InputError
@@ -20,6 +20,12 @@ from mdgeomfeat.structure.elements import symbol_of
 from mdgeomfeat.upstream import parse_topology
 
 __all__ = ["atoms_of"]
+
+# What MDAnalysis's parser warns of and what that means for features.
+_PDB_WARNINGS = {
+    "missing resid information": "residue numbers that cannot be read are taken as 1",
+    "CONECT records was corrupt": "its CONECT records are damaged and passed over",
+}
 
 
 def atoms_of(kind: FileKind) -> tuple[Universe, str | None]:
@@ -58,11 +64,16 @@ def atoms_of(kind: FileKind) -> tuple[Universe, str | None]:
 
 def _pdb(kind: FileKind) -> tuple[Universe, str | None]:
     prepared = pdb_topology(kind.path)
-    universe = _parsed(kind, prepared.stream)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        universe = _parsed(kind, prepared.stream)
     if prepared.bonds:
-        universe.add_TopologyAttr("bonds", np.array(prepared.bonds))
-    note = None if prepared.note is None else f"{kind.path}: {prepared.note}"
-    return universe, note
+        universe.add_TopologyAttr("bonds", prepared.bonds)
+    said = " ".join(str(w.message) for w in caught)
+    notes = [words for mark, words in _PDB_WARNINGS.items() if mark in said]
+    if prepared.note is not None:
+        notes.append(prepared.note)
+    return universe, f"{kind.path}: {'; '.join(notes)}" if notes else None
 
 
 def _parsed(kind: FileKind, source: Any) -> Universe:

@@ -5,6 +5,7 @@ MDAnalysis's reader stops after the first.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +93,6 @@ def check_gemmi(path: str | Path) -> None:
     InputError
         Naming the extra.
     """
-    from importlib.util import find_spec
-
     if find_spec("gemmi") is None:
         raise InputError(
             f"{path} is an mmCIF file, and reading it needs gemmi: pip install "

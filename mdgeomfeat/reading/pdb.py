@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def _cell(line: bytes) -> np.ndarray | None:
     edges = (6, 15, 24, 33, 40, 47, 54)
     try:
         box = np.array(
-            [float(line[a:b]) for a, b in zip(edges, edges[1:], strict=False)],
+            [float(line[a:b]) for a, b in pairwise(edges)],
             dtype=np.float32,
         )
     except ValueError:

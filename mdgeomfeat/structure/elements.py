@@ -29,12 +29,14 @@ from mdgeomfeat.structure.topology import AtomTable
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
 
+    from mdgeomfeat.structure.structure import Structure
+
 __all__ = [
     "SYMBOLS",
     "UNKNOWN",
     "VIRTUAL",
+    "doubtful_element",
     "element_numbers",
-    "misread_names",
     "resolve_elements",
     "symbol_of",
 ]
@@ -250,24 +252,35 @@ def symbol_of(name: str) -> str | None:
     return None
 
 
-def misread_names(names: Iterable[str], number: int) -> list[str]:
-    """Return names of atoms of an element that are likelier another element's.
+def doubtful_element(structure: Structure, numbers: Iterable[int]) -> str | None:
+    """Say which of some elements may have been read from an atom name by mistake.
 
     Parameters
     ----------
-    names : iterable of str
-    number : int
-        The atomic number that the atoms were given.
+    structure : Structure
+    numbers : iterable of int
+        Atomic numbers.
 
     Returns
     -------
-    list of str
-        Sorted: such as CA1 of atoms that are taken for calcium.
+    str or None
+        Such as calcium from CA13 of an atom that is joined to others (an ion alone is
+        what it is called), with what to do.
     """
-    symbol = SYMBOLS[number].upper()
-    if len(symbol) < 2 or symbol in _UNMISTAKABLE or symbol[0] not in _ORGANIC:
-        return []
-    return sorted({n for n in names if n.upper().startswith(symbol)})
+    joined = np.bincount(structure.part)[structure.part] > 1
+    for number in sorted(numbers):
+        symbol = SYMBOLS[number]
+        if symbol.upper() in _UNMISTAKABLE or symbol[0] not in _ORGANIC:
+            continue
+        names = np.unique(structure.names[(structure.numbers == number) & joined])
+        alike = [str(n) for n in names if str(n).upper().startswith(symbol.upper())]
+        if len(symbol) > 1 and alike:
+            return (
+                f"the atom name {alike[0]} may mean {symbol[0]} rather than {symbol}, "
+                "so state the elements in the topology (the element column of a PDB "
+                "file), or leave these atoms out with select= (--select)"
+            )
+    return None
 
 
 def _some(names: list[str], limit: int = 8) -> str:

@@ -251,15 +251,20 @@ def _network(
     found["network"] = network_numbers(read.features.model_name, model, structure)
     facts["engine"] = _engine(read, model, found)
     if unseen:
-        from mdgeomfeat.structure.elements import SYMBOLS
+        from mdgeomfeat.structure.elements import SYMBOLS, doubtful_element
 
         said = f"the network has never seen {', '.join(SYMBOLS[z] for z in unseen)}"
         if read.features.allow_unseen:
             facts["unseen"] = f"{said}: accepted by --allow-unseen"
         else:
+            doubt = doubtful_element(structure, unseen)
             problems.append(
-                f"{said}: leave these atoms out with --select, take another --model, "
-                "or accept them with --allow-unseen"
+                f"{said}: "
+                + (
+                    doubt
+                    or "leave these atoms out with --select, take another --model, "
+                    "or accept them with --allow-unseen"
+                )
             )
     return facts
 

@@ -197,8 +197,8 @@ def test_topology_without_coordinates(shared):
 
 
 def test_mmcif_names_the_missing_package(shared, monkeypatch):
-    monkeypatch.setattr("mdgeomfeat.reading.files.find_spec", lambda _: None)
-    with pytest.raises(InputError, match="pip install gemmi"):
+    monkeypatch.setattr("mdgeomfeat.reading.mmcif.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"pip install mdgeomfeat\[mmcif\]"):
         open_universe([shared / "data" / "structures" / "multichain.cif"])
 
 
