@@ -57,7 +57,7 @@ _REFUSED = {
     "CRYSTAL-CIF": "is a crystal structure with fractional coordinates, and only mmCIF "
     "of macromolecules is read: convert it to PDB (ase convert in.cif out.pdb)",
     "NETCDF4": "is a NetCDF-4 file, and only classic NetCDF is read: convert it "
-    "(nc4tonc3 in.nc out.nc)",
+    "(mdconvert in.nc -o out.nc)",
 }
 
 

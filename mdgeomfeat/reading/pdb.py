@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from MDAnalysis.lib.util import NamedStream, anyopen
@@ -85,8 +84,8 @@ class FramesPDBReader(FrameReader):
                     for w in (first, who))  # fmt: skip
             raise InputError(
                 f"{self.filename} has models of unlike atoms: atom {place} is {a} in "
-                f"frame 0 and {b} in frame {number}; write models of one molecule, with "
-                "the same atoms in the same order"
+                f"frame 0 and {b} in frame {number}; write models of one molecule, "
+                "with the same atoms in the same order"
             )
 
     def _load(self, frame: int) -> Frame:
@@ -233,9 +232,15 @@ def _residue_numbers(fields: list[str]) -> list[str] | None:
     parser counts on where plain numbers start anew.
     """
     odd = next((f for f in fields if not f.strip().lstrip("-").isdigit()), None)
-    if odd is None or not odd.strip().isalnum():
-        return None
-    hexadecimal = odd[0].isdigit()
+    if odd is None:
+        # In hexadecimal, 2710 follows on 9999; numbers that start anew do not.
+        hexadecimal = ("9999", "2710") in pairwise(fields)
+        if not hexadecimal:
+            return None
+    else:
+        hexadecimal = odd[0].isdigit()
+        if not odd.strip().isalnum():
+            return None
     numbers: list[int] = []
     for field in fields:
         plain = field.strip().lstrip("-").isdigit()
@@ -246,8 +251,10 @@ def _residue_numbers(fields: list[str]) -> list[str] | None:
         if not plain and not hexadecimal:
             number += _HYBRID_UPPER if field.upper() == field else _HYBRID_LOWER
         elif plain and hexadecimal and numbers and numbers[-1] >= 9_999:
-            # 10,000 is written 2710, and chains may begin with 1 again.
+            # 10,000 is written 2710, but 9,999 comes once for each of its atoms, and
+            # chains may begin with 1 again: the next number is the nearest.
             further = int(field, 16)
-            number = further if further >= 10_000 else number
+            nearer = abs(further - numbers[-1]) < abs(number - numbers[-1])
+            number = further if nearer and further >= 10_000 else number
         numbers.append(number)
     return [f"{n % 10_000:4d}" if n >= 0 else f"{n:4d}" for n in numbers]

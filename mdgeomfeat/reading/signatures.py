@@ -79,7 +79,7 @@ def _hdf5(head: bytes) -> str:
     """Tell HDF5 files apart by the names of what is in them."""
     if b"_NCProperties" in head or b"_Netcdf4" in head or b"_nc3_strict" in head:
         return "NETCDF4"
-    if b"h5md" in head and b"topology" not in head:
+    if b"h5md" in head and b"coordinates" not in head:
         return "H5MD"
     return "MDTRAJ-H5"
 

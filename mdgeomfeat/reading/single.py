@@ -67,8 +67,8 @@ _FRAMES: dict[str, tuple[_Count, str, str]] = {
     "GRO": (
         _more_than_one_gro,
         "frames",
-        "convert it (gmx trjconv -f in.gro -s in.tpr -o out.xtc, or mdconvert in.gro "
-        "-o out.xtc)",
+        "convert it to xtc (gmx trjconv -f in.gro -s in.gro -o out.xtc, or in Python "
+        "mdtraj.load('in.gro').save('out.xtc'))",
     ),
     "PQR": (_more_than_one_model, "models", "write a PDB file of them"),
     "PDBQT": (_more_than_one_model, "models", "write a PDB file of them (obabel)"),

@@ -53,6 +53,9 @@ def numbers(residues, **attributes):
         ("LIG", "Br1 BR2 F1 I1 CD CO HG SI1 SE", [35, 35, 9, 53, 6, 6, 1, 14, 34]),
         ("LIG", "CAA CLAC CLA BRAB BRA BR1A CLAX", [6, 17, 17, 35, 35, 35, 17]),
         ("LIP", "CKA CLA CMA CL1 CHA", [6, 6, 6, 17, 6]),
+        ("LIG", "Ca13 Ch1 Hc2 Na4 Cl5", [6, 6, 1, 7, 17]),
+        ("LIG", "Co1 Cu2 Hg3 C4", [27, 29, 80, 6]),
+        ("Ca13", "Ca13", [20]),
         ("MSE", "N CA SE CE", [7, 6, 34, 6]),
         ("CYS", "SG HG", [16, 1]),
         ("CAS", "N CA SG AS CE1", [7, 6, 16, 33, 6]),
@@ -100,6 +103,12 @@ def test_repartitioned_hydrogen_masses_are_not_believed():
     residues = [("LIG", "CA HA CL")]
     assert numbers(residues, masses=[40.08, 3.024, 35.45]) == [6, 1, 17]
     assert numbers(residues, masses=[40.08, 1.008, 35.45]) == [20, 1, 17]
+
+
+def test_labels_in_small_letters_are_decided_by_mass():
+    residues = [("LIG", "Ca13 Na4")]
+    assert numbers(residues, masses=[40.078, 22.99]) == [20, 11]
+    assert numbers(residues, masses=[12.011, 14.007]) == [6, 7]
 
 
 def test_element_column_goes_before_the_name():
