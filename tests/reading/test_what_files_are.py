@@ -153,19 +153,20 @@ def test_netcdf_4_and_its_conversion(tmp_path, top):
 
 @pytest.mark.parametrize("name", ["a.h5md", "a.h5"])
 def test_h5md_is_told_from_mdtrajs_hdf5(tmp_path, top, name):
-    pytest.importorskip("h5py")
+    h5py = pytest.importorskip("h5py")
     expected = frames(3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        u = mda.Universe(str(top), expected.astype(np.float32), order="fac")
-        with mda.Writer(
-            str(tmp_path / "w.h5md"), len(u.atoms), timeunit="ps", lengthunit="Angstrom"
-        ) as out:
-            for ts in u.trajectory:
-                ts.time = 2.0 * ts.frame
-                ts.dimensions = [30, 31, 32, 90, 90, 90]
-                out.write(u.atoms)
-    path = (tmp_path / "w.h5md").rename(tmp_path / name)
+    path = tmp_path / name
+    with h5py.File(path, "w") as file:
+        file.create_group("h5md").attrs["version"] = (1, 1)
+        group = file.create_group("particles/trajectory")
+        group.create_group("box").attrs.update(dimension=3, boundary=["periodic"] * 3)
+        values = {"position": expected, "box/edges": [np.diag([30.0, 31, 32])] * 3}
+        for key, value in values.items():
+            group[f"{key}/value"] = np.array(value, np.float32)
+            group[f"{key}/step"] = np.arange(3)
+            group[f"{key}/time"] = 2.0 * np.arange(3)
+            group[f"{key}/value"].attrs["unit"] = "Angstrom"
+            group[f"{key}/time"].attrs["unit"] = "ps"
     u = open_universe([path, top])
     got = np.array([ts.positions.copy() for ts in u.trajectory])
     np.testing.assert_allclose(got, expected, atol=1e-5)
