@@ -164,7 +164,7 @@ def _head(path: Path) -> bytes:
         raise InputError(
             f"{path} is no regular file (a pipe or a device): save it to a file first"
         )
-    if path.name == "clickme.dtr":
+    if path.name == "clickme.dtr" or path.suffix.lower() == ".stk":
         raise InputError(f"{path} {_REFUSED['DESMOND']}")
     try:
         head = _first_bytes(path)

@@ -46,7 +46,7 @@ class FrameReader(ReaderBase):
         Of the topology; only files that do not tell it themselves make use of it.
     """
 
-    units = {"time": "ps", "length": "Angstrom"}  # noqa: RUF012 (MDAnalysis's interface)
+    units: dict[str, str | None] = {"time": "ps", "length": "Angstrom"}  # noqa: RUF012 (MDAnalysis's interface)
     #: How the file ends badly, if it does.
     problem: str | None = None
 
@@ -59,7 +59,7 @@ class FrameReader(ReaderBase):
         **kwargs: Any,
     ):
         super().__init__(filename, convert_units=convert_units, **kwargs)
-        self.n_atoms = n_atoms
+        self.n_atoms: int = 0 if n_atoms is None else n_atoms
         self._index()
         if not self.n_frames:
             raise OSError(self.problem or "it holds no frames")

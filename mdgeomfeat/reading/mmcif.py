@@ -62,7 +62,8 @@ class ModelCIFReader(FrameReader):
 
 def _atoms(model: object) -> tuple[list[tuple[str, ...]], np.ndarray]:
     """Return who the atoms of a model are, and their positions (A, 3), Å."""
-    names, places = [], []
+    names: list[tuple[str, ...]] = []
+    places = []
     for chain in model:  # type: ignore[attr-defined]
         for residue in chain:
             of = (chain.name, str(residue.seqid), residue.name)

@@ -47,7 +47,9 @@ class FramesPDBReader(FrameReader):
     def _index(self) -> None:
         self._starts: list[tuple[int, int]] = []
         self._boxes: list[np.ndarray | None] = []
-        box, first, who, begin, end = None, None, [], 0, 0
+        first: list[bytes] = []
+        who: list[bytes] = []
+        box, begin, end = None, 0, 0
         with anyopen(self.filename, "rb") as file:
             while True:
                 here = file.tell()
@@ -67,7 +69,7 @@ class FramesPDBReader(FrameReader):
                         who = []
                     if not line:
                         break
-        self.n_frames, self.n_atoms = len(self._starts), len(first or ())
+        self.n_frames, self.n_atoms = len(self._starts), len(first)
 
     def _compare(self, first: list[bytes], who: list[bytes]) -> None:
         number = len(self._starts)
