@@ -157,8 +157,8 @@ def test_atom_names_are_no_elements(tmp_path, comment):
         ("C", "C"), ("Ca", "Ca"), ("CA", None), ("HG", None), ("Hg", "Hg"),
         ("cl", "Cl"), ("CL", "Cl"), ("C12", "C"), ("H1", "H"), ("Ca13", None),
         ("Ch1", None), ("6", "C"), ("17", "Cl"), ("999", None), ("HB1", None),
-        ("OXT", None), ("ZN", "Zn"), ("Na", "Na"), ("NA", None), ("ca", None), ("D", "D"),
-        ("X", "X"), ("Br1", "Br"), ("", None),
+        ("OXT", None), ("ZN", "Zn"), ("Na", "Na"), ("NA", None), ("ca", None),
+        ("D", "D"), ("X", "X"), ("Br1", "Br"), ("", None),
     ],
 )  # fmt: skip
 def test_what_an_entry_of_a_column_of_elements_means(entry, symbol):
