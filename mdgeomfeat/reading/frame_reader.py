@@ -10,7 +10,7 @@ from MDAnalysis.coordinates.base import ReaderBase
 from MDAnalysis.lib.mdamath import triclinic_box
 from MDAnalysis.lib.util import store_init_arguments
 
-from mdgeomfeat.lattice import lattice_vectors
+from mdgeomfeat.boxes import lattice_vectors
 
 __all__ = ["Frame", "FrameReader", "oriented"]
 

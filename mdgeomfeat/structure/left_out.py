@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 
+from mdgeomfeat.boxes import box_heights, has_box, lattice_vectors
 from mdgeomfeat.errors import MDGeomFeatWarning
-from mdgeomfeat.lattice import box_heights, has_box, lattice_vectors
 from mdgeomfeat.structure.elements import UNKNOWN, element_numbers
 from mdgeomfeat.structure.topology import AtomTable
 

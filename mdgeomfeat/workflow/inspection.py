@@ -195,9 +195,7 @@ def _selected(universe: Universe, read: ReadOptions, found: dict[str, Any]) -> F
         )
     model = load_model(read.features.model)
     problems: list[str] = []
-    facts["periodic"] = _periodic(
-        universe, structure, read, model, problems, found
-    )
+    facts["periodic"] = _periodic(universe, structure, read, model, problems, found)
     facts |= _network(read, structure, model, problems, found)
     return facts | ({"problem": "; ".join(problems)} if problems else {})
 

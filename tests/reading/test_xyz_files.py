@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from molecules import ELEMENTS, N_ATOMS, NAMES, frames, pdb
 
+from mdgeomfeat.boxes import lattice_vectors
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.lattice import lattice_vectors
 from mdgeomfeat.reading import open_universe, trajectory_info
 from mdgeomfeat.structure.elements import symbol_of
 
