@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +20,15 @@ from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, n_pairs
 from mdgeomfeat.kinetics.scores import ScoreError
 from mdgeomfeat.kinetics.standardize import Standardizer
 from mdgeomfeat.kinetics.tica import LinearMap, fit_tica
-from mdgeomfeat.kinetics.vampnet import Lobe, run_lobe
+from mdgeomfeat.kinetics.vampnet import Lobe, LobeStack, run_lobe
 from mdgeomfeat.mixing import MixerSpec, build_mixer
 
-__all__ = ["CVModel", "make_cv_model"]
+__all__ = ["CVModel", "join_lobes", "make_cv_model"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+
+#: Ridge of the linear map behind stacked lobes, whose outputs are nearly collinear.
+_STACK_RIDGE: Final = 0.01
 
 #: What goes wrong when a card and tensors are not of one model.
 _MISFITS: Final = (
@@ -42,8 +45,9 @@ _MISFITS: Final = (
 class CVModel:
     """From features to collective variables, the slowest first.
 
-    For TICA a standardiser and a matrix. For a VAMPNet the lobe (whose outputs span
-    the slow subspace in no particular order), followed by the same.
+    For TICA a standardiser and a matrix. For a VAMPNet the lobes of one or more seeds
+    (whose outputs span the slow subspace in no particular order), followed by the
+    same.
 
     Attributes
     ----------
@@ -53,10 +57,10 @@ class CVModel:
         Lag in frames.
     input_shape : tuple of int
         Shape of one frame's features.
-    lobe : Lobe or None
-        The network.
+    lobe : LobeStack or None
+        The networks.
     rotation : LinearMap
-        From lobe outputs, or from flat features, to collective variables of unit
+        From outputs of all lobes, or from flat features, to collective variables of unit
         variance. Signs are such that each has a positive skewness over the data.
     metadata : dict
         Whatever should travel with it, such as the provenance of the features.
@@ -65,7 +69,7 @@ class CVModel:
     method: str
     lag: int
     input_shape: tuple[int, ...]
-    lobe: Lobe | None
+    lobe: LobeStack | None
     rotation: LinearMap
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -138,6 +142,7 @@ class CVModel:
             "lag": self.lag,
             "input_shape": list(self.input_shape),
             "mixer": None if self.lobe is None else self.lobe.spec.to_dict(),
+            "lobes": 0 if self.lobe is None else len(self.lobe.members),
             "width": rotation.width,
             "pca": rotation.pca,
             "sha256": _sha256(draft),
@@ -179,10 +184,10 @@ class CVModel:
                 f"{str(card_path)!r} is not the card of a collective-variable model "
                 f"({error!r}); name a file that `vamp` or `tica` wrote."
             ) from error
-        if number != FORMAT:
+        if number not in (1, FORMAT):
             raise InputError(
                 f"{str(card_path)!r} has format {number!r}, but this release reads "
-                f"format {FORMAT}; use the release that wrote it."
+                f"formats 1 to {FORMAT}; use the release that wrote it."
             )
         if _sha256(path) != digest:
             raise InputError(
@@ -226,17 +231,16 @@ class CVModel:
         )
         lobe = None
         if mixer is not None:
-            state = {
-                name.removeprefix("lobe."): torch.from_numpy(t)
-                for name, t in tensors.items()
-                if name.startswith("lobe.")
-            }
-            first = Standardizer(tensors["lobe.shift"], tensors["lobe.factor"])
             spec = MixerSpec.from_dict(mixer)
-            _check_sizes(spec, state)
-            lobe = Lobe(spec, first, seed=0)
-            lobe.load_state_dict(state)
-            lobe.eval()
+            if card["format"] == 1:
+                lobe = LobeStack([_rebuilt(spec, tensors, "lobe.")])
+            else:
+                lobe = LobeStack(
+                    [
+                        _rebuilt(spec, tensors, f"lobe.members.{i}.")
+                        for i in range(card["lobes"])
+                    ]
+                )
         return cls(
             method=card["method"],
             lag=card["lag"],
@@ -245,6 +249,20 @@ class CVModel:
             rotation=rotation,
             metadata=card["metadata"],
         )
+
+
+def _rebuilt(spec: MixerSpec, tensors: dict[str, NDArray], prefix: str) -> Lobe:
+    """Return the lobe whose tensors have names that begin with `prefix`."""
+    state = {
+        name.removeprefix(prefix): torch.from_numpy(t)
+        for name, t in tensors.items()
+        if name.startswith(prefix)
+    }
+    _check_sizes(spec, state)
+    first = Standardizer(tensors[f"{prefix}shift"], tensors[f"{prefix}factor"])
+    lobe = Lobe(spec, first, seed=0)
+    lobe.load_state_dict(state)
+    return lobe.eval()
 
 
 def _check_sizes(spec: MixerSpec, state: dict[str, torch.Tensor]) -> None:
@@ -260,7 +278,7 @@ def _check_sizes(spec: MixerSpec, state: dict[str, torch.Tensor]) -> None:
 
 def make_cv_model(
     method: str,
-    fitted: LinearMap | Lobe,
+    fitted: LinearMap | Sequence[Lobe],
     arrays: Arrays,
     lag: int,
     metadata: dict[str, Any] | None = None,
@@ -271,8 +289,8 @@ def make_cv_model(
     ----------
     method : {"vamp", "tica"}
         How it was fitted.
-    fitted : LinearMap or Lobe
-        The estimator.
+    fitted : LinearMap or sequence of Lobe
+        The estimator; lobes of several seeds are joined by TICA of all their outputs.
     arrays : list of (F, ...) arrays
         Trajectories that fix order and signs.
     lag : int
@@ -289,32 +307,58 @@ def make_cv_model(
     ScoreError
         If the outputs do not vary.
     """
-    if isinstance(fitted, Lobe):
-        lobe, outputs = fitted, run_lobe(fitted, arrays)
-        if not n_pairs(outputs, lag):
-            raise ScoreError(f"no pairs at a lag of {lag} frames")
-        rotation = fit_tica(outputs, lag, lobe.spec.n_outputs)
-        cvs = rotation.transform(outputs)
-    else:
+    if isinstance(fitted, LinearMap):
         lobe, rotation = None, fitted
         cvs = rotation.transform(arrays)
+    else:
+        lobe, rotation, outputs = join_lobes(fitted, arrays, lag)
+        cvs = rotation.transform(outputs)
     signs = _orientation(cvs)
-    rotation = LinearMap(
-        standardizer=rotation.standardizer,
-        matrix=rotation.matrix * signs,
-        offset=rotation.offset * signs,
-        timescales=rotation.timescales,
-        width=rotation.width,
-        pca=rotation.pca,
-    )
     return CVModel(
         method=method,
         lag=lag,
         input_shape=tuple(arrays[0].shape[1:]),
         lobe=lobe,
-        rotation=rotation,
+        rotation=replace(
+            rotation, matrix=rotation.matrix * signs, offset=rotation.offset * signs
+        ),
         metadata=metadata or {},
     )
+
+
+def join_lobes(
+    lobes: Sequence[Lobe], arrays: Arrays, lag: int
+) -> tuple[LobeStack, LinearMap, list[NDArray[np.float32]]]:
+    """Stack lobes and fit the linear map from all their outputs to d of them.
+
+    Parameters
+    ----------
+    lobes : sequence of Lobe
+        Of the same mixer.
+    arrays : list of (F, ...) arrays
+        Data that fit the map.
+    lag : int
+        Lag in frames.
+
+    Returns
+    -------
+    stack : LobeStack
+    rotation : LinearMap
+    outputs : list of (F, S d) ndarray
+        Of the stack, before the map.
+
+    Raises
+    ------
+    ScoreError
+        If there are no pairs, or the outputs do not vary.
+    """
+    stack = LobeStack(lobes)
+    outputs = run_lobe(stack, arrays)
+    if not n_pairs(outputs, lag):
+        raise ScoreError(f"no pairs at a lag of {lag} frames")
+    ridge = _STACK_RIDGE if len(lobes) > 1 else 0.0
+    rotation = fit_tica(outputs, lag, stack.spec.n_outputs, ridge=ridge)
+    return stack, rotation, outputs
 
 
 def _orientation(cvs: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -329,7 +329,7 @@ def _final_model(
             best = fit
     if best is None:
         raise failure or ScoreError("no seed was given")
-    return make_cv_model("vamp", best.lobe, arrays, lag, dict(settings.metadata))
+    return make_cv_model("vamp", [best.lobe], arrays, lag, dict(settings.metadata))
 
 
 def _choose_seeds(

@@ -7,7 +7,7 @@ Mardt, Pasquali, Wu & Noé, Nat. Commun. 9, 5 (2018).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +26,7 @@ from mdgeomfeat.mixing import MixerSpec, build_mixer
 
 __all__ = [
     "Lobe",
+    "LobeStack",
     "TrainingOptions",
     "VampnetFit",
     "fit_vampnet",
@@ -39,6 +40,9 @@ _PLAIN = 1.02
 
 #: Pairs on which untrained networks are compared.
 _START_PAIRS = 500
+
+#: Steps of a usual training, and the pairs up to which they are enough.
+_MOST_STEPS, _MANY_PAIRS = 600, 100_000
 
 #: Operations a frame from which a network counts as large.
 _LARGE = 1e7
@@ -57,7 +61,8 @@ class TrainingOptions:
         Of Adam.
     max_steps : int, optional
         Largest number of steps. By default one per 15 training pairs, at least 40
-        and at most 300: longer training on few data only overfits.
+        and at most 600 up to 100,000 pairs (longer training on few data only
+        overfits), and from there on growing with the square root of their number.
     n_starts : int
         Initial weights to draw; those with the largest score of the training part are
         trained. VAMP-2 is flat where the outputs hold nothing slow, and some draws
@@ -77,7 +82,7 @@ class TrainingOptions:
     learning_rate: float = 1e-3
     max_steps: int | None = None
     n_starts: int = 8
-    patience: int = 100
+    patience: int = 200
     max_stop_pairs: int = 2500
     epsilon: float = 1e-6
     device: str = "cpu"
@@ -92,7 +97,8 @@ class TrainingOptions:
         """Return the budget for `n_pairs` training pairs."""
         if self.max_steps is not None:
             return self.max_steps
-        return int(np.clip(n_pairs // 15, 40, 300))
+        most = _MOST_STEPS * max(1.0, n_pairs / _MANY_PAIRS) ** 0.5
+        return int(np.clip(n_pairs // 15, 40, most))
 
 
 class Lobe(nn.Module):
@@ -122,6 +128,40 @@ class Lobe(nn.Module):
         """Map (B, ...) frames to (B, d)."""
         x = (frames - self.shift) * self.factor
         return self.mixer(x.reshape(len(x), *self.spec.input_shape))
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs d."""
+        return self.spec.n_outputs
+
+
+class LobeStack(nn.Module):
+    """Lobes of several seeds side by side.
+
+    Their outputs span almost the same space, each with errors of its own; a linear
+    map of all of them (:func:`mdgeomfeat.kinetics.model.make_cv_model`) scores 0.02
+    to 0.03 better in held-out VAMP-2 than one lobe, and a seed that found nothing
+    does no harm.
+
+    Parameters
+    ----------
+    lobes : sequence of Lobe
+        Of the same mixer; at least one.
+    """
+
+    def __init__(self, lobes: Sequence[Lobe]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(lobes)
+        self.spec = lobes[0].spec
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map (B, ...) frames to (B, S d) for S lobes."""
+        return torch.cat([lobe(frames) for lobe in self.members], dim=-1)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs of all lobes, S d."""
+        return len(self.members) * self.spec.n_outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,18 +285,18 @@ def fit_vampnet(
     return VampnetFit(lobe.eval(), best, best_step, history)
 
 
-def run_lobe(lobe: Lobe, arrays: Arrays) -> list[NDArray[np.float32]]:
-    """Return the outputs of a lobe, (F, d) per trajectory.
+def run_lobe(lobe: Lobe | LobeStack, arrays: Arrays) -> list[NDArray[np.float32]]:
+    """Return the outputs of a lobe, (F, d) per trajectory, or of a stack, (F, S d).
 
     Batches have a size that only depends on the shape of a frame.
     """
-    device = lobe.shift.device
+    device = next(lobe.buffers()).device
     rows = _batch_rows(lobe.spec)
     lobe.eval()
     outputs = []
     with torch.no_grad():
         for array in arrays:
-            out = np.empty((len(array), lobe.spec.n_outputs), dtype=np.float32)
+            out = np.empty((len(array), lobe.n_outputs), dtype=np.float32)
             for start in range(0, len(array), rows):
                 batch = np.ascontiguousarray(array[start : start + rows], np.float32)
                 result = lobe(torch.from_numpy(batch).to(device))

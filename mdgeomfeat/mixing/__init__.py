@@ -16,10 +16,11 @@ from mdgeomfeat.mixing.attention import AttentionMixer
 from mdgeomfeat.mixing.build import build_mixer, count_parameters
 from mdgeomfeat.mixing.equivariant import EquivariantMixer
 from mdgeomfeat.mixing.mlp import FlatMixer, MLPMixer
-from mdgeomfeat.mixing.spec import KINDS, MixerSpec
+from mdgeomfeat.mixing.spec import KINDS, READOUTS, MixerSpec
 
 __all__ = [
     "KINDS",
+    "READOUTS",
     "AttentionMixer",
     "EquivariantMixer",
     "FlatMixer",

@@ -1,4 +1,4 @@
-"""Self-attention over tokens with a class token of its own."""
+"""Self-attention over tokens."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from mdgeomfeat.mixing.inputs import check_input
+from mdgeomfeat.mixing.inputs import prepare
 from mdgeomfeat.mixing.mlp import feed_forward, token_embedding
+from mdgeomfeat.mixing.readout import Readout
 from mdgeomfeat.mixing.spec import MixerSpec
 
 __all__ = ["AttentionMixer"]
@@ -40,14 +41,14 @@ class _EncoderBlock(nn.Module):
 
 
 class AttentionMixer(nn.Module):
-    """Transformer encoder whose class token is read out.
+    """Transformer encoder over tokens.
 
     Tokens are embedded linearly, each gets a learnt embedding (attention alone could
-    not tell residues apart), a learnt class token is put in front, and after the
-    pre-norm blocks (Vaswani et al., 2017, equation 1; pre-norm: Xiong et al., 2020)
-    the outputs are a linear map of the class token. That token belongs to no residue:
-    it starts from the same learnt state in every frame and collects what it attends
-    to (Devlin et al., 2019).
+    not tell residues apart), and after the pre-norm blocks (Vaswani et al., 2017,
+    equation 1; pre-norm: Xiong et al., 2020) the outputs are a linear map of what is
+    read off the tokens, see :class:`mdgeomfeat.mixing.readout.Readout`. A class token,
+    where one is read, belongs to no residue: it starts from the same learnt state in
+    every frame and collects what it attends to (Devlin et al., 2019).
 
     Parameters
     ----------
@@ -59,9 +60,10 @@ class AttentionMixer(nn.Module):
         super().__init__()
         self.spec = spec
         width = spec.hidden_width
-        self.embed = nn.Linear(spec.n_features, width)
+        self.embed = nn.Linear(spec.mixed_features, width)
         self.token_embedding = token_embedding(spec)
-        self.class_token = nn.Parameter(0.1 * torch.randn(width))
+        if spec.readout == "class":
+            self.class_token = nn.Parameter(0.1 * torch.randn(width))
         self.blocks = nn.Sequential(
             *(
                 _EncoderBlock(width, spec.n_heads, spec.dropout)
@@ -69,12 +71,14 @@ class AttentionMixer(nn.Module):
             )
         )
         self.norm = nn.LayerNorm(width)
-        self.readout = nn.Linear(width, spec.n_outputs)
+        self.collect = Readout(spec, width)
+        self.readout = nn.Linear(self.collect.n_features, spec.n_outputs)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (B, N, K) to (B, d)."""
-        check_input(tokens, self.spec)
+        tokens = prepare(tokens, self.spec, training=self.training)
         x = self.embed(tokens) + self.token_embedding
-        first = self.class_token.expand(len(x), 1, -1)
-        x = self.blocks(torch.cat([first, x], dim=1))
-        return self.readout(self.norm(x[:, 0]))
+        if self.spec.readout == "class":
+            first = self.class_token.expand(len(x), 1, -1)
+            x = torch.cat([first, x], dim=1)
+        return self.readout(self.collect(self.norm(self.blocks(x))))

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from mdgeomfeat.mixing.inputs import check_input
+from mdgeomfeat.mixing.inputs import prepare
 from mdgeomfeat.mixing.mlp import feed_forward, token_embedding
+from mdgeomfeat.mixing.readout import Readout
 from mdgeomfeat.mixing.spec import MixerSpec
 
 __all__ = ["EquivariantMixer"]
@@ -110,9 +111,10 @@ class _EquivariantBlock(nn.Module):
 class EquivariantMixer(nn.Module):
     """Self-attention on (B, N, 4, C) tokens with rotation-invariant outputs.
 
-    A learnt class token (scalars; its vectors start at zero, since no fixed vector
-    would be equivariant) collects scalars and vectors from the tokens; the outputs
-    are a perceptron of its scalars, dot and triple products. Because of the triple
+    The outputs are a perceptron of scalars, dot and triple products that are read off
+    the tokens (:class:`mdgeomfeat.mixing.readout.Readout`), by default off a learnt
+    class token (scalars; its vectors start at zero, since no fixed vector would be
+    equivariant) that collects scalars and vectors from the others. Because of the triple
     products the outputs **can** tell a structure from its mirror image. Inputs are to
     be standardised without a shift of the vectors and with one scale for their three
     components, else a turned frame is no turned input. Attention and gates follow the
@@ -129,10 +131,11 @@ class EquivariantMixer(nn.Module):
         super().__init__()
         self.spec = spec
         width = spec.hidden_width
-        self.embed_scalars = nn.Linear(spec.n_features, width)
-        self.embed_vectors = nn.Linear(spec.n_features, width, bias=False)
+        self.embed_scalars = nn.Linear(spec.mixed_features, width)
+        self.embed_vectors = nn.Linear(spec.mixed_features, width, bias=False)
         self.token_embedding = token_embedding(spec)
-        self.class_token = nn.Parameter(0.1 * torch.randn(width))
+        if spec.readout == "class":
+            self.class_token = nn.Parameter(0.1 * torch.randn(width))
         self.blocks = nn.ModuleList(
             _EquivariantBlock(width, spec.n_heads, spec.dropout)
             for _ in range(spec.hidden_depth)
@@ -140,19 +143,20 @@ class EquivariantMixer(nn.Module):
         self.scalar_norm = nn.LayerNorm(width)
         self.vector_norm = _VectorNorm(width)
         self.invariants = _Invariants(width)
-        self.readout = feed_forward(
-            self.invariants.n_invariants, width, spec.n_outputs, 0.0
-        )
+        self.collect = Readout(spec, self.invariants.n_invariants)
+        self.readout = feed_forward(self.collect.n_features, width, spec.n_outputs, 0.0)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (B, N, 4, C), scalars first, to (B, d)."""
-        check_input(tokens, self.spec)
+        tokens = prepare(tokens, self.spec, training=self.training)
         s = self.embed_scalars(tokens[..., 0, :]) + self.token_embedding
         v = self.embed_vectors(tokens[..., 1:, :])
-        s = torch.cat([self.class_token.expand(len(s), 1, -1), s], dim=1)
-        v = torch.cat([torch.zeros_like(v[:, :1]), v], dim=1)
+        if self.spec.readout == "class":
+            s = torch.cat([self.class_token.expand(len(s), 1, -1), s], dim=1)
+            v = torch.cat([torch.zeros_like(v[:, :1]), v], dim=1)
         for block in self.blocks:
             s, v = block(s, v)
-        return self.readout(
-            self.invariants(self.scalar_norm(s[:, 0]), self.vector_norm(v[:, 0]))
-        )
+        if self.spec.readout == "class":
+            s, v = s[:, :1], v[:, :1]
+        numbers = self.invariants(self.scalar_norm(s), self.vector_norm(v))
+        return self.readout(self.collect(numbers))

@@ -1,13 +1,15 @@
-"""The check at the border of every mixer."""
+"""What happens to every input before it is mixed: check, dropout, merging."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+from torch.nn.functional import dropout, pad
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.mixing.spec import MixerSpec
 
-__all__ = ["check_input"]
+__all__ = ["check_input", "prepare"]
 
 
 def check_input(tokens: Tensor, spec: MixerSpec) -> None:
@@ -25,3 +27,47 @@ def check_input(tokens: Tensor, spec: MixerSpec) -> None:
             f"was built for (batch, {expected}); feed what it was built for, or "
             "build another."
         )
+
+
+def prepare(tokens: Tensor, spec: MixerSpec, *, training: bool) -> Tensor:
+    """Check a batch, drop inputs while training, and merge consecutive tokens.
+
+    Parameters
+    ----------
+    tokens : (B, N, K) or (B, N, 4, C) tensor
+    spec : MixerSpec
+        ``input_dropout`` and ``merge`` say what is done.
+    training : bool
+        Whether inputs are dropped.
+
+    Returns
+    -------
+    (B, N', K') or (B, N', 4, C') tensor
+        N' = ``spec.mixed_tokens``; the last ones are filled up with zeros.
+
+    Raises
+    ------
+    InputError
+        If the shape without the batch axis is not ``spec.input_shape``.
+    """
+    check_input(tokens, spec)
+    if training and spec.input_dropout:
+        tokens = tokens * _kept(tokens, spec.input_dropout)
+    return tokens if spec.merge == 1 else _merged(tokens, spec)
+
+
+def _kept(tokens: Tensor, p: float) -> Tensor:
+    """Return factors that drop numbers, and vectors as a whole."""
+    if tokens.ndim == 3:
+        return dropout(torch.ones_like(tokens), p)
+    factors = dropout(torch.ones_like(tokens[..., :2, :]), p)
+    # (scalar, vector) -> (scalar, x, y, z)
+    return factors[..., [0, 1, 1, 1], :]
+
+
+def _merged(tokens: Tensor, spec: MixerSpec) -> Tensor:
+    m, n = spec.merge, spec.mixed_tokens
+    if missing := n * m - spec.n_tokens:
+        tokens = pad(tokens, (0, 0) * (tokens.ndim - 2) + (0, missing))
+    groups = tokens.unflatten(1, (n, m)).movedim(2, -2)
+    return groups.flatten(-2)

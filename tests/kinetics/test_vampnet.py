@@ -65,7 +65,8 @@ def test_stops_early(three_states):
 
 def test_budget_shrinks_with_the_data():
     options = TrainingOptions()
-    assert options.steps(10_000) == 300
+    assert options.steps(10_000) == options.steps(100_000) == 600
+    assert options.steps(1_000_000) == 1897
     assert options.steps(1500) == 100
     assert options.steps(100) == 40
     assert options.pairs(spec(300)) == 200

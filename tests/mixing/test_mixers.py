@@ -116,7 +116,7 @@ def test_flat_takes_joined_tokens():
 
 @pytest.mark.parametrize("kind", ["attention", "equivariant"])
 def test_attention_knows_tokens_only_by_their_embedding(kind):
-    mixer = make(kind)
+    mixer = make(kind, readout="class")
     x = batch(mixer)
     y = mixer(x)
     order = torch.tensor([3, 0, 4, 1, 2])
@@ -130,7 +130,7 @@ def test_attention_knows_tokens_only_by_their_embedding(kind):
 def test_the_class_token_is_no_residue(kind):
     # The read-out token holds nothing of the first residue: two residues with the
     # same embedding may trade places, the first one too.
-    mixer = make(kind)
+    mixer = make(kind, readout="class")
     with torch.no_grad():
         mixer.token_embedding[0] = mixer.token_embedding[3]
     x = batch(mixer)
@@ -213,6 +213,9 @@ def test_equivariant_mixer_learns_handedness_that_scalars_hide():
         ("attention", {"width": 30}, "not divisible by n_heads=4"),
         ("mlp", {"depth": 0}, "depth=0 is too small"),
         ("flat", {"dropout": 1.0}, "dropout=1.0"),
+        ("flat", {"input_dropout": -0.1}, "input_dropout=-0.1"),
+        ("mlp", {"readout": "class"}, "readout='class' is not known for 'mlp'"),
+        ("mlp", {"merge": 0}, "merge=0 must be at least 1"),
         ("flat", {"width": 0}, "width=0 must be at least 1"),
     ],
 )
