@@ -60,8 +60,8 @@ class CVModel:
     lobe : LobeStack or None
         The networks.
     rotation : LinearMap
-        From outputs of all lobes, or from flat features, to collective variables of unit
-        variance. Signs are such that each has a positive skewness over the data.
+        From outputs of all lobes, or from flat features, to collective variables of
+        unit variance. Signs are such that each has a positive skewness over the data.
     metadata : dict
         Whatever should travel with it, such as the provenance of the features.
     """

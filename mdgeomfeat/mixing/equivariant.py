@@ -114,11 +114,11 @@ class EquivariantMixer(nn.Module):
     The outputs are a perceptron of scalars, dot and triple products that are read off
     the tokens (:class:`mdgeomfeat.mixing.readout.Readout`), by default off a learnt
     class token (scalars; its vectors start at zero, since no fixed vector would be
-    equivariant) that collects scalars and vectors from the others. Because of the triple
-    products the outputs **can** tell a structure from its mirror image. Inputs are to
-    be standardised without a shift of the vectors and with one scale for their three
-    components, else a turned frame is no turned input. Attention and gates follow the
-    equivariant transformer (Thölke & De Fabritiis, 2022) in spirit; the joint weights
+    equivariant) that collects scalars and vectors from the others. Because of the
+    triple products the outputs **can** tell a structure from its mirror image. Inputs
+    are to be standardised without a shift of the vectors and with one scale for their
+    three components, else a turned frame is no turned input. Attention and gates follow
+    the equivariant transformer (Thölke & De Fabritiis, 2022) in spirit; joint weights
     on scalars and vectors and the class token are ours.
 
     Parameters

@@ -84,9 +84,10 @@ class MLPMixer(nn.Module):
 
     Blocks of a perceptron across tokens (shared by channels) and one across channels
     (shared by tokens), each behind a layer norm and inside a skip connection; then a
-    layer norm, the mean over tokens (or another read-out) and a linear map. Beyond the paper, a learnt
-    embedding per token is added to the input: residues, unlike patches of an image,
-    are not interchangeable, and the perceptron across channels is shared by them.
+    layer norm, the mean over tokens (or another read-out) and a linear map. Beyond the
+    paper, a learnt embedding per token is added to the input: residues, unlike patches
+    of an image, are not interchangeable, and the perceptron across channels is shared
+    by them.
 
     Parameters
     ----------
