@@ -96,7 +96,7 @@ Dim = Annotated[
 Mixer = Annotated[
     MixerName | None,
     typer.Option(
-        help="How tokens are mixed (default: flat up to 3 tokens, else mlp).",
+        help="How tokens are mixed (default: attention).",
         show_default=False,
         rich_help_panel=_STUDY,
     ),

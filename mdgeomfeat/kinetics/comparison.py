@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.kinetics.arrays import Arrays, cut
+from mdgeomfeat.kinetics.model import join_lobes
 from mdgeomfeat.kinetics.reasons import Failure
 from mdgeomfeat.kinetics.results import Score, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, null_score, vamp2_score
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
-from mdgeomfeat.kinetics.tica import LinearMap, fit_tica_guarded
-from mdgeomfeat.kinetics.vampnet import VampnetFit, fit_vampnet
+from mdgeomfeat.kinetics.tica import fit_tica_guarded
+from mdgeomfeat.kinetics.vampnet import VampnetFit, fit_vampnet, run_lobe
 from mdgeomfeat.mixing import MixerSpec, count_parameters
 
 __all__ = ["Comparison"]
@@ -86,103 +88,117 @@ class Comparison:
         self, name: str, method: str, announce: Callable[[str], None]
     ) -> Score:
         arrays = self.arrays[name]
-        seeds = self.seeds if method == "VAMPNet" else range(1)
         rows = []
         for k, fold in enumerate(self.folds):
-            train, stop = cut(arrays, fold.train), cut(arrays, fold.stop)
-            held_out = cut(arrays, fold.score)
-            standardizer = self._standardizer(train, method)
-            for seed in seeds:
-                label = f"{method} of {name}, part {k + 1} of {len(self.folds)}"
-                announce(label if method == "TICA" else f"{label}, seed {seed}")
-                try:
-                    fit = self._fit(name, method, train, stop, seed, standardizer)
-                    rows.append(self._evaluate(fit, train, held_out))
-                except _ERRORS as error:
-                    rows.append(_Row(failure=str(error)))
+            parts = _Parts(
+                train=cut(arrays, fold.train),
+                stop=cut(arrays, fold.stop),
+                held_out=cut(arrays, fold.score),
+            )
+            label = f"{method} of {name}, part {k + 1} of {len(self.folds)}"
+            if method == "TICA":
+                announce(label)
+                rows.append(self._tica(parts))
+            else:
+                rows.append(self._vampnets(name, parts, label, announce))
         return self._summary(name, method, rows)
 
-    @staticmethod
-    def _standardizer(train: Arrays, method: str) -> Standardizer | None:
-        """Return what the seeds share; None where the fit itself will complain."""
-        if method == "TICA":
-            return None
+    def _tica(self, parts: _Parts) -> _Row:
         try:
-            return fit_standardizer(train)
-        except ScoreError:
-            return None
+            fit = fit_tica_guarded(parts.train, parts.stop, self.lag, self.dim)
+            score = vamp2_score(fit.transform(parts.held_out), self.lag)
+            return self._row(
+                fit.transform,
+                parts,
+                seeds=[score],
+                pca=fit.pca,
+                n_parameters=fit.width * self.dim,
+            )
+        except _ERRORS as error:
+            return _Row(seeds=[None], failures=[str(error)])
 
-    def _fit(
-        self,
-        name: str,
-        method: str,
-        train: Arrays,
-        stop: Arrays,
-        seed: int,
-        standardizer: Standardizer | None,
-    ) -> VampnetFit | LinearMap:
-        if method == "TICA":
-            return fit_tica_guarded(train, stop, self.lag, self.dim)
-        return fit_vampnet(
-            train,
-            stop,
-            self.lag,
-            self._spec(name),
-            seed=seed,
-            options=self.settings.training,
-            standardizer=standardizer,
-        )
-
-    def _evaluate(
-        self, fit: VampnetFit | LinearMap, train: Arrays, held_out: Arrays
+    def _vampnets(
+        self, name: str, parts: _Parts, label: str, announce: Callable[[str], None]
     ) -> _Row:
-        outputs = fit.transform(held_out)
-        if isinstance(fit, LinearMap):
-            pca, n_parameters = fit.pca, fit.width * self.dim
-        else:
-            pca, n_parameters = None, count_parameters(fit.lobe)
+        """Fit every seed, and score each by itself and all of them joined."""
+        spec = replace(self.mixers[name], n_outputs=self.dim)
+        standardizer = _standardizer(parts.train)
+        fits: list[VampnetFit] = []
+        scores: list[float | None] = []
+        failures = []
+        for seed in self.seeds:
+            announce(f"{label}, seed {seed}")
+            try:
+                fit = fit_vampnet(
+                    parts.train,
+                    parts.stop,
+                    self.lag,
+                    spec,
+                    seed=seed,
+                    options=self.settings.training,
+                    standardizer=standardizer,
+                )
+                outputs = fit.transform(parts.held_out)
+                scores.append(vamp2_score(outputs, self.lag))
+                fits.append(fit)
+            except _ERRORS as error:
+                scores.append(None)
+                failures.append(str(error))
+        if not fits:
+            return _Row(seeds=scores, failures=failures)
+        try:
+            stack, rotation, _ = join_lobes(
+                [fit.lobe for fit in fits], [*parts.train, *parts.stop], self.lag
+            )
+            return self._row(
+                lambda x: rotation.transform(run_lobe(stack, x)),
+                parts,
+                seeds=scores,
+                failures=failures,
+                n_parameters=count_parameters(fits[0].lobe),
+            )
+        except _ERRORS as error:
+            return _Row(seeds=scores, failures=[*failures, str(error)])
+
+    def _row(
+        self,
+        transform: Callable[[Arrays], list[NDArray[np.floating]]],
+        parts: _Parts,
+        **facts: Any,
+    ) -> _Row:
+        outputs = transform(parts.held_out)
         return _Row(
             score=vamp2_score(outputs, self.lag),
-            train=vamp2_score(fit.transform(train), self.lag),
+            train=vamp2_score(transform(parts.train), self.lag),
             null=null_score(outputs, self.lag, self.slowest),
-            pca=pca,
-            n_parameters=n_parameters,
+            **facts,
         )
-
-    def _spec(self, name: str) -> MixerSpec:
-        return replace(self.mixers[name], n_outputs=self.dim)
 
     def _summary(self, name: str, method: str, rows: list[_Row]) -> Score:
         n_seeds = len(self.seeds) if method == "VAMPNet" else 1
-        shape = (len(self.folds), n_seeds)
-        values = np.full(shape, np.nan)
-        if rows:
-            values = np.array([r.score for r in rows], dtype=float).reshape(shape)
-        known = np.isfinite(values)
-        means = [
-            float(v[k].mean()) for v, k in zip(values, known, strict=True) if k.any()
-        ]
-        variances = [
-            float(v[k].var(ddof=1))
-            for v, k in zip(values, known, strict=True)
-            if k.sum() > 1
-        ]
-        failed = [r.failure for r in rows if r.failure]
+        no_rows = [_Row(seeds=[None] * n_seeds)] * len(self.folds)
+        scored = rows or no_rows
+        by_fold = [row.score for row in scored]
+        known = [v for v in by_fold if v is not None]
+        seeds = [[v for v in row.seeds if v is not None] for row in scored]
+        variances = [float(np.var(v, ddof=1)) for v in seeds if len(v) > 1]
+        failed = [text for row in rows for text in row.failures]
         failure = self.failures.get(name)
         if failed:
-            failure = Failure(len(failed), len(rows), failed[0])
+            failure = Failure(len(failed), len(rows) * n_seeds, failed[0])
         return Score(
             input=name,
             method=method,
             primary=name == self.primary,
-            score=float(np.mean(means)) if means else None,
+            score=_mean(by_fold),
             sd_seeds=float(np.sqrt(np.mean(variances))) if variances else None,
-            sd_folds=float(np.std(means, ddof=1)) if len(means) > 1 else None,
+            sd_folds=float(np.std(known, ddof=1)) if len(known) > 1 else None,
             train=_mean([r.train for r in rows]),
             null=_mean([r.null for r in rows]),
             independent=self.folds[0].independent,
-            values=[[float(v) if np.isfinite(v) else None for v in f] for f in values],
-            n_folds=shape[0],
+            by_fold=by_fold,
+            values=[list(row.seeds) for row in scored],
+            n_folds=len(self.folds),
             n_seeds=n_seeds,
             width=int(np.prod(self.arrays[name][0].shape[1:])),
             pca=max((r.pca for r in rows if r.pca is not None), default=None),
@@ -196,7 +212,7 @@ class Comparison:
         if score.primary:
             return score
         other = next(s for s in scores if s.primary and s.method == score.method)
-        pairs = zip(_fold_means(score), _fold_means(other), strict=True)
+        pairs = zip(score.by_fold, other.by_fold, strict=True)
         differences = [a - b for a, b in pairs if a is not None and b is not None]
         if not differences:
             return score
@@ -208,20 +224,34 @@ class Comparison:
         )
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One fit."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Parts:
+    """Arrays of one fold."""
 
-    score: float = np.nan
+    train: Arrays
+    stop: Arrays
+    held_out: Arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """The fits of one fold: seeds by themselves, and what is made of them."""
+
+    seeds: list[float | None]
+    score: float | None = None
     train: float | None = None
     null: float | None = None
     pca: int | None = None
     n_parameters: int = 0
-    failure: str | None = None
+    failures: list[str] = field(default_factory=list)
 
 
-def _fold_means(score: Score) -> list[float | None]:
-    return [_mean(fold) for fold in score.values]
+def _standardizer(train: Arrays) -> Standardizer | None:
+    """Return what the seeds share; None where the fit itself will complain."""
+    try:
+        return fit_standardizer(train)
+    except ScoreError:
+        return None
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -139,4 +139,4 @@ def _mean_pairs(folds: Sequence[Fold], lag: int) -> float:
 
 
 def _n_parts(score: Score) -> int:
-    return sum(any(v is not None for v in part) for part in score.values)
+    return sum(value is not None for value in score.by_fold)

@@ -53,13 +53,12 @@ class LagReason(StrEnum):
 
 
 class MixerReason(StrEnum):
-    """Why this mixer: asked for, no tokens, vector channels, few or many tokens."""
+    """Why this mixer: asked for, no tokens, vector channels, or tokens."""
 
     GIVEN = "given"
     NO_TOKENS = "no_tokens"
     VECTORS = "vectors"
-    FEW_TOKENS = "few_tokens"
-    MANY_TOKENS = "many_tokens"
+    TOKENS = "tokens"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,10 +41,12 @@ class StudySettings:
     dim : int, optional
         Number of outputs d.
     mixer : {"flat", "mlp", "attention", "equivariant"}, optional
-        How a VAMPNet mixes tokens. By default ``"flat"`` up to three of them, else
-        ``"mlp"``; inputs without tokens always get ``"flat"``.
+        How a VAMPNet mixes tokens. By default ``"attention"``; inputs without tokens
+        always get ``"flat"``.
     mixer_options : mapping
-        ``width``, ``depth``, ``n_heads``, ``dropout`` of the mixer.
+        Further options of :class:`~mdgeomfeat.mixing.MixerSpec`. By default inputs
+        are dropped by :func:`~mdgeomfeat.kinetics.study.choose_mixer`'s rule, and
+        attention has one block.
     n_states : int, optional
         Number of states.
     seeds : int, optional
@@ -126,11 +128,11 @@ class Score:
     score : float or None
         Mean over folds and seeds; None if every fit failed.
     sd_seeds : float or None
-        Standard deviation over seeds, root mean square over folds; None with one seed.
+        Standard deviation over seeds by themselves, root mean square over folds; None
+        with one seed.
     sd_folds : float or None
-        Standard deviation of the folds' means; None with one fold. Mostly the
-        difference between the held-out parts: use the paired difference to compare
-        inputs.
+        Standard deviation over folds; None with one fold. Mostly the difference
+        between the held-out parts: use the paired difference to compare inputs.
     minus_primary, minus_primary_sd : float or None
         Mean and standard deviation over folds of the difference to the primary input
         with the same estimator, on the same held-out parts.
@@ -142,8 +144,10 @@ class Score:
         Largest score possible, from the reference timescales; None if unknown.
     independent : bool
         Whether the held-out parts are independent of the training parts.
+    by_fold : list of float or None
+        Score of each fold: of TICA, or of all seeds' VAMPNets joined.
     values : list of list of float or None
-        Every score, folds first, then seeds.
+        Score of every seed by itself, folds first, then seeds.
     n_folds, n_seeds : int
         How many.
     width : int
@@ -170,6 +174,7 @@ class Score:
     null: float | None
     ceiling: float | None = None
     independent: bool
+    by_fold: list[float | None]
     values: list[list[float | None]]
     n_folds: int
     n_seeds: int

@@ -12,8 +12,16 @@ import pytest
 from chains import THREE, markov_chain, timescales
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.kinetics import Score, StudySettings, TrainingOptions, run_study
-from mdgeomfeat.kinetics.arrays import Span
+from mdgeomfeat.kinetics import (
+    Score,
+    StudySettings,
+    TrainingOptions,
+    fit_tica,
+    fit_vampnet,
+    run_study,
+    vamp2_score,
+)
+from mdgeomfeat.kinetics.arrays import Span, cut
 from mdgeomfeat.kinetics.evidence import weigh_evidence
 from mdgeomfeat.kinetics.reasons import (
     DoubtWarning,
@@ -62,7 +70,7 @@ def of(result, name, method):
 def test_known_kinetics_are_found(study):
     result, _ = study
     exact = timescales(THREE)
-    assert (result.lag, result.dim, result.mixer) == (4, 2, "flat")
+    assert (result.lag, result.dim, result.mixer) == (4, 2, "attention")
     np.testing.assert_allclose(result.msm.timescales, exact, rtol=0.3)
     assert result.msm.n_states == 3
     assert result.msm.ck.passed
@@ -153,7 +161,7 @@ def test_summary_is_json_in_picoseconds(study):
     assert summary["choices"] == {
         "lag": "given",
         "dim_given": False,
-        "mixer": "few_tokens",
+        "mixer": "tokens",
         "n_tokens": 2,
         "fewer_seeds": False,
     }
@@ -177,12 +185,50 @@ def test_cvs_come_from_the_model(study, three_states):
 
 
 @pytest.mark.parametrize(
-    ("shape", "kind"),
-    [((12,), "flat"), ((3, 4), "flat"), ((4, 4), "mlp"), ((2, 4, 5), "equivariant")],
+    ("shape", "kind", "dropped"),
+    [
+        ((12,), "flat", 0.1),
+        ((100,), "flat", 0.3),
+        ((3, 4), "attention", 0.1),
+        ((4, 25), "attention", 0.3),
+        ((2, 4, 5), "equivariant", 0.1),
+    ],
 )
-def test_the_mixer_suits_the_tokens(shape, kind):
+def test_the_mixer_suits_the_tokens(shape, kind, dropped):
     spec = choose_mixer([np.zeros((9, *shape), np.float32)], StudySettings())
     assert (spec.kind, spec.n_features) == (kind, shape[-1])
+    assert spec.input_dropout == dropped
+    given = StudySettings(mixer_options={"input_dropout": 0.0, "depth": 3})
+    spec = choose_mixer([np.zeros((9, *shape), np.float32)], given)
+    assert (spec.input_dropout, spec.depth) == (0.0, 3)
+
+
+def test_a_score_is_that_of_all_seeds_joined(study, three_states):
+    """What a held-out part gets is refitted by hand, from the networks of its fold."""
+    result, _ = study
+    _, runs = three_states
+    tokens = [r.reshape(-1, 2, 5) for r in runs]
+    fold = result.folds[0]
+    train, stop = cut(tokens, fold.train), cut(tokens, fold.stop)
+    spec = replace(choose_mixer(tokens, result.settings), n_outputs=result.dim)
+    fits = [
+        fit_vampnet(train, stop, result.lag, spec, seed=s, options=FAST)
+        for s in range(2)
+    ]
+    held_out = cut(tokens, fold.score)
+    score = of(result, "tokens", "VAMPNet")
+    for fit, value in zip(fits, score.values[0], strict=True):
+        found = vamp2_score(fit.transform(held_out), result.lag)
+        assert found == pytest.approx(value, abs=1e-6)
+
+    def joined(arrays):
+        parts = [fit.transform(arrays) for fit in fits]
+        return [np.concatenate(p, axis=1) for p in zip(*parts, strict=True)]
+
+    best = fit_tica(joined([*train, *stop]), result.lag, result.dim, ridge=0.01)
+    found = vamp2_score(best.transform(joined(held_out)), result.lag)
+    assert score.by_fold[0] == pytest.approx(found, abs=1e-6)
+    assert score.score == pytest.approx(np.mean(score.by_fold))
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -277,6 +323,7 @@ def judged(values, null, n_slow, dim=1):
         train=None,
         null=null,
         independent=True,
+        by_fold=[v[0] for v in values],
         values=values,
         n_folds=len(values),
         n_seeds=len(values[0]),

@@ -42,6 +42,7 @@ def score(name, value, minus=None, sd=0.01, primary=False, independent=True, nul
         score=value,
         sd_folds=0.02,
         null=null,
+        by_fold=[value] * 4,
         values=[[value]] * 4,
         minus_primary=minus,
         minus_primary_sd=None if minus is None else sd,

@@ -21,7 +21,7 @@ def study(doubts=(), dt=2.0, n_slow=1, **choices):
     given = {
         "lag": LagReason.CONSTANT,
         "dim_given": False,
-        "mixer": MixerReason.MANY_TOKENS,
+        "mixer": MixerReason.TOKENS,
         "n_tokens": 5,
         "fewer_seeds": False,
     }
@@ -51,7 +51,7 @@ def test_choices():
     found = choices_in_words(study())
     assert found[0].startswith("A lag of 4 frames (8 ps): the smallest at which")
     assert found[1].startswith("1 output: the number of TICA processes")
-    assert found[2] == "Mixer mlp: 5 tokens (more than 3)."
+    assert found[2] == "Mixer mlp: 5 tokens."
     assert found[3].startswith("Scores are means over 3 held-out parts made of whole")
     assert found[4].endswith("stopping part): 1,000 for distances.")
     assert all(s.endswith(".") for s in found)

@@ -74,8 +74,7 @@ def _mixer(study: StudyResult) -> str:
         MixerReason.GIVEN: ", as given",
         MixerReason.NO_TOKENS: ": the input has no tokens",
         MixerReason.VECTORS: ": the input has vector channels",
-        MixerReason.FEW_TOKENS: f": {tokens} (at most 3)",
-        MixerReason.MANY_TOKENS: f": {tokens} (more than 3)",
+        MixerReason.TOKENS: f": {tokens}",
     }[reason]
     return f"Mixer {study.mixer}{why}."
 
