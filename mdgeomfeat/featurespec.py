@@ -41,7 +41,7 @@ DEFAULT_SEED: Final = 20241028
 
 Dtype = Literal["float32", "float64"]
 InvariantKind = Literal["scalars", "norms", "geometric"]
-Pooling = Literal["mean", "sum"]
+Pooling = Literal["mean", "sum", "sidechain", "element"]
 TokenKind = Literal["residue", "atom", "molecule"]
 
 # Compared by every store since the first. Options that came later are compared where
@@ -121,8 +121,10 @@ class FeatureSpec:
     window : int, optional
         Give each token a graph of its own that holds the tokens up to this many
         places away in its unbroken chain. By default all selected atoms are one graph.
-    pool : {"mean", "sum"}
-        How atoms make a token.
+    pool : {"mean", "sum", "sidechain", "element"}
+        How atoms make a token: their mean or sum; or the means of backbone and side
+        chain, or of carbon, nitrogen, oxygen and other elements, side by side. See
+        :mod:`mdgeomfeat.featurizer.pooling`.
     invariants : {"geometric", "norms", "scalars"}
         The numbers of a token that flat estimators get; see
         :mod:`mdgeomfeat.featurizer.invariants`.

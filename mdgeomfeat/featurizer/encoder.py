@@ -61,6 +61,7 @@ class TokenEncoder:
     structure : Structure
     spec : FeatureSpec
     n_channels : int
+        Of a token: the network's, as often as there are groups in the pooling.
     cutoff : float, Å
     batch_size : int
         Frames that are computed at once; the step of the grid of frames.
@@ -92,7 +93,8 @@ class TokenEncoder:
         self._place: dict[str, str] = {"engine": engine, "device": device}
 
         network = self.model.spec
-        self.n_channels: int = network.n_channels
+        self._pool_atoms = TokenPool(structure, spec.pool)
+        self.n_channels: int = network.n_channels * self._pool_atoms.n_groups
         self.cutoff: float = network.cutoff
         self.fingerprint: str = self.model.fingerprint
         if not spec.allow_unseen or structure.numbers.max() >= network.max_z:
@@ -103,9 +105,6 @@ class TokenEncoder:
         )
         self.batch_limit = self.batch_size
         self._windows = None if spec.window is None else structure.windows(spec.window)
-        self._pool_atoms = TokenPool(
-            structure.token_of_atom, structure.n_tokens, spec.pool
-        )
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_model": None, "_engine": None}
@@ -300,7 +299,7 @@ class TokenEncoder:
         low, high = _BATCH_FRAMES
         wanted = max(1, _BATCH_ATOMS // self.structure.n_atoms)
         size = min(high, max(low, 1 << (wanted.bit_length() - 1)))
-        numbers = _COPIES * 4 * self.n_channels * self.structure.n_atoms
+        numbers = _COPIES * 4 * self.model.spec.n_channels * self.structure.n_atoms
         frame_bytes = numbers * np.dtype(self.spec.dtype).itemsize
         free = available_memory()
         while free is not None and size > 1 and size * frame_bytes > free / 4:

@@ -354,7 +354,7 @@ def test_a_finished_featurizer_can_be_pickled_with_its_results(chain, options):
     [
         ({"store_dtype": "float16"}, "store_dtype= needs store=, which says where"),
         ({"store_dtype": "int8", "store": "f"}, "store_dtype='int8' is not known"),
-        ({"pool": "max"}, "pool='max' is not known; use one of 'mean', 'sum'"),
+        ({"pool": "max"}, "pool='max' is not known; use one of 'mean', 'sum', "),
         ({"dtype": "float16"}, "dtype='float16' is not known"),
         ({"window": -1}, "window=-1 must be a whole number of at least 0"),
         ({"window": 1.5}, "window=1.5 must be a whole number"),

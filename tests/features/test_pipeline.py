@@ -13,7 +13,6 @@ from feature_systems import peptide
 from mdgeomfeat import GeomGNNFeaturizer
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.pipeline import Behind, ahead
-from mdgeomfeat.featurizer.pooling import TokenPool
 from mdgeomfeat.reading import open_universe
 from mdgeomfeat.store import FeatureStore, StoreWriter
 
@@ -178,19 +177,6 @@ def test_an_interrupted_run_leaves_whole_chunks_and_no_thread(
     assert ours() == []
     assert len(FeatureStore(path, unfinished=True)["frames"]) == 128
     assert not path.with_name("f.zarr.lock").exists()
-
-
-@pytest.mark.parametrize("how", ["mean", "sum"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_pooling(how, dtype):
-    rng = np.random.default_rng(0)
-    token = np.array([2, 0, 1, 0, 2, 2])
-    values = rng.normal(size=(3, 6, 3, 5)).astype(dtype)
-    out = TokenPool(token, 3, how)(values)
-    assert (out.dtype, out.shape) == (dtype, (3, 3, 3, 5))
-    reduce = np.mean if how == "mean" else np.sum
-    want = np.stack([reduce(values[:, token == n], axis=1) for n in range(3)], axis=1)
-    np.testing.assert_allclose(out, want, rtol=0, atol=8 * np.finfo(dtype).eps)
 
 
 def test_boxes_that_change_and_stay_are_those_of_mdanalysis(tmp_path):

@@ -73,7 +73,7 @@ def test_arrays_of_tokens_become_values():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"pool": 3}, "pool=3 is not known; use one of 'mean', 'sum'"),
+        ({"pool": 3}, "pool=3 is not known; use one of 'mean', 'sum', "),
         ({"tokens": "chain"}, "tokens='chain' is not known; use one of 'residue'"),
         ({"tokens": [0.5]}, r"tokens=\[0.5\] is not known"),
         ({"tokens": None}, "tokens=None is not known"),
