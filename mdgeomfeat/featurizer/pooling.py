@@ -31,10 +31,22 @@ __all__ = ["Pooling", "TokenPool", "atom_groups"]
 
 _ELEMENTS: Final = (6, 7, 8)
 # Names without primes of phosphates and sugars (O5' …) are taken as they stand.
-_PROTEIN_BACKBONE: Final = frozenset(
-    ["N", "CA", "C", "O", "OXT", "OT1", "OT2", "O1", "O2"]
-    + ["H", "HN", "H1", "H2", "H3", "HT1", "HT2", "HT3", "HA", "HA1", "HA2", "HA3"]
+_HEAVY = ("N", "CA", "C", "O", "OXT", "OT1", "OT2", "O1", "O2")
+_HYDROGENS = (
+    "H",
+    "HN",
+    "H1",
+    "H2",
+    "H3",
+    "HT1",
+    "HT2",
+    "HT3",
+    "HA",
+    "HA1",
+    "HA2",
+    "HA3",
 )
+_PROTEIN_BACKBONE: Final = frozenset((*_HEAVY, *_HYDROGENS))
 _PHOSPHATE: Final = frozenset(["P", "OP1", "OP2", "OP3", "O1P", "O2P", "O3P"])
 #: Atoms by which a residue is known to have a side chain of its own.
 _PROTEIN, _NUCLEOTIDE = frozenset(("N", "CA", "C")), frozenset(("C1'", "C4'"))
