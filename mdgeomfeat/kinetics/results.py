@@ -45,8 +45,7 @@ class StudySettings:
         always get ``"flat"``.
     mixer_options : mapping
         Further options of :class:`~mdgeomfeat.mixing.MixerSpec`. By default inputs
-        are dropped by :func:`~mdgeomfeat.kinetics.study.choose_mixer`'s rule, and
-        attention has one block.
+        are dropped by :func:`~mdgeomfeat.kinetics.study.choose_mixer`'s rule.
     n_states : int, optional
         Number of states.
     seeds : int, optional

@@ -56,7 +56,7 @@ _FEW, _ENOUGH = 20, 70
 _DROPPED, _DROPPED_WIDE, _WIDE = 0.1, 0.3, 100
 
 #: Seeds of a usual study, and operations (some minutes of one core) that lower them.
-_SEEDS, _OPERATIONS = 3, 6e12
+_SEEDS, _OPERATIONS = 3, 9e12
 
 
 def run_study(
