@@ -5,8 +5,9 @@ r"""Measure how VAMPNets are best fitted: mixers, read-outs, dropped inputs, poo
 Every recipe is an input, a pooling, a mixer with options and a training budget. The
 held-out parts are those of `vamp` (four folds of whole runs). Beside each seed by
 itself stands what the seeds joined by the ridge-linear map of `vamp` score; differences
-to the dihedrals' recipe are paired, part by part. Fits are written down one by one, and a run
-that is repeated goes on where it was stopped. Writes ``fits.jsonl`` and ``recipes.md``.
+to the dihedrals' recipe are paired, part by part. Fits are written down one by one, and
+a run that is repeated goes on where it was stopped. Writes ``fits.jsonl`` and
+``recipes.md``.
 """
 
 from __future__ import annotations

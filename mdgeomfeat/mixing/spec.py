@@ -15,8 +15,9 @@ FORMAT: Final = 2
 #: What each kind uses when width and depth are left to it. Two hidden layers of 64
 #: are the lobe that held-out scores on small peptides favoured; the other kinds stay
 #: within a factor of about two of its number of parameters on such systems. One block
-#: of attention scores as two do (wlall: 2.70 and 2.72, with a spread of 0.35) in 60 % of
-#: the time. The equivariant one carries four numbers per channel, hence half the width.
+#: of attention scores as two do (wlall: 2.70 and 2.72, with a spread of 0.35) in 60 %
+#: of the time. The equivariant one carries four numbers per channel, hence half the
+#: width.
 _DEFAULTS: Final[dict[str, tuple[int, int]]] = {
     "flat": (64, 2),
     "mlp": (64, 2),
