@@ -13,9 +13,11 @@ import typer
 from mdgeomfeat.featurespec import FeatureSpec, feature_options
 
 __all__ = [
+    "AllowImplausible",
     "BatchSize",
     "Device",
     "Dim",
+    "Dt",
     "EngineName",
     "Files",
     "Lag",
@@ -163,11 +165,31 @@ Step = Annotated[
         rich_help_panel=_FRAMES,
     ),
 ]
+Dt = Annotated[
+    str | None,
+    typer.Option(
+        "--dt",
+        metavar="TIME",
+        help="Time between the frames of each file, such as 100ps, where the files do "
+        "not state it, or state it wrongly.",
+        show_default=False,
+        rich_help_panel=_FRAMES,
+    ),
+]
 SkipBadFrames = Annotated[
     bool,
     typer.Option(
         "--skip-bad-frames",
         help="Leave out frames that cannot be used, rather than stop.",
+        rich_help_panel=_FRAMES,
+    ),
+]
+AllowImplausible = Annotated[
+    bool,
+    typer.Option(
+        "--allow-implausible",
+        help="Accept positions that cannot be right: in another unit or order of "
+        "atoms.",
         rich_help_panel=_FRAMES,
     ),
 ]

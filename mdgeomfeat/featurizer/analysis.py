@@ -28,6 +28,7 @@ from mdgeomfeat.featurizer.parallel import (
 from mdgeomfeat.featurizer.results import NoResults
 from mdgeomfeat.featurizer.run import FeatureRun, RunOptions
 from mdgeomfeat.memory import check_memory
+from mdgeomfeat.reading.times import read_dt
 from mdgeomfeat.store import StoreLock
 from mdgeomfeat.structure import Structure
 from mdgeomfeat.structure.selection import select_atoms
@@ -72,8 +73,13 @@ class GeomGNNFeaturizer(AnalysisBase):
         2048.
     overwrite : bool
         Replace what is in `store` instead of going on with it.
+    dt : float or str, optional
+        Time between the frames of each file, in ps or as a text such as ``"100ps"``
+        (whatever ``step`` is), in place of what the files say. A store keeps it.
     skip_bad_frames : bool
         Leave out frames that cannot be read or hold NaN, instead of stopping there.
+    allow_implausible : bool
+        Accept positions that cannot be right: in another unit or order of atoms.
     verbose : bool
         Show a progress bar.
     **features
@@ -131,7 +137,9 @@ class GeomGNNFeaturizer(AnalysisBase):
         store: str | Path | None = None,
         store_dtype: str | None = None,
         overwrite: bool = False,
+        dt: float | str | None = None,
         skip_bad_frames: bool = False,
+        allow_implausible: bool = False,
         verbose: bool = False,
         **features: Unpack[FeatureOptions],
     ) -> None:
@@ -145,10 +153,12 @@ class GeomGNNFeaturizer(AnalysisBase):
         )
         self._options = RunOptions(
             topology=str(atoms.universe.filename),
+            dt=read_dt(dt),
             store=None if store is None else Path(store).expanduser(),
             store_dtype=store_dtype,
             overwrite=overwrite,
             skip_bad_frames=skip_bad_frames,
+            allow_implausible=allow_implausible,
         )
         self._run: FeatureRun | None = None
         self.times: NDArray[np.float64] = np.empty(0)

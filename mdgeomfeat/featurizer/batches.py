@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from MDAnalysis.analysis.results import Results, ResultsGroup
 from numpy.typing import NDArray
 
 from mdgeomfeat.featurizer.frames import FramePlan
+from mdgeomfeat.featurizer.unusable import read_frame
 from mdgeomfeat.store import StoreWriter
 from mdgeomfeat.store.layout import UNUSABLE
+
+if TYPE_CHECKING:
+    from mdgeomfeat.structure import Structure
 
 __all__ = [
     "Batch",
@@ -22,6 +26,7 @@ __all__ = [
     "Part",
     "Recorder",
     "join_batches",
+    "read_batch",
 ]
 
 
@@ -50,6 +55,46 @@ class Batch:
         self.positions = np.full((len(rows), n_atoms, 3), np.nan, dtype=np.float32)
         self.boxes = np.zeros((len(rows), 6), dtype=np.float32)
         self.good = np.zeros(len(rows), dtype=bool)
+
+
+def read_batch(
+    reader: Any,
+    plan: FramePlan,
+    structure: Structure,
+    rows: NDArray[np.int64],
+    frames: NDArray[np.int64],
+    *,
+    boxed: bool,
+    skip_bad: bool,
+) -> Batch:
+    """Read the frames of a batch.
+
+    Parameters
+    ----------
+    reader : MDAnalysis reader
+    plan : FramePlan
+    structure : Structure
+    rows, frames : (n,) ndarray of int
+    boxed : bool
+        Whether boxes are wanted.
+    skip_bad : bool
+        Leave frames that cannot be read empty, instead of stopping there.
+
+    Raises
+    ------
+    InputError
+        If a frame cannot be read.
+    """
+    batch = Batch(rows, structure.n_atoms)
+    for place, frame in enumerate(frames.tolist()):
+        ts = read_frame(reader, plan, frame, skip_bad=skip_bad)
+        if ts is None:
+            continue
+        batch.times[place] = plan.time(ts, reader)
+        batch.positions[place] = ts.positions[structure.indices]
+        if boxed and ts.dimensions is not None:
+            batch.boxes[place] = ts.dimensions
+    return batch
 
 
 def join_batches(

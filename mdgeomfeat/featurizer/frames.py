@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading.chain import file_readers
-from mdgeomfeat.reading.times import knows_time, odd_steps, step_slack
+from mdgeomfeat.reading.times import doubt_about, frame_time, odd_steps, step_slack
 from mdgeomfeat.upstream import is_one_run
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FramePlan",
-    "frame_time",
     "reader_of",
     "seams",
     "segments",
@@ -59,6 +57,8 @@ class FramePlan:
         The reader's number of each trajectory's first frame.
     chunk_size : int
         Frames of a chunk, all but the last of each trajectory.
+    dt : float or None
+        Time between the frames of every trajectory, ps, where its user states it.
     """
 
     frames: NDArray[np.int64]
@@ -66,9 +66,16 @@ class FramePlan:
     sources: list[str]
     first_frames: NDArray[np.int64]
     chunk_size: int
+    dt: float | None = None
 
     @classmethod
-    def of(cls, reader: Any, frames: NDArray[np.int64], chunk_size: int) -> FramePlan:
+    def of(
+        cls,
+        reader: Any,
+        frames: NDArray[np.int64],
+        chunk_size: int,
+        dt: float | None = None,
+    ) -> FramePlan:
         """Find the trajectories of a reader's frames.
 
         The parts of a ChainReader are independent runs, unless it was made with
@@ -84,6 +91,7 @@ class FramePlan:
             [_name(r) for r in readers],
             first,
             chunk_size,
+            dt,
         )
 
     def __len__(self) -> int:
@@ -162,8 +170,19 @@ class FramePlan:
         """
         return max(_PARTS_PER_WORKER * n_workers, ceil(n_chunks / _CHUNKS_PER_PART))
 
+    def time(self, ts: Timestep, reader: Any) -> float:
+        """Return the time of a frame that has just been read, ps, NaN if unknown."""
+        if self.dt is None:
+            return frame_time(ts, reader)
+        return float(self.stated_times(np.array([ts.frame]))[0])
+
+    def stated_times(self, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the times of frames by the stated time step, counted in their file."""
+        number = np.searchsorted(self.first_frames, frames, side="right") - 1
+        return (frames - self.first_frames[number]) * np.float64(self.dt)
+
     def say_steps(self, frames: NDArray, times: NDArray) -> None:
-        """Warn of time steps that jump, are uneven, or differ between trajectories.
+        """Warn of times that are doubtful or jump, and of steps that differ.
 
         Parameters
         ----------
@@ -174,6 +193,7 @@ class FramePlan:
         runs = segments(trajectory, frames, times)
         found: dict[float, str] = {}
         uneven: list[str] = []
+        self._say_doubts(trajectory, frames, times)
         for number, own in groupby(runs, key=lambda rows: trajectory[rows.start]):
             pieces = list(own)
             step = time_step(times, pieces)
@@ -192,6 +212,25 @@ class FramePlan:
         elif len(found) > 1 and time_step(times, runs) is None:
             shown = ", ".join(f"{step:g} ps ({name})" for step, name in found.items())
             _warn(f"results.dt is None, because time steps differ: {shown}")
+
+    def _say_doubts(self, trajectory: NDArray, frames: NDArray, times: NDArray) -> None:
+        doubts = {}
+        for number in range(len(self.sources)):
+            own = slice(*np.searchsorted(trajectory, [number, number + 1]))
+            doubt = doubt_about(frames[own], times[own])
+            if doubt is not None:
+                doubts[self.sources[number]] = doubt
+        if doubts:
+            name, doubt = next(iter(doubts.items()))
+            more = (
+                f" ({len(doubts) - 1} more files are like it)"
+                if len(doubts) > 1
+                else ""
+            )
+            _warn(
+                f"the times in {name} are doubtful: its frames {doubt}{more}; state "
+                "the time between frames with --dt (dt=) where that is wrong"
+            )
 
     def _say_seams(self, trajectory: NDArray, frames: NDArray, times: NDArray) -> None:
         rows = seams(trajectory, frames, times)
@@ -232,18 +271,6 @@ def reader_of(source: Any) -> Any:
         raise InputError(
             f"{universe.filename} came without coordinates; load a trajectory, too."
         ) from error
-
-
-def frame_time(ts: Timestep, reader: Any = None) -> float:
-    """Return the time of a frame, ps, NaN where its file does not tell it.
-
-    Parameters
-    ----------
-    ts : Timestep
-    reader : MDAnalysis reader, optional
-        The one that has just read it.
-    """
-    return float(ts.time) if knows_time(ts, reader) else math.nan
 
 
 def used_frames(

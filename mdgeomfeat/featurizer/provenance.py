@@ -12,11 +12,12 @@ import numpy as np
 import zarr
 
 from mdgeomfeat.featurizer.encoder import TokenEncoder
-from mdgeomfeat.featurizer.frames import FramePlan, frame_time
+from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.featurizer.inputs import describe_input, sha256_of
 from mdgeomfeat.featurizer.unusable import read_frame
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.dcd import turned
+from mdgeomfeat.reading.times import frame_time
 from mdgeomfeat.store.layout import Mark
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def run_provenance(
         + ["cells of CHARMM turned"] * bool(turned(reader)),
         "trajectories": plan.sources,
         "n_frames": plan.counts(),
+        "dt": plan.dt,
         "inputs": [describe_input(source) for source in sources],
         "sample": _sample(reader, plan, encoder.structure),
     }

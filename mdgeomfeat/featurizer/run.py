@@ -21,16 +21,17 @@ from mdgeomfeat.featurizer.batches import (
     Part,
     Recorder,
     join_batches,
+    read_batch,
 )
 from mdgeomfeat.featurizer.boxes import decide_box
 from mdgeomfeat.featurizer.encoder import STORE_DTYPES, TokenEncoder
-from mdgeomfeat.featurizer.frames import FramePlan, frame_time
+from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.featurizer.parallel import InProcessBackend, PartsBackend
 from mdgeomfeat.featurizer.pipeline import Behind, ahead
 from mdgeomfeat.featurizer.provenance import run_provenance
 from mdgeomfeat.featurizer.results import FeatureResults
-from mdgeomfeat.featurizer.storing import open_store
-from mdgeomfeat.featurizer.unusable import read_frame, say_dropped, usable_rows
+from mdgeomfeat.featurizer.storing import open_store, settle_dt
+from mdgeomfeat.featurizer.unusable import say_dropped, usable_rows
 from mdgeomfeat.store import FeatureStore, StoreWriter
 from mdgeomfeat.structure import make_whole
 
@@ -50,8 +51,12 @@ class RunOptions:
     store_dtype : {"float16", "float32"} or None
     overwrite : bool
         Whether what is in the store is replaced.
+    dt : float or None
+        Time between the frames of each file, ps, in place of what the files say.
     skip_bad_frames : bool
         Whether frames that cannot be used are left out.
+    allow_implausible : bool
+        Whether positions that cannot be right are only warned of.
 
     Raises
     ------
@@ -63,7 +68,9 @@ class RunOptions:
     store: Path | None = None
     store_dtype: str | None = None
     overwrite: bool = False
+    dt: float | None = None
     skip_bad_frames: bool = False
+    allow_implausible: bool = False
 
     def __post_init__(self) -> None:
         if self.store_dtype is not None:
@@ -117,7 +124,8 @@ class FeatureRun:
         if options.store is not None and not options.overwrite:
             grid = StoreWriter.grid(options.store)
         self._encoder = encoder if grid is None else encoder.with_batch(grid[0])
-        self.plan = FramePlan.of(reader, used, self._chunk_size(grid))
+        dt = settle_dt(reader, options.dt, options.store if grid else None)
+        self.plan = FramePlan.of(reader, used, self._chunk_size(grid), dt)
         self._box_used = decide_box(
             reader,
             self.plan,
@@ -125,6 +133,7 @@ class FeatureRun:
             encoder.spec.periodic,
             cutoff=encoder.cutoff,
             skip_bad=options.skip_bad_frames,
+            allow_implausible=options.allow_implausible,
         ).used
         stored = options.store_dtype or encoder.spec.dtype
         if options.store_dtype is None and options.store and grid is not None:
@@ -260,7 +269,15 @@ class FeatureRun:
     ) -> Iterator[Batch]:
         """Read the batches of whole chunks, and tell which of their rows are usable."""
         for part in self.plan.batches(rows, self._encoder.batch_size):
-            batch = self._read_batch(rows[part], frames[part])
+            batch = read_batch(
+                self._reader,
+                self.plan,
+                self._encoder.structure,
+                rows[part],
+                frames[part],
+                boxed=self._box_used,
+                skip_bad=self._options.skip_bad_frames,
+            )
             batch.good = usable_rows(
                 self.plan,
                 self._encoder.structure,
@@ -270,20 +287,6 @@ class FeatureRun:
                 skip_bad=self._options.skip_bad_frames,
             )
             yield batch
-
-    def _read_batch(self, rows: NDArray[np.int64], frames: NDArray[np.int64]) -> Batch:
-        indices = self._encoder.structure.indices
-        batch = Batch(rows, len(indices))
-        skip_bad = self._options.skip_bad_frames
-        for place, frame in enumerate(frames.tolist()):
-            ts = read_frame(self._reader, self.plan, frame, skip_bad=skip_bad)
-            if ts is None:
-                continue
-            batch.times[place] = frame_time(ts, self._reader)
-            batch.positions[place] = ts.positions[indices]
-            if self._box_used and ts.dimensions is not None:
-                batch.boxes[place] = ts.dimensions
-        return batch
 
     def _encode(self, positions: NDArray, boxes: NDArray) -> dict[str, NDArray]:
         used = boxes if self._box_used else None

@@ -14,9 +14,44 @@ from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.featurizer.provenance import VERSIONS, run_identity
+from mdgeomfeat.reading.times import trajectory_info
 from mdgeomfeat.store import StoreDescription, StoreWriter, TrajectoryLayout
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "settle_dt"]
+
+
+def settle_dt(reader: Any, dt: float | None, store: Path | None) -> float | None:
+    """Return the stated time between the frames of each file, and say what it replaces.
+
+    Parameters
+    ----------
+    reader : MDAnalysis reader
+    dt : float or None
+        ps, as the user states it for this run.
+    store : Path or None
+        A store to go on with, which keeps what was stated when it was made.
+
+    Returns
+    -------
+    float or None
+        None leaves the times to the files.
+    """
+    kept = None if store is None else StoreWriter.stated_dt(store)
+    if dt is None:
+        if kept is not None:
+            _warn(
+                f"{store} was made with {kept:g} ps stated as the time between frames, "
+                "which holds here too; state another with --dt (dt=)"
+            )
+        return kept
+    overruled = [i for i in trajectory_info(reader, dt) if i.overruled is not None]
+    if overruled:
+        more = f" (and {len(overruled) - 1} more files)" if overruled[1:] else ""
+        _warn(
+            f"the time between frames is taken to be {dt:g} ps, as stated with --dt "
+            f"(dt=), where {overruled[0].path} has {overruled[0].overruled}{more}"
+        )
+    return dt
 
 
 def open_store(
@@ -58,6 +93,10 @@ def open_store(
             )
         missing = np.flatnonzero(~finished)
         _say_found(path, plan, missing)
+        if plan.dt is not None and plan.dt != writer.provenance.get("dt"):
+            ends = np.cumsum(plan.counts())[:-1]
+            times = np.split(plan.stated_times(plan.frames), ends)
+            writer.restate_times(plan.dt, times)
         if len(missing):
             _compare_versions(writer, provenance)
         return writer, missing
@@ -89,7 +128,7 @@ def _say_found(path: Path, plan: FramePlan, missing: NDArray[np.int64]) -> None:
         else f"{path} holds these features already, so nothing is computed; "
         "overwrite=True (features --overwrite) makes them anew"
     )
-    warnings.warn(text, MDGeomFeatWarning, stacklevel=5)
+    _warn(text)
 
 
 def _compare_versions(writer: StoreWriter, provenance: Mapping[str, Any]) -> None:
@@ -105,9 +144,11 @@ def _compare_versions(writer: StoreWriter, provenance: Mapping[str, Any]) -> Non
         shown = ", ".join(
             f"{name} {begun[name]} (now {new})" for name, new in changed.items()
         )
-        warnings.warn(
+        _warn(
             f"{writer.path} was begun with {shown}; the features of both parts agree "
-            "to rounding, not bit for bit",
-            MDGeomFeatWarning,
-            stacklevel=6,
+            "to rounding, not bit for bit"
         )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, MDGeomFeatWarning, stacklevel=6)

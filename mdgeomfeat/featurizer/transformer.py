@@ -21,6 +21,7 @@ from mdgeomfeat.featurespec import (
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.invariants import invariant_names, invariants
 from mdgeomfeat.structure import Structure, Tokens
+from mdgeomfeat.structure.plausibility import check_positions
 
 __all__ = ["GeomGNNTransformer"]
 
@@ -41,7 +42,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         number of the token that each atom belongs to (A,).
     select : str, optional
         A selection in the language of MDAnalysis, or of mdtraj for its topologies.
-    device, engine, batch_size
+    device, engine, batch_size, allow_implausible
         As for :class:`mdgeomfeat.GeomGNNFeaturizer`.
     **features
         Any option of :class:`mdgeomfeat.featurespec.FeatureSpec`. ``tokens`` is unused
@@ -82,6 +83,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         device: str = "auto",
         engine: str = "auto",
         batch_size: int | Literal["auto"] = "auto",
+        allow_implausible: bool = False,
         **features: Unpack[FeatureOptions],
     ) -> None:
         self.structure = structure
@@ -89,6 +91,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         self.device = device
         self.engine = engine
         self.batch_size = batch_size
+        self.allow_implausible = allow_implausible
         # As they were given: scikit-learn wants them back.
         options = feature_options()
         if unknown := features.keys() - options.keys():
@@ -227,6 +230,12 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         ]
         samples = [sample for run in runs for sample in run.samples]
         used = judge_box(self.periodic, samples, self.structure_.numbers).used
+        check_positions(
+            self.structure_,
+            [sample for run in runs for sample in run.samples[:2]],
+            periodic=used,
+            allow=self.allow_implausible,
+        )
         return [self._encode(run, used) for run in runs]
 
     def _checked(self, x: Any, boxes: Any, where: str, n_runs: int) -> _Run:

@@ -3,13 +3,16 @@
 The format says neither. MDAnalysis turns every cell into lengths and angles, from which
 lattice vectors are made with the first along x. CHARMM stores a symmetric matrix: the
 same lattice in another orientation, so that its frames have to be turned. And it takes
-every time step for one in AKMA units, where LAMMPS writes the units of its input.
+every time step for one in AKMA units, where LAMMPS writes the units of its input, and
+where programs that know no time step (VMD, mdtraj, ProDy) write a 1.
 """
 
 from __future__ import annotations
 
+import math
 import struct
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +29,122 @@ from mdgeomfeat.reading.chain import file_readers
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TurnedDCDReader", "check_orientation", "turned", "written_by_lammps"]
+__all__ = [
+    "DCDHeader",
+    "TurnedDCDReader",
+    "check_orientation",
+    "dcd_problem",
+    "read_header",
+    "states_times",
+    "turned",
+]
 
 # What all other programs that imitate CHARMM's format claim to be.
 _IMITATED_VERSION = 24
+
+
+@dataclass(frozen=True)
+class DCDHeader:
+    """What the first records of a DCD file say.
+
+    Attributes
+    ----------
+    nsavc : int
+        Time steps between frames.
+    delta : float
+        Length of a time step, in the unit of the program that wrote it (AKMA, if it is
+        CHARMM's).
+    n_fixed : int
+        Atoms that only the first frame holds.
+    has_cell, four_d : bool
+        Whether frames have a cell, and a fourth coordinate.
+    version : int
+        Of CHARMM, as the file claims; 0 is X-PLOR.
+    remarks : bytes
+    n_atoms : int
+    start : int
+        Where the first frame begins, bytes.
+    """
+
+    nsavc: int
+    delta: float
+    n_fixed: int
+    has_cell: bool
+    four_d: bool
+    version: int
+    remarks: bytes
+    n_atoms: int
+    start: int
+
+    @property
+    def states_time_step(self) -> bool:
+        """Whether the file says how far apart its frames are.
+
+        A time step of exactly 1, which would be 48.9 fs, is what programs write that
+        have none: VMD (and catdcd, which shares its code), mdtraj and ProDy. LAMMPS
+        writes the time units of its input and does not say which.
+        """
+        known = math.isfinite(self.delta) and self.delta > 0 and self.nsavc > 0
+        return known and self.delta != 1.0 and b"Written by LAMMPS" not in self.remarks
+
+
+def read_header(path: str | Path) -> DCDHeader:
+    """Read the header of a DCD file, of either byte order.
+
+    Parameters
+    ----------
+    path : path-like
+        Of a file that begins as a DCD does.
+
+    Raises
+    ------
+    InputError
+        If it ends inside its header.
+    """
+    stat = Path(path).stat()
+    return _read_header(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=64)  # it is asked for with every frame's time
+def _read_header(path: str, mtime: int, size: int) -> DCDHeader:  # noqa: ARG001
+    try:
+        with Path(path).open("rb") as file:
+            order = "<" if file.read(4) == struct.pack("<i", 84) else ">"
+            block = file.read(84)
+            flags = struct.unpack(order + "20i", block[4:])
+            (length,) = struct.unpack(order + "4xi", file.read(8))
+            remarks = file.read(length)
+            (n_atoms,) = struct.unpack(order + "8xi", file.read(12))
+            start = file.tell() + 4
+    except struct.error as error:
+        raise InputError(
+            f"{path} ends inside its header: copy it again, or write it anew"
+        ) from error
+    version = flags[19]
+    # X-PLOR keeps its time step in double precision, and has no flags behind it.
+    kind, end = ("f", 44) if version else ("d", 48)
+    (delta,) = struct.unpack(order + kind, block[40:end])
+    return DCDHeader(
+        nsavc=flags[2],
+        delta=delta,
+        n_fixed=flags[8],
+        has_cell=bool(version and flags[10]),
+        four_d=bool(version and flags[11]),
+        version=version,
+        remarks=remarks,
+        n_atoms=n_atoms,
+        start=start,
+    )
+
+
+def dcd_problem(path: str | Path) -> str | None:
+    """Say how a DCD file ends badly, or None if it ends with a whole frame."""
+    header = read_header(path)
+    if header.n_fixed or header.four_d or header.n_atoms < 1:
+        return None
+    frame = 3 * (4 * header.n_atoms + 8) + (56 if header.has_cell else 0)
+    rest = (Path(path).stat().st_size - header.start) % frame
+    return f"it has {rest} bytes of a frame that is cut at its end" if rest else None
 
 
 class TurnedDCDReader(DCDReader):
@@ -41,7 +156,7 @@ class TurnedDCDReader(DCDReader):
 
     @cached_property
     def _version(self) -> int:
-        return _version(self.filename)
+        return read_header(self.filename).version
 
     @cached_property
     def turns(self) -> bool:
@@ -92,22 +207,16 @@ def check_orientation(trajectory: Any) -> None:
             )
 
 
-def written_by_lammps(reader: Any) -> bool:
-    """Tell whether a DCD file has times in units that it does not name.
+def states_times(reader: DCDReader) -> bool:
+    """Tell whether a DCD file says how far apart its frames are, and in which unit.
 
-    MDAnalysis's own reader of such files (``format="LAMMPS"``) is told the units.
+    Parameters
+    ----------
+    reader : MDAnalysis DCDReader
+        MDAnalysis's own for files of LAMMPS (``format="LAMMPS"``) is told the units.
     """
-    if not isinstance(reader, DCDReader) or reader.flavor == "LAMMPS":
-        return False
-    return "Written by LAMMPS" in reader._file.header["remarks"]
-
-
-def _version(path: str | Path) -> int:
-    """Read which version of CHARMM a DCD file claims to be of."""
-    with Path(path).open("rb") as file:
-        head = file.read(88)
-    order = "<" if struct.unpack("<i", head[:4])[0] == 84 else ">"
-    return int(struct.unpack(order + "20i", head[8:88])[19])
+    told = reader.flavor == "LAMMPS" or reader._kwargs.get("dt") is not None
+    return told or read_header(reader.filename).states_time_step
 
 
 def _first_shape(path: str | Path) -> NDArray[np.float64] | None:
@@ -115,7 +224,7 @@ def _first_shape(path: str | Path) -> NDArray[np.float64] | None:
         if not len(file):
             return None
         cell = file.read().unitcell
-    return _shape_matrix(cell, _version(path))
+    return _shape_matrix(cell, read_header(path).version)
 
 
 def _shape_matrix(
@@ -128,7 +237,7 @@ def _shape_matrix(
     cell : (6,) array
         As stored.
     version : int
-        Of :func:`_version`. Files of CHARMM itself hold matrices. Among the others,
+        Of :class:`DCDHeader`. Files of CHARMM itself hold matrices. Among the others,
         which should hold lengths and angles or cosines, MDAnalysis takes for a matrix
         what can be neither.
 

@@ -20,11 +20,16 @@ from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading.amber import AmberTextReader, check_text_box
 from mdgeomfeat.reading.atoms import atoms_of
 from mdgeomfeat.reading.chain import file_readers
-from mdgeomfeat.reading.dcd import turned
-from mdgeomfeat.reading.formats import FileKind, dcd_problem, recognise
+from mdgeomfeat.reading.dcd import dcd_problem, turned
+from mdgeomfeat.reading.formats import FileKind, recognise
 from mdgeomfeat.reading.mdtraj_files import check_h5
 from mdgeomfeat.reading.readers import reader_for
-from mdgeomfeat.reading.times import TrajectoryInfo, common_dt, trajectory_info
+from mdgeomfeat.reading.times import (
+    TrajectoryInfo,
+    common_dt,
+    read_dt,
+    trajectory_info,
+)
 
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
@@ -39,7 +44,10 @@ _CARRIERS = frozenset(
 
 
 def open_universe(
-    files: Sequence[str | Path], *, skip_bad_frames: bool = False
+    files: Sequence[str | Path],
+    *,
+    skip_bad_frames: bool = False,
+    dt: float | str | None = None,
 ) -> Universe:
     """Open a topology and trajectories, in whatever order they are named.
 
@@ -50,6 +58,10 @@ def open_universe(
         structure with coordinates (PDB, GRO, …) may stand alone.
     skip_bad_frames : bool
         Only warn of a trajectory that ends inside a frame.
+    dt : float or str, optional
+        Time between the frames of each file, as its user states it, so that what the
+        files say need not agree; see :func:`mdgeomfeat.reading.times.read_dt`. The
+        Universe's own times stay those of the files.
 
     Returns
     -------
@@ -64,6 +76,7 @@ def open_universe(
     """
     if not files:
         raise InputError("no files are given: name a topology and a trajectory")
+    stated = read_dt(dt)
     kinds = [recognise(path) for path in files]
     topology, trajectories = _roles(kinds)
     for path in {k.path: None for k in kinds if k.format == "MDTRAJ-H5"}:
@@ -81,7 +94,7 @@ def open_universe(
         _check_tails(universe, trajectories or [topology], skip_bad_frames)
         _say_right_angles(universe, topology)
         _say_turned(universe)
-        infos = trajectory_info(universe)
+        infos = trajectory_info(universe, stated)
         common_dt(infos)
         _say_doubtful(infos)
     return universe

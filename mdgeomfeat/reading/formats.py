@@ -1,4 +1,4 @@
-"""What a file is and what it can serve as; whether a DCD ends well.
+"""What a file is and what it can serve as.
 
 Contents decide before names: ``.crd`` is CHARMM's or Amber's, and a dump of LAMMPS may
 be called anything. Names decide between formats that begin alike (PDB, PQR) and where
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.signatures import HEAD_BYTES, sniff
 from mdgeomfeat.upstream import parser_formats, reader_formats
 
-__all__ = ["FileKind", "dcd_problem", "recognise"]
+__all__ = ["FileKind", "recognise"]
 
 _COMPRESSED = {"GZ", "BZ2"}
 # Formats whose bytes are checked, with the beginnings that they may have.
@@ -193,21 +192,3 @@ def _first_bytes(path: Path) -> bytes:
         with bz2.open(path, "rb") as inner:
             return inner.read(HEAD_BYTES)
     return head
-
-
-def dcd_problem(path: Path) -> str | None:
-    """Say how a DCD file ends badly, or None if it ends with a whole frame."""
-    with path.open("rb") as file:
-        head = file.read(92)
-        order = "<" if struct.unpack("<i", head[:4])[0] == 84 else ">"
-        flags = struct.unpack(order + "20i", head[8:88])
-        n_fixed, has_cell, four_d = flags[8], flags[10], flags[11]
-        title = struct.unpack(order + "i", file.read(4))[0]
-        file.seek(92 + 4 + title + 4 + 4)
-        n_atoms = struct.unpack(order + "i", file.read(4))[0]
-        start = file.tell() + 4
-    if n_fixed or four_d or n_atoms < 1:
-        return None
-    frame = 3 * (4 * n_atoms + 8) + (56 if has_cell else 0)
-    rest = (path.stat().st_size - start) % frame
-    return f"it has {rest} bytes of a frame that is cut at its end" if rest else None

@@ -1,9 +1,15 @@
-"""What the times of trajectories say: how long they are, and their time steps."""
+"""What the times of trajectories say: how long they are, and their time steps.
+
+A time is known only if the file states one, or its user does (``dt=``, ``--dt``).
+MDAnalysis makes up a time step of 1 ps where there is none.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +17,7 @@ import numpy as np
 from mdgeomfeat.boxes import has_box
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
-from mdgeomfeat.reading.dcd import written_by_lammps
+from mdgeomfeat.reading.dcd import DCDReader, states_times
 from mdgeomfeat.upstream import read_frame
 
 if TYPE_CHECKING:
@@ -20,13 +26,39 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "DURATION",
+    "TIME_UNITS",
     "TrajectoryInfo",
     "common_dt",
-    "knows_time",
+    "doubt_about",
+    "frame_time",
     "odd_steps",
+    "read_dt",
     "step_slack",
     "trajectory_info",
 ]
+
+#: Units of time as people write them, in ps.
+TIME_UNITS = {
+    "fs": 1e-3,
+    "ps": 1.0,
+    "ns": 1e3,
+    "us": 1e6,
+    "µs": 1e6,
+    "μs": 1e6,
+    "ms": 1e9,
+}
+#: A number and, perhaps, a unit.
+DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zµμ]*)\s*")
+
+# What MDAnalysis's reader of arrays takes where nothing is said, and what its reader of
+# DCD files makes of a time step of 1: times of frames that were put into memory.
+_MADE_UP = (1.0, 0.04888821)
+# NetCDF fills numbers that were never written with 9.97e36.
+_ABSURD = 1e30
+# Frames nearer to each other than this (ps) are an oversight: 1 fs is a common time
+# step of a simulation, and hardly any keeps every step.
+_SHORTEST = 1e-3
 
 # Of the steps of a file, the share that must be the usual one for the others to be
 # seams. With fewer, times are irregular, and cutting would leave crumbs.
@@ -47,10 +79,16 @@ class TrajectoryInfo:
     dt : float or None
         Time between frames, ps; None if it is unknown, zero or not constant but for
         seams.
+    file_dt : float or None
+        The same as the file has it, whatever was stated.
     seams : tuple of int
         Frames that do not follow on the one before them, where runs were joined.
     no_dt : str or None
         Why there is no time step, where there are frames enough for one.
+    doubt : str or None
+        Why the times are likely to be wrong, where they are; see :func:`doubt_about`.
+    overruled : str or None
+        What the file says of its times, where another time step was stated.
     box : tuple of 6 floats or None
         Lengths (Å) and angles (degrees) of the first frame.
     """
@@ -60,12 +98,54 @@ class TrajectoryInfo:
     first_time: float | None
     last_time: float | None
     dt: float | None
+    file_dt: float | None
     seams: tuple[int, ...]
     no_dt: str | None
+    doubt: str | None
+    overruled: str | None
     box: tuple[float, ...] | None
 
+    @property
+    def knows_times(self) -> bool:
+        """Whether any frame that was looked at has a time."""
+        return self.last_time is not None
 
-def trajectory_info(universe: Universe) -> list[TrajectoryInfo]:
+
+def read_dt(dt: float | str | None) -> float | None:
+    """Read the time between the frames of a file as its user states it.
+
+    Parameters
+    ----------
+    dt : float, str or None
+        ps, or a time with its unit such as ``"100ps"`` or ``"0.1ns"``.
+
+    Returns
+    -------
+    float or None
+        ps; None for None.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is not above 0.
+    """
+    if dt is None:
+        return None
+    match = DURATION.fullmatch(str(dt))
+    value = math.nan
+    if match is not None:
+        value = float(match.group(1)) * TIME_UNITS.get(match.group(2) or "ps", math.nan)
+    if isinstance(dt, bool) or not 0 < value < math.inf:
+        raise InputError(
+            f"--dt (dt=) is {dt!r}, but must be a time above 0 with its unit, such as "
+            "100ps or 0.1ns, or a number of ps"
+        )
+    return value
+
+
+def trajectory_info(
+    universe: Universe, dt: float | None = None
+) -> list[TrajectoryInfo]:
     """Tell frames, times, time step and box of every trajectory of a Universe.
 
     Of formats that tell all times at once, the first frame of each is read, of others
@@ -74,6 +154,9 @@ def trajectory_info(universe: Universe) -> list[TrajectoryInfo]:
     Parameters
     ----------
     universe : MDAnalysis Universe
+    dt : float, optional
+        Time between the frames of each file, ps, as its user states it. It takes the
+        place of what files say.
 
     Returns
     -------
@@ -88,7 +171,7 @@ def trajectory_info(universe: Universe) -> list[TrajectoryInfo]:
         start += reader.n_frames
     if trajectory.ts.frame != current:
         read_frame(trajectory, current)
-    return infos
+    return infos if dt is None else [_overruled(info, dt) for info in infos]
 
 
 def common_dt(infos: Sequence[TrajectoryInfo]) -> float | None:
@@ -115,11 +198,8 @@ def common_dt(infos: Sequence[TrajectoryInfo]) -> float | None:
     return dt if len(known) == len(long) else None
 
 
-def knows_time(ts: Timestep, reader: Any = None) -> bool:
-    """Tell whether the time of a frame comes from its file or its user.
-
-    MDAnalysis makes up a time step of 1 ps where there is none. It does so for every
-    step of a LAMMPS dump, which counts steps without saying how long one is.
+def frame_time(ts: Timestep, reader: Any = None) -> float:
+    """Return the time of a frame, ps, NaN where neither its file nor its user tells it.
 
     Parameters
     ----------
@@ -128,13 +208,55 @@ def knows_time(ts: Timestep, reader: Any = None) -> bool:
         The one that has just read it.
     """
     reader = getattr(reader, "active_reader", reader)
-    if getattr(reader, "format", None) == "LAMMPSDUMP":
+    if not ({"time", "dt"} & ts.data.keys()) or not _states_times(reader, ts):
+        return math.nan
+    time = float(ts.time)
+    return time if abs(time) < _ABSURD else math.nan
+
+
+def _states_times(reader: Any, ts: Timestep) -> bool:
+    """Tell whether a reader has the times that it gives from its file or its user.
+
+    Readers of other formats give a frame a time, or a time step, only where they have
+    one.
+    """
+    if isinstance(reader, DCDReader):
+        return states_times(reader)
+    format_ = getattr(reader, "format", None)
+    if format_ == "LAMMPSDUMP":  # counts steps without saying how long one is
         return "dt" in ts.data
-    if written_by_lammps(reader):
-        return False
-    reference = getattr(ts, "_reader", None)
-    known = "time" in ts.data or "dt" in ts.data
-    return known or (reference is not None and hasattr(reference(), "_get_dt"))
+    if format_ == "MEMORY":
+        return not any(math.isclose(ts.data["dt"], dt, rel_tol=1e-5) for dt in _MADE_UP)
+    return True
+
+
+def doubt_about(frames: NDArray, times: NDArray) -> str | None:
+    """Say why times are likely to be wrong, None where they look right.
+
+    Parameters
+    ----------
+    frames : (n,) array of int
+        Frames of one file.
+    times : (n,) array, ps
+
+    Returns
+    -------
+    str or None
+        Words that go on "its frames …".
+    """
+    times = np.asarray(times, dtype=np.float64)
+    apart = np.diff(frames)
+    if not len(apart) or not apart.all() or not np.isfinite(times).all():
+        return None
+    steps = np.diff(times) / apart
+    if not steps.any():
+        return f"all have the time {times[0]:g} ps"
+    if (steps <= 0).all():
+        return f"go back in time, from {times[0]:,.6g} to {times[-1]:,.6g} ps"
+    usual = float(np.median(steps))
+    if 0 < usual < _SHORTEST * (1 - 1e-3):
+        return f"are only {usual * 1e3:.3g} fs apart"
+    return None
 
 
 def step_slack(step: float, times: NDArray) -> float:
@@ -184,8 +306,8 @@ def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
         except InputError:
             # A frame that cannot be read is named by whoever needs it.
             continue
-        if knows_time(ts, reader) and (time := _time(ts, frame)) is not None:
-            sampled[frame] = time
+        if math.isfinite(frame_time(ts, reader)):
+            sampled[frame] = _time(ts, frame)
         if frame == 0 and ts.dimensions is not None:
             box = tuple(float(v) for v in ts.dimensions)
     if every is None:
@@ -200,8 +322,11 @@ def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
         first_time=float(times[0]) if 0 in frames[:1] else None,
         last_time=float(times[-1]) if len(times) else None,
         dt=dt,
+        file_dt=dt,
         seams=() if dt is None else tuple((np.flatnonzero(odd) + 1).tolist()),
         no_dt=_why_no_step(times) if dt is None and n > 1 else None,
+        doubt=doubt_about(frames, times),
+        overruled=None,
         box=box if has_box(box).all() else None,
     )
 
@@ -223,16 +348,36 @@ def _all_times(reader: Any) -> NDArray[np.float64] | None:
         times = reader.trjfile.variables["time"][:] * (1.0 if scale is None else scale)
     if times is None or len(times) != reader.n_frames:
         return None
-    return np.array(times, dtype=np.float64)
+    times = np.array(times, dtype=np.float64)
+    return times if (np.abs(times) < _ABSURD).all() else None
 
 
-def _time(ts: Any, frame: int) -> float | None:
-    """Time of a frame in its own file, ps, if the file knows one."""
+def _time(ts: Timestep, frame: int) -> float:
+    """Time of a frame in its own file, ps."""
     if "time" in ts.data:
         return float(ts.data["time"])
-    if "dt" in ts.data:
-        return frame * float(ts.data["dt"]) + float(ts.data.get("time_offset", 0.0))
-    return None
+    return frame * float(ts.data["dt"]) + float(ts.data.get("time_offset", 0.0))
+
+
+def _overruled(info: TrajectoryInfo, dt: float) -> TrajectoryInfo:
+    """Put the time step that a user states in the place of a file's times."""
+    if not info.knows_times or info.n_frames < 2:
+        own = None
+    elif info.dt is None:
+        own = info.no_dt
+    else:
+        agrees = abs(info.dt - dt) <= 1e-3 * dt
+        own = None if agrees else f"{info.dt:g} ps between frames"
+    return replace(
+        info,
+        first_time=0.0,
+        last_time=(info.n_frames - 1) * dt,
+        dt=dt if info.n_frames > 1 else None,
+        seams=(),
+        no_dt=None,
+        doubt=None,
+        overruled=own,
+    )
 
 
 def _why_no_step(times: NDArray) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -140,6 +140,16 @@ class StoreWriter:
         with damage_errors(path):
             return str(np.dtype(root[group_name(0)]["scalars"].dtype))
 
+    @staticmethod
+    def stated_dt(path: Path) -> float | None:
+        """Return the time between frames that was stated for a store, ps, or None."""
+        if not (path / "zarr.json").is_file():
+            return None
+        attrs = open_root(path).attrs
+        with damage_errors(path):
+            dt = attrs["provenance"].get("dt")
+            return None if dt is None else float(dt)
+
     def finished(self) -> list[NDArray[np.bool_]]:
         """Return for every trajectory which of its chunks are finished."""
         return [
@@ -214,6 +224,21 @@ class StoreWriter:
                 *root.attrs["continued_with"],
                 dict(versions),
             ]
+
+    def restate_times(self, dt: float, times: Sequence[NDArray]) -> None:
+        """Put stated times in the place of those that are there.
+
+        Parameters
+        ----------
+        dt : float
+            Time between the frames of each file, ps.
+        times : sequence of (n,) array, ps
+            Of every row of every trajectory.
+        """
+        with disk_errors(self.path):
+            for number, own in enumerate(times):
+                self._arrays(number)["times"][:] = own
+            self._root.attrs["provenance"] = self.provenance | {"dt": dt}
 
     def finish(self) -> None:
         """Mark the store as complete.

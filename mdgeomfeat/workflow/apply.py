@@ -66,7 +66,10 @@ def apply_model(
     cv_model, made_with = read_model_folder(model_folder)
     read = replace(read, features=_applied(read.features, made_with))
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        data = featurize(read, work, progress)
+        data = featurize(
+            read, work, progress, usual_dt=cv_model.metadata.get("stated_dt")
+        )
+        _say_stated_dt(cv_model, data, read, progress)
         check_same_molecule(cv_model.metadata, data)
         vectors = len(cv_model.input_shape) == 3
         cvs = cv_model.transform(gnn_input(data, vectors=vectors))
@@ -167,6 +170,19 @@ def _formula(numbers: list[int]) -> str:
     from mdgeomfeat.structure.elements import SYMBOLS
 
     return " ".join(f"{SYMBOLS[z]}{n}" for z, n in Counter(numbers).items())
+
+
+def _say_stated_dt(
+    model: CVModel, data: Featurized, read: ReadOptions, progress: Reporter
+) -> None:
+    """Tell when the time between frames is taken from the model."""
+    stated = model.metadata.get("stated_dt")
+    taken = data.results.provenance.get("dt")
+    if read.dt is None and taken is not None and taken == stated:
+        progress.say(
+            f"note: the files state no times, so frames are taken to be {stated:g} ps "
+            "apart, as was stated for the model; state another with --dt."
+        )
 
 
 def _say_time_step(model: CVModel, data: Featurized, progress: Reporter) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.memory import available_memory
 from mdgeomfeat.reading.chain import file_readers
+from mdgeomfeat.reading.times import read_dt
 from mdgeomfeat.workflow.notes import remembered_warnings
 from mdgeomfeat.workflow.options import ReadOptions
 from mdgeomfeat.workflow.progress import Reporter
@@ -117,7 +118,8 @@ def featurize(
     progress: Reporter,
     *,
     overwrite: bool = False,
-    check: Callable[[Universe], object] | None = None,
+    check: Callable[[Universe, float | None], object] | None = None,
+    usual_dt: float | None = None,
     begin: Callable[[], object] | None = None,
 ) -> Featurized:
     """Read trajectories and compute their features into a store.
@@ -131,7 +133,10 @@ def featurize(
     overwrite : bool
         Whether features that are in the store already are made anew.
     check : callable, optional
-        Is shown the open files before anything is computed, and may refuse them.
+        Is shown the open files and the stated time between their frames before
+        anything is computed, and may refuse them.
+    usual_dt : float, optional
+        Time between frames, ps, where neither the files nor ``read`` state one.
     begin : callable, optional
         Is called when files, selection and frames have been found to be usable.
 
@@ -141,17 +146,25 @@ def featurize(
         If the files, the selection or the frames cannot be used.
     """
     from mdgeomfeat.featurizer import GeomGNNFeaturizer
-    from mdgeomfeat.reading import open_universe
+    from mdgeomfeat.reading import open_universe, trajectory_info
+    from mdgeomfeat.store import StoreWriter
 
     store = read.store or folder / STORE
     universe = open_universe(
-        [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames
+        [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames, dt=read.dt
     )
+    dt = read_dt(read.dt)
+    kept = None if overwrite else StoreWriter.stated_dt(store)
+    if dt is None and kept is None and usual_dt is not None:
+        known = any(info.knows_times for info in trajectory_info(universe))
+        dt = None if known else usual_dt
     if check is not None:
-        check(universe)
+        check(universe, kept if dt is None else dt)
     featurizer = GeomGNNFeaturizer(
         universe,
         **read.features.options(),
+        dt=dt,
+        allow_implausible=read.allow_implausible,
         skip_bad_frames=read.skip_bad_frames,
         device=read.device,
         engine=read.engine,

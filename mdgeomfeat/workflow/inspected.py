@@ -24,7 +24,10 @@ Numbers = dict[str, Any]
 
 
 def file_numbers(
-    universe: Universe, infos: list[TrajectoryInfo], frames: np.ndarray
+    universe: Universe,
+    infos: list[TrajectoryInfo],
+    frames: np.ndarray,
+    stated_dt: float | None,
 ) -> Numbers:
     """Count atoms, residues and frames.
 
@@ -34,6 +37,8 @@ def file_numbers(
     infos : list of TrajectoryInfo
     frames : (F,) int array
         Those that would be used.
+    stated_dt : float or None
+        Time between the frames of each file, ps, as it was stated for them.
     """
     atoms = universe.atoms
     names, counts = np.unique(
@@ -46,11 +51,15 @@ def file_numbers(
         "residues": dict(zip(names.tolist(), counts.tolist(), strict=True)),
         "chains": [] if chains is None else sorted({str(c) for c in chains if str(c)}),
         "n_segments": len(atoms.segments),
+        "stated_dt": stated_dt,
         "trajectories": [
             {
                 "path": info.path,
                 "n_frames": info.n_frames,
                 "dt": info.dt,
+                "file_dt": info.file_dt,
+                "no_dt": info.no_dt,
+                "doubt": info.doubt,
                 "first_time": info.first_time,
                 "last_time": info.last_time,
                 "seams": list(info.seams),

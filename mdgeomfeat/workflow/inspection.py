@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.reading.times import read_dt
 from mdgeomfeat.report.text import count, format_time
 from mdgeomfeat.workflow.notes import remembered_warnings
 from mdgeomfeat.workflow.options import ReadOptions
@@ -66,22 +67,25 @@ def inspect_files(read: ReadOptions) -> Inspection:
 
     with remembered_warnings(show=False) as notes:
         universe = open_universe(
-            [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames
+            [str(f) for f in read.files],
+            skip_bad_frames=read.skip_bad_frames,
+            dt=read.dt,
         )
-        infos = trajectory_info(universe)
+        stated = read_dt(read.dt)
+        infos = trajectory_info(universe, stated)
         frames = chosen_frames(universe, read.start, read.stop, read.step)
         topology = str(universe.filename or read.files[0])
         facts: Facts = {
             "topology": topology,
             **_contents(universe),
-            **_frames(infos),
+            **_frames(infos, read),
         }
         if len(frames) != sum(info.n_frames for info in infos):
             facts["frames"] += f", of which {len(frames):,} would be used"
         numbers = {
             "format": INFO_FORMAT,
             "topology": topology,
-            **file_numbers(universe, infos, frames),
+            **file_numbers(universe, infos, frames, stated),
         }
         try:
             facts |= _selected(universe, read, numbers)
@@ -113,20 +117,26 @@ def _contents(universe: Universe) -> Facts:
     }
 
 
-def _frames(infos: list[TrajectoryInfo]) -> Facts:
+def _frames(infos: list[TrajectoryInfo], read: ReadOptions) -> Facts:
     """Describe every trajectory in one line."""
     lines = []
     for info in infos:
         line = f"{info.path}: {count(info.n_frames, 'frame')}"
         if info.dt is not None:
             line += f", {format_time(info.dt)} apart"
+            if read.dt is not None:
+                line += " as --dt states"
+        if info.overruled is not None:
+            line += f" (the file has {info.overruled})"
         if info.seams:
             line += (
                 f", in {count(len(info.seams) + 1, 'piece')} (times jump first at "
                 f"frame {info.seams[0]:,})"
             )
         if info.no_dt is not None:
-            line += f", {info.no_dt} (give lags in frames)"
+            line += f", {info.no_dt} (give lags in frames, or state --dt)"
+        elif info.doubt is not None:
+            line += f" (doubtful: its frames {info.doubt}; state --dt if that is wrong)"
         if info.first_time != info.last_time:
             line += f", {_clock(info.first_time)} to {_clock(info.last_time)} ps"
         lines.append(line)
@@ -222,10 +232,11 @@ def _periodic(
             read.features.periodic,
             cutoff=model.spec.cutoff,
             skip_bad=read.skip_bad_frames,
+            allow_implausible=read.allow_implausible,
         )
     except InputError as error:
         problems.append(str(error))
-        return "refused"
+        return "not decided"
     found["uses_box"] = verdict.used
     return str(verdict)
 

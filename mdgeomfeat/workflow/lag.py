@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.reading.times import DURATION, TIME_UNITS
 from mdgeomfeat.report.text import format_time
 
 __all__ = ["parse_lag", "split_lag"]
 
-_UNITS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6, "μs": 1e6, "ms": 1e9}
-_PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zµμ]*)\s*")
 _WHOLE = 1e-3  # time steps in files are rounded; a thousandth of a frame is nothing
 
 
@@ -34,10 +32,10 @@ def split_lag(text: str) -> tuple[float, str]:
     InputError
         If it cannot be read, or is not positive.
     """
-    match = _PATTERN.fullmatch(text)
+    match = DURATION.fullmatch(text)
     unit = match.group(2) if match else ""
     value = float(match.group(1)) if match else math.nan
-    if not math.isfinite(value) or (unit and unit not in _UNITS):
+    if not math.isfinite(value) or (unit and unit not in TIME_UNITS):
         raise InputError(
             f"--lag '{text}' cannot be read; give frames as a bare integer (20) or a "
             "time (20ps, 0.5ns)."
@@ -78,10 +76,11 @@ def parse_lag(text: str, dt: float | None) -> int:
         return int(value)
     if dt is None:
         raise InputError(
-            f"--lag '{text}' is a time, but these trajectories do not know their time "
-            "step; give the lag as a number of frames."
+            f"--lag '{text}' is a time, but the time between frames is not known here; "
+            "state it with --dt (such as --dt 100ps), or give the lag as a number of "
+            "frames."
         )
-    frames = value * _UNITS[unit] / dt
+    frames = value * TIME_UNITS[unit] / dt
     if not math.isfinite(frames):
         raise InputError(f"--lag '{text}' is longer than any trajectory.")
     nearest = round(frames)

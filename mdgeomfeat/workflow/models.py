@@ -32,6 +32,7 @@ def feature_recipe(data: Featurized) -> dict[str, Any]:
             "labels": data.structure.token_labels(),
         },
         "dt": data.dt,
+        "stated_dt": data.results.provenance.get("dt"),
     }
 
 

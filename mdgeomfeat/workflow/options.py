@@ -25,6 +25,11 @@ class ReadOptions:
         What makes the features.
     start, stop, step : int or None
         Slice of each trajectory's frames.
+    dt : float, str or None
+        Time between the frames of each file (before `step`), ps or a text such as
+        ``"100ps"``, in place of what the files say.
+    allow_implausible : bool
+        Accept positions that cannot be right: in another unit or order of atoms.
     skip_bad_frames : bool
         Leave out frames that cannot be used in place of stopping.
     device, engine : str
@@ -44,6 +49,8 @@ class ReadOptions:
     start: int | None = None
     stop: int | None = None
     step: int | None = None
+    dt: float | str | None = None
+    allow_implausible: bool = False
     skip_bad_frames: bool = False
     device: str = "auto"
     engine: str = "auto"

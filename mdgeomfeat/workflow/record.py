@@ -52,9 +52,10 @@ def make_record(
         ("Frames", total),
         (
             "Time step",
-            "not known, so times are given in frames"
+            "not known, so times are given in frames (--dt states it)"
             if dt is None
-            else f"{format_time(dt)} between analysed frames",
+            else f"{format_time(dt)} between analysed frames"
+            + (", stated with --dt" if results.provenance.get("dt") else ""),
         ),
         ("Selection", _selection(read, data)),
         ("Tokens", _tokens(read, data)),

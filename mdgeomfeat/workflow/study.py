@@ -101,7 +101,10 @@ def write_study(
     check_output(folder, overwrite, read.store)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
         data = featurize(
-            read, work, progress, check=lambda u: _check_frames(u, read, options.lag)
+            read,
+            work,
+            progress,
+            check=lambda u, dt: _check_frames(u, read, options.lag, dt),
         )
         _check_number(len(data.results.times))
         lag = None if options.lag is None else parse_lag(options.lag, data.dt)
@@ -165,7 +168,9 @@ def write_study(
     return folder
 
 
-def _check_frames(universe: Universe, read: ReadOptions, lag: str | None) -> None:
+def _check_frames(
+    universe: Universe, read: ReadOptions, lag: str | None, stated: float | None
+) -> None:
     """Refuse what the files alone show to be wrong, before features are computed."""
     from mdgeomfeat.reading.times import common_dt, trajectory_info
 
@@ -174,10 +179,12 @@ def _check_frames(universe: Universe, read: ReadOptions, lag: str | None) -> Non
     if lag is None:
         return
     value, unit = split_lag(lag)
-    dt = common_dt(trajectory_info(universe))
-    if unit and dt is None:  # the chosen frames may know times that are even
-        return
-    n = int(value) if dt is None else parse_lag(lag, dt * (read.step or 1))
+    infos = trajectory_info(universe, stated)
+    dt = common_dt(infos)
+    if unit and dt is None and any(info.knows_times for info in infos):
+        return  # the chosen frames may know times that are even
+    step = None if dt is None else dt * (read.step or 1)
+    n = parse_lag(lag, step) if unit or step is not None else int(value)
     readers = file_readers(universe.trajectory)
     used = slice(read.start, read.stop, read.step)
     longest = max(len(range(*used.indices(reader.n_frames))) for reader in readers)

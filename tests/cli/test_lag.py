@@ -35,7 +35,7 @@ def test_lags_as_people_write_them(text, dt, frames):
         ("0", 1.0, "above 0"),
         ("-5", 1.0, "cannot be read"),
         ("2.5", 1.0, "whole number"),
-        ("20ps", None, "do not know their time step"),
+        ("20ps", None, "is not known here; state it with --dt"),
         ("5ps", 2.0, r"2\.5 frames of 2 ps.*2 \(4 ps\) and 3 \(6 ps\)"),
         ("0.1ps", 2.0, r"nearest whole numbers are 1 \(2 ps\) and 2"),
     ],

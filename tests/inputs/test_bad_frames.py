@@ -194,8 +194,8 @@ def test_frames_of_velocities_only(peptide, top, inform, featurize, tmp_path):
 @pytest.mark.parametrize(
     ("times", "line", "dt"),
     [
-        (np.zeros(N), "all times 0 ps (give lags in frames)", None),
-        (np.full(N, 7.0), "all times 7 ps (give lags in frames)", None),
+        (np.zeros(N), "all times 0 ps (give lags in frames, or state --dt)", None),
+        (np.full(N, 7.0), "all times 7 ps (give lags in frames, or state --dt)", None),
         (np.arange(N) ** 2.0, "times that do not grow evenly", None),
         (-np.arange(N) * 1.0, "times that do not grow evenly", None),
         (np.r_[np.arange(10.0), 40 + np.arange(10.0)], "1 ps apart, in 2 pieces "
