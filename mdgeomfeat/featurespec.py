@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, get_args
 from mdgeomfeat.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mdgeomfeat.gnn import Backbone
     from mdgeomfeat.structure import Tokens
 
@@ -294,7 +296,7 @@ class FeatureSpec:
 
     @classmethod
     def from_stored(
-        cls, entries: Mapping[str, Any], token_of_atom: Sequence[int]
+        cls, entries: Mapping[str, Any], token_of_atom: Sequence[int] | np.ndarray
     ) -> Self:
         """Read the spec of a store's provenance or of a model, of any age.
 

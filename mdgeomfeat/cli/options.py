@@ -264,12 +264,11 @@ def feature_parameters() -> list[inspect.Parameter]:
 def feature_spec(given: dict[str, Any]) -> FeatureSpec:
     """Return the spec that values of :func:`feature_parameters` mean."""
     options = feature_options()
-    return FeatureSpec(
-        **{
-            name: options[name].default if value is None else value
-            for name, value in given.items()
-        }
-    )
+    values: dict[str, Any] = {
+        name: options[name].default if value is None else value
+        for name, value in given.items()
+    }
+    return FeatureSpec(**values)
 
 
 def _shown_default(option: Field[Any]) -> Any:

@@ -8,7 +8,7 @@ import math
 import platform
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -39,6 +39,13 @@ _COPIES = 3
 _CHUNK_FRAMES = 64
 _CHUNK_BATCHES = 4
 _CHUNK_BYTES = 16 << 20
+
+
+class _Place(TypedDict):
+    """What computes the network, and on which device."""
+
+    engine: str
+    device: str
 
 
 class TokenEncoder:
@@ -90,7 +97,7 @@ class TokenEncoder:
         self.spec = spec
         self._model: Backbone | None = None
         self._engine: Engine | None = None
-        self._place: dict[str, str] = {"engine": engine, "device": device}
+        self._place: _Place = {"engine": engine, "device": device}
 
         network = self.model.spec
         self._pool_atoms = TokenPool(structure, spec.pool)
@@ -343,6 +350,6 @@ class TokenEncoder:
         )
 
 
-def _place_of(encoder: TokenEncoder) -> dict[str, str]:
+def _place_of(encoder: TokenEncoder) -> _Place:
     """Return engine and device that an encoder finds in this process."""
     return {"engine": encoder.engine.name, "device": str(encoder.engine.device)}

@@ -71,7 +71,7 @@ def write_comparison(
             read,
             work,
             progress,
-            check=lambda u: _check_number(
+            check=lambda u, _: _check_number(
                 len(chosen_frames(u, read.start, read.stop, read.step))
             ),
         )

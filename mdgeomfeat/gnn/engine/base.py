@@ -14,9 +14,7 @@ from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.neighbors.search import check_positions
 from mdgeomfeat.neighbors.windows import WindowsLike
 
-__all__ = ["Engine", "EngineName", "resolve_device"]
-
-EngineName = Literal["auto", "torch", "cpu", "cuda"]
+__all__ = ["Engine", "resolve_device"]
 
 
 class Engine(ABC):

@@ -9,7 +9,7 @@ import torch
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.gnn.base import Backbone
-from mdgeomfeat.gnn.engine.base import Engine, EngineName, resolve_device
+from mdgeomfeat.gnn.engine.base import Engine, resolve_device
 from mdgeomfeat.gnn.engine.torch import TorchEngine
 
 __all__ = ["choose_engine", "make_engine"]
@@ -81,7 +81,7 @@ def choose_engine(
 def make_engine(
     model: Backbone,
     *,
-    engine: EngineName = "auto",
+    engine: str = "auto",
     device: str | torch.device = "auto",
     dtype: str = "float32",
     max_neighbors: int | None = None,
