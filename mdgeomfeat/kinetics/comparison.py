@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -162,7 +162,7 @@ class Comparison:
 
     def _row(
         self,
-        transform: Callable[[Arrays], list[NDArray[np.floating]]],
+        transform: Callable[[Arrays], Sequence[NDArray[np.floating]]],
         parts: _Parts,
         **facts: Any,
     ) -> _Row:

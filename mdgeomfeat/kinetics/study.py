@@ -237,13 +237,13 @@ def choose_mixer(arrays: Arrays, settings: StudySettings) -> MixerSpec:
         if kind in (None, "equivariant"):
             kind = "attention"
     wide = np.prod(shape) >= _WIDE
-    options = {"input_dropout": _DROPPED_WIDE if wide else _DROPPED}
+    dropped = _DROPPED_WIDE if wide else _DROPPED
     return MixerSpec(
         kind=kind,
         n_tokens=int(n_tokens),
         n_features=int(n_features),
         n_outputs=settings.dim or 1,
-        **options | settings.mixer_options,
+        **{"input_dropout": dropped, **settings.mixer_options},
     )
 
 

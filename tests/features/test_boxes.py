@@ -149,3 +149,18 @@ def test_a_box_that_the_reader_dropped_is_named(options, tmp_path):
     u.atoms.write(path)
     one = GeomGNNFeaturizer(mda.Universe(path), **options).run().results
     np.testing.assert_allclose(one.boxes, [BOX])
+
+
+def test_the_unit_is_said_rather_than_a_box_below_the_cutoff(options):
+    u = peptide(6, 3, box=np.array([60.0, 60.0, 60.0, 90.0, 90.0, 90.0]))
+    GeomGNNFeaturizer(u, **options).run()
+    positions = u.trajectory.timeseries(order="fac") / 10
+    u.load_new(positions, dimensions=np.array([6.0, 6.0, 6.0, 90.0, 90.0, 90.0]))
+    for periodic in ("auto", True, False):
+        with pytest.raises(InputError, match="ten times too small, as positions in nm"):
+            GeomGNNFeaturizer(u, **options, periodic=periodic).run()
+    with (
+        pytest.warns(MDGeomFeatWarning, match="as positions in nm"),
+        pytest.raises(InputError, match="cutoff"),
+    ):
+        GeomGNNFeaturizer(u, **options, periodic=True, allow_implausible=True).run()

@@ -383,7 +383,7 @@ def test_results_before_a_run_say_what_is_missing(chain, options):
 def test_periodic_needs_to_be_known(chain, options):
     with pytest.raises(InputError, match="periodic='yes' is not known"):
         GeomGNNFeaturizer(chain, **options, periodic="yes").run()
-    with pytest.raises(InputError, match="periodic=True needs a box"):
+    with pytest.raises(InputError, match=r"periodic=True \(--pbc\) needs a box"):
         GeomGNNFeaturizer(chain, **options, periodic=True).run()
 
 
