@@ -467,8 +467,8 @@ def test_provenance_tells_the_files(universe, runs, options, tmp_path):
     for name in ("mdgeomfeat", "MDAnalysis", "torch", "numpy", "zarr", "numba"):
         assert told[name]
     assert len(told["model_card_sha256"]) == 64
-    assert told["select"] is None
-    assert told["periodic"] is False
+    assert told["features"]["select"] is None
+    assert told["box_used"] is False
 
 
 def test_checksums_of_large_files_see_every_rewriting(tmp_path):
