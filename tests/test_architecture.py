@@ -261,3 +261,9 @@ def test_the_version_is_stated_once():
     assert cited == [stated]
     others = [p.name for p in PACKAGE.rglob("*.py") if f'"{stated}"' in p.read_text()]
     assert others == []
+
+
+def test_test_files_have_names_of_their_own():
+    # pytest imports them by their base names, and stops at the second of a kind
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(n for n in set(names) if names.count(n) > 1) == []
