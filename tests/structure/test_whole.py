@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import MDAnalysis as mda
 import numpy as np
 import pytest
 from MDAnalysis.lib.mdamath import triclinic_vectors
+from systems import entry, solvated, wrap
 
 from mdgeomfeat.boxes import lattice_vectors
 from mdgeomfeat.errors import InputError
@@ -33,25 +33,16 @@ def frames(ag, stop=None):
     return np.array([p for p, _ in read]), np.array([b for _, b in read])
 
 
-def wrap(positions, box):
-    """Put every atom by itself into the box."""
-    vectors = triclinic_vectors(np.asarray(box, dtype=np.float32)).astype(float)
-    fractions = positions @ np.linalg.inv(vectors)
-    return (fractions - np.floor(fractions)) @ vectors
-
-
-def peptide(shared, bonds):
-    folder = shared / "data" / "beta-peptide"
-    u = mda.Universe(folder / "beta-peptide.pdb", folder / "beta-peptide.xtc")
+def peptide(bonds):
+    u = entry("2juy")
+    u.del_TopologyAttr("bonds")
     if bonds:
         u.atoms.guess_bonds()
     return u, Structure.from_atomgroup(select_atoms(u))
 
 
-def test_solvated_protein_is_put_together(shared):
-    folder = shared / "data" / "adk-solvated"
-    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
-    ag = select_atoms(u)
+def test_solvated_protein_is_put_together():
+    ag = select_atoms(solvated())
     s = Structure.from_atomgroup(ag)
     positions, boxes = frames(ag)
 
@@ -71,9 +62,8 @@ def test_solvated_protein_is_put_together(shared):
     np.testing.assert_array_equal(whole[:, 0], positions[:, 0])
 
 
-def test_without_bonds_the_result_is_the_same(shared):
-    folder = shared / "data" / "adk-solvated"
-    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
+def test_without_bonds_the_result_is_the_same():
+    u = solvated()
     ag = select_atoms(u)
     positions, boxes = frames(ag)
     by_bonds = make_whole(Structure.from_atomgroup(ag), positions, boxes)
@@ -84,8 +74,8 @@ def test_without_bonds_the_result_is_the_same(shared):
 
 @pytest.mark.parametrize("bonds", [True, False])
 @pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
-def test_any_box_and_any_cut(shared, box, bonds):
-    u, s = peptide(shared, bonds)
+def test_any_box_and_any_cut(box, bonds):
+    u, s = peptide(bonds)
     x = u.atoms[s.indices].positions.astype(float)
     rng = np.random.default_rng(7)
     shifts = rng.uniform(-100, 100, size=(20, 1, 3))
@@ -95,10 +85,10 @@ def test_any_box_and_any_cut(shared, box, bonds):
     np.testing.assert_allclose(whole - first, np.tile(x, (20, 1, 1)), atol=1e-3)
 
 
-def test_what_is_whole_is_returned_bit_by_bit(shared):
-    u, s = peptide(shared, bonds=False)
-    ag = u.atoms[s.indices]
-    positions, boxes = frames(ag, 50)
+def test_what_is_whole_is_returned_bit_by_bit():
+    u, s = peptide(bonds=False)
+    positions, _ = frames(u.atoms[s.indices])
+    boxes = np.tile(np.float32(BOXES["cube"]), (len(positions), 1))
     for dtype in (np.float32, np.float64):
         x = positions.astype(dtype)
         whole = make_whole(s, x, boxes)
@@ -121,10 +111,10 @@ def test_a_detour_through_an_image_leaves_no_trace():
     np.testing.assert_array_equal(whole[0, [0, 2, 3]], x[0, [0, 2, 3]])
 
 
-def test_molecules_that_drifted_apart_come_together(shared):
-    path = shared / "data" / "structures" / "1hvr.pdb"
-    s = Structure.from_atomgroup(select_atoms(mda.Universe(path)))
-    x = mda.Universe(path).atoms[s.indices].positions[None]
+def test_molecules_that_drifted_apart_come_together():
+    u = entry("1hvr")
+    s = Structure.from_atomgroup(select_atoms(u))
+    x = u.atoms[s.indices].positions[None]
     second = s.chain[s.token_of_atom] == 1
     box = np.array([[200.0, 200, 200, 90, 90, 90]], dtype=np.float32)
     apart = x.copy()
@@ -136,10 +126,9 @@ def test_molecules_that_drifted_apart_come_together(shared):
 
 
 @pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
-def test_a_complex_is_the_same_however_it_was_wrapped(shared, box):
+def test_a_complex_is_the_same_however_it_was_wrapped(box):
     # Two chains and their inhibitor, turned and moved through boxes with room for it.
-    path = shared / "data" / "structures" / "1hvr.pdb"
-    u = mda.Universe(path)
+    u = entry("1hvr")
     s = Structure.from_atomgroup(select_atoms(u, "group default or resname XK2"))
     assert (s.parent < 0).sum() == 3
     x = u.atoms[s.indices].positions.astype(float)
@@ -162,10 +151,9 @@ def test_a_complex_is_the_same_however_it_was_wrapped(shared, box):
         )
 
 
-def test_a_chain_with_a_gap_stays_together(shared):
-    folder = shared / "data" / "beta-peptide"
-    u = mda.Universe(folder / "beta-peptide.pdb")
-    s = Structure.from_atomgroup(select_atoms(u, "not resid 5 and not name H*"))
+def test_a_chain_with_a_gap_stays_together():
+    u = entry("1t2y")
+    s = Structure.from_atomgroup(select_atoms(u, "not resid 12 and not element H"))
     assert (s.parent < 0).sum() == 2
     x = u.atoms[s.indices].positions.astype(float)
     rng = np.random.default_rng(9)
@@ -212,9 +200,8 @@ def test_places_of_parts_against_all_images(box):
     np.testing.assert_allclose(whole[0], expected, atol=1e-9)
 
 
-def test_calpha_model_holds_together(shared):
-    folder = shared / "data" / "adk-solvated"
-    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
+def test_calpha_model_holds_together():
+    u = solvated()
     for bonds in (True, False):
         if not bonds:
             u.del_TopologyAttr("bonds")
@@ -226,11 +213,9 @@ def test_calpha_model_holds_together(shared):
         assert steps.max() < 4.1
 
 
-def test_selection_with_holes_holds_together(shared):
+def test_selection_with_holes_holds_together():
     # N and O of a residue are joined through atoms that are not selected.
-    folder = shared / "data" / "adk-solvated"
-    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
-    ag = select_atoms(u, "protein and name N O")
+    ag = select_atoms(solvated(), "name N O")
     s = Structure.from_atomgroup(ag)
     assert (s.parent < 0).sum() == 1
     whole = make_whole(s, *frames(ag))
@@ -239,9 +224,9 @@ def test_selection_with_holes_holds_together(shared):
     assert steps.max() < 5
 
 
-def test_shapes_are_checked(shared):
-    _, s = peptide(shared, bonds=False)
-    with pytest.raises(InputError, match=r"needs \(frames, 90, 3\)"):
+def test_shapes_are_checked():
+    _, s = peptide(bonds=False)
+    with pytest.raises(InputError, match=r"needs \(frames, 210, 3\)"):
         make_whole(s, np.zeros((2, 5, 3)), None)
     with pytest.raises(InputError, match="3 boxes for 2 frames"):
-        make_whole(s, np.zeros((2, 90, 3)), np.ones((3, 6)) * 90)
+        make_whole(s, np.zeros((2, 210, 3)), np.ones((3, 6)) * 90)
