@@ -7,17 +7,18 @@ import warnings
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from systems import complex_with_ligands, entry, make, membrane, solvated, with_waters
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.structure.selection import select_atoms
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:MDAnalysis")
 
-HEAVY = "and not (name H* or name 1H* 2H* 3H*)"
 
-
-def open_structure(shared, name):
-    return mda.Universe(shared / "data" / "structures" / name)
+@pytest.fixture
+def dipeptide(data):
+    """Alanine dipeptide among water molecules of 26 chain letters."""
+    return with_waters(mda.Universe(data / "ala2" / "ala2.pdb"))
 
 
 def said(action):
@@ -28,46 +29,77 @@ def said(action):
     return result, texts
 
 
-def test_water_hydrogens_and_sites_are_left_out(shared):
-    folder = shared / "data" / "adk-solvated"
-    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
+def test_water_hydrogens_and_sites_are_left_out():
+    u = solvated()
     ag, texts = said(lambda: select_atoms(u))
-    assert len(ag) == 1656
-    np.testing.assert_array_equal(ag.ix, u.select_atoms(f"protein {HEAVY}").ix)
+    assert len(ag) == 210
+    peptide = u.select_atoms("not resname SOL NA CL and not element H")
+    np.testing.assert_array_equal(ag.ix, peptide.ix)
     assert texts == []
 
 
-def test_caps_belong_to_the_protein(shared):
-    folder = shared / "data" / "trpzip2-nhe"
-    ag = select_atoms(mda.Universe(folder / "tz2.nhe.parm7", folder / "tz2.nhe.nc"))
-    assert ag.residues.resnames[-1] == "NHE"
-    ag = select_atoms(open_structure(shared, "alanine-dipeptide-explicit.pdb"))
+@pytest.mark.parametrize("bonds", [True, False])
+def test_caps_belong_to_the_protein(dipeptide, bonds):
+    if not bonds:
+        dipeptide.del_TopologyAttr("bonds")
+    ag, _ = said(lambda: select_atoms(dipeptide))
     assert ag.residues.resnames.tolist() == ["ACE", "ALA", "NME"]
+    # NHE, the cap of an amidated end, is one nitrogen and its hydrogens.
+    dipeptide.select_atoms("resname NME").residues.resnames = "NHE"
+    amide = mda.Merge(dipeptide.select_atoms("not (resname NHE and not name N H)"))
+    ag, _ = said(lambda: select_atoms(amide))
+    assert ag.residues.resnames.tolist() == ["ACE", "ALA", "NHE"]
+    assert ag.names[-1] == "N"
 
 
-def test_a_cap_that_is_free_is_no_protein(shared):
-    u = open_structure(shared, "alanine-dipeptide-explicit.pdb")
+@pytest.mark.parametrize("bonds", [True, False])
+def test_a_cap_that_is_free_is_no_protein(dipeptide, bonds):
+    if not bonds:
+        dipeptide.del_TopologyAttr("bonds")
     # An ammonia-like residue of a cap's name, far from the peptide.
-    water = u.select_atoms("resname HOH").residues[-1]
+    water = dipeptide.select_atoms("resname HOH").residues[-1]
     water.resname = "NH2"
-    ag, _ = said(lambda: select_atoms(u))
+    ag, _ = said(lambda: select_atoms(dipeptide))
     assert "NH2" not in ag.residues.resnames
 
 
 @pytest.mark.parametrize(
     ("name", "modified"),
-    [("2src.pdb", "PTR"), ("tpo.pdb", "TPO"), ("1hvr.pdb", "CSO"),
-     ("glycopeptide.pdb", "NLN"), ("nmr_neopetrosiamide.pdb", "SME")],
-)  # fmt: skip
-def test_modified_residues_are_protein(shared, name, modified):
-    ag, _ = said(lambda: select_atoms(open_structure(shared, name)))
+    [("2src", "PTR"), ("1hvr", "CSO"), ("2juy", "SME")],
+)
+def test_modified_residues_are_protein(name, modified):
+    ag, _ = said(lambda: select_atoms(entry(name)))
     assert modified in ag.residues.resnames
-    assert not set(ag.residues.resnames) & {"HOH", "ANP", "XK2", "0GB"}
+    assert not set(ag.residues.resnames) & {"HOH", "ANP", "XK2"}
 
 
 @pytest.mark.parametrize("bonds", [True, False])
-def test_a_free_ligand_like_an_amino_acid_is_no_protein(shared, bonds):
-    u = open_structure(shared, "bpti.pdb")
+def test_a_sugar_on_an_asparagine_is_no_protein(bonds):
+    u = entry("2juy")
+    asparagine = u.select_atoms("resname ASN").residues[0]
+    sugar = make([("0GB", "C1 C2 C3 C4 C5 O5", "C C C C C O")])
+    ring = [[1.4, 0, 0], [2.1, 1.2, 0], [3.5, 1.2, 0], [4.2, 0, 0],
+            [3.5, -1.2, 0], [2.1, -1.2, 0]]  # fmt: skip
+    (nitrogen,) = asparagine.atoms.select_atoms("name ND2")
+    sugar.atoms.positions = np.array(ring) + nitrogen.position
+    asparagine.resname = "NLN"
+    merged = mda.Merge(u.atoms, sugar.atoms)
+    size = len(u.atoms)
+    if bonds:
+        chain = [(size + i, size + i + 1) for i in range(5)]
+        merged.atoms[:size].guess_bonds()
+        known = [*map(tuple, merged.bonds.indices), (nitrogen.ix, size), *chain]
+        merged.add_TopologyAttr("bonds", known)
+    assert hasattr(merged, "bonds") == bonds
+    ag, texts = said(lambda: select_atoms(merged))
+    assert "NLN" in ag.residues.resnames
+    assert "0GB" not in ag.residues.resnames
+    assert any("0GB (1)" in text for text in texts)
+
+
+@pytest.mark.parametrize("bonds", [True, False])
+def test_a_free_ligand_like_an_amino_acid_is_no_protein(bonds):
+    u = entry("2juy")
     # S-adenosylmethionine has the N, CA and C of the amino acid it is made of.
     ligand = u.residues[4].atoms
     merged = mda.Merge(u.atoms, ligand)
@@ -84,64 +116,69 @@ def test_a_free_ligand_like_an_amino_acid_is_no_protein(shared, bonds):
     assert any("residues left out: SAM (1)" in text for text in texts)
 
 
-def test_ligands_are_named_with_the_option_that_adds_them(shared):
-    u = mda.Universe(shared / "data" / "fabi-ligand" / "FtuFabI.NAD.TCL.parm7")
+def test_ligands_are_named_with_the_option_that_adds_them():
+    u = complex_with_ligands()
     protein, texts = said(lambda: select_atoms(u))
     assert len(texts) == 1
-    assert "residues left out: NDP (1), TCS (1)" in texts[0]
+    assert "residues left out: ANP (1), TCS (1)" in texts[0]
     option = texts[0].split('--select "')[1].split('"')[0]
     both, texts = said(lambda: select_atoms(u, option))
     added = set(both.ix) - set(protein.ix)
     assert set(protein.ix) < set(both.ix)
-    assert set(u.atoms[sorted(added)].resnames) == {"NDP", "TCS"}
+    assert set(u.atoms[sorted(added)].resnames) == {"ANP", "TCS"}
     assert "H" not in both.elements
 
 
-def test_lipids_are_listed_and_dummy_ions_are_not(shared):
-    folder = shared / "data" / "yiip-lipids"
-    u = mda.Universe(folder / "YiiP_lipids.gro.gz")
+def test_lipids_are_listed_and_dummy_ions_are_not(tmp_path):
+    u = mda.Universe(membrane(tmp_path / "lipids.gro"))
     _, texts = said(lambda: select_atoms(u))
     (text,) = [t for t in texts if "left out:" in t]
-    assert "POPE (221), POPG (55)" in text
+    assert "POPE (5), POPG (3)" in text
     assert "ZNM" not in text
 
 
-def test_dummy_atoms_are_dropped_and_said(shared):
-    u = mda.Universe(shared / "data" / "yiip-lipids" / "YiiP_lipids.gro.gz")
-    with pytest.warns(MDGeomFeatWarning, match="48 virtual sites or dummy .*DM1"):
+def test_dummy_atoms_are_dropped_and_said(tmp_path):
+    u = mda.Universe(membrane(tmp_path / "lipids.gro"))
+    with pytest.warns(MDGeomFeatWarning, match="12 virtual sites or dummy .*DM1"):
         ag = select_atoms(u, "resname ZNM")
     assert set(ag.names) == {"ZND"}
     with pytest.raises(InputError, match="holds only virtual sites"):
         select_atoms(u, "name DM1")
 
 
-def test_nucleic_acid_without_its_ions(shared):
-    folder = shared / "data" / "dna-pensa"
-    for name in ("DNA-nw.gro", "DNA-nw_renamed.pdb"):
-        ag, _ = said(lambda name=name: select_atoms(mda.Universe(folder / name)))
-        assert set(ag.resnames) == {"DA", "DC", "DG", "DT"}
-        assert len(ag.residues) == 66
+def test_nucleic_acid_without_its_ions(tmp_path):
+    # Calcium and a bead-like ion, both with the first letter of a carbon's name.
+    ions = make([("Ca2", "Ca2", "C"), ("CXY", "CXY", "C")] * 3)
+    ions.atoms.positions = np.arange(6)[:, None] * [4.0, 0, 0] + [0, 40, 0]
+    merged = mda.Merge(entry("nucleic").atoms, ions.atoms)
+    merged.dimensions = [90.0, 90, 90, 90, 90, 90]
+    for name in ("a.gro", "a.pdb"):
+        merged.atoms.write(str(tmp_path / name))
+        u = mda.Universe(tmp_path / name)
+        ag, _ = said(lambda u=u: select_atoms(u))
+        assert set(ag.resnames) == {"DA", "DC", "DG", "DT", "A", "C", "G", "U"}
+        assert len(ag.residues) == 8
 
 
-def test_a_selection_is_taken_at_its_word(shared):
-    u = open_structure(shared, "bpti.pdb")
+def test_a_selection_is_taken_at_its_word():
+    u = entry("2juy")
     ag = select_atoms(u, "resid 1-3")
     np.testing.assert_array_equal(ag.ix, u.select_atoms("resid 1-3").ix)
     assert "H" in ag.elements
 
 
-def test_an_atomgroup_is_a_choice(shared):
-    u = open_structure(shared, "2src.pdb")
+def test_an_atomgroup_is_a_choice():
+    u = entry("2src")
     ag, texts = said(lambda: select_atoms(u.select_atoms("resname ANP")))
     assert set(ag.resnames) == {"ANP"}
     assert texts == []
-    peptide = open_structure(shared, "bpti.pdb").select_atoms("resid 1-3")
+    peptide = entry("2juy").select_atoms("resid 1-3")
     assert "H" not in select_atoms(peptide).elements
     assert len(select_atoms(peptide, "all")) == len(peptide)
 
 
-def test_order_and_repeats_do_not_matter(shared):
-    u = open_structure(shared, "bpti.pdb")
+def test_order_and_repeats_do_not_matter():
+    u = entry("2juy")
     shuffled = u.atoms[[5, 4, 3, 3, 0]]
     assert select_atoms(shuffled, "all").ix.tolist() == [0, 3, 4, 5]
 
@@ -149,7 +186,7 @@ def test_order_and_repeats_do_not_matter(shared):
 @pytest.mark.parametrize(
     ("select", "message"),
     [
-        ("resname XYZ", "matches none of the 892 atoms.*ARG"),
+        ("resname XYZ", "matches none of the 392 atoms.*ARG"),
         ("resname", "is not a selection that MDAnalysis understands"),
         ("this is nonsense", "is not a selection that MDAnalysis understands"),
         ("(name CA", "is not a selection that MDAnalysis understands"),
@@ -158,20 +195,32 @@ def test_order_and_repeats_do_not_matter(shared):
         ("", "matches none"),
     ],
 )
-def test_bad_selections_are_input_errors(shared, select, message):
+def test_bad_selections_are_input_errors(select, message):
     with pytest.raises(InputError, match=message):
-        select_atoms(open_structure(shared, "bpti.pdb"), select)
+        select_atoms(entry("2juy"), select)
 
 
-def test_solvent_alone_is_refused(shared):
-    u = open_structure(shared, "alanine-dipeptide-explicit.pdb")
-    water = mda.Merge(u.select_atoms("resname HOH"))
-    with pytest.raises(InputError, match=r"only solvent and ions \(HOH \(749\)\)"):
+def test_solvent_alone_is_refused(dipeptide):
+    water = mda.Merge(dipeptide.select_atoms("resname HOH"))
+    with pytest.raises(InputError, match=r"only solvent and ions \(HOH \(30\)\)"):
         select_atoms(water)
 
 
-def test_alternate_locations_keep_the_fullest(shared):
-    u = open_structure(shared, "altlocs2.pdb")
+@pytest.fixture
+def isoleucine():
+    """Isoleucine 117 of 19HC: every atom at A and B, of equal occupancy here."""
+    u = mda.Merge(entry("19hc").select_atoms("segid B and resid 117"))
+    assert u.atoms.altLocs.tolist() == ["A", "B"] * 8
+    # Three atoms have one place.
+    single = u.select_atoms("altLoc A and name N CA CB")
+    single.altLocs = ""
+    u = mda.Merge(single + u.select_atoms("altLoc A B and not name N CA CB"))
+    u.atoms.occupancies = 0.5
+    return u
+
+
+def test_alternate_locations_keep_the_fullest(isoleucine):
+    u = isoleucine
     first = u.select_atoms("altLoc A or altLoc B").altLocs[0]
     with pytest.warns(MDGeomFeatWarning, match="alternate locations in 1 of"):
         ag = select_atoms(u)
@@ -183,12 +232,12 @@ def test_alternate_locations_keep_the_fullest(shared):
     assert set(ag.altLocs) == {"", "B"}
 
 
-def test_alternate_residues_at_one_place_keep_one_residue(shared):
-    u = open_structure(shared, "altlocs2.pdb")
+def test_alternate_residues_at_one_place_keep_one_residue(isoleucine):
+    u = isoleucine
     atoms = u.select_atoms("altLoc B").ix
     # The same place occupied by two kinds of residue, as in microheterogeneity.
     new = u.add_Residue(
-        segment=u.segments[0], resid=25, resname="VAL", icode="", resnum=25
+        segment=u.segments[0], resid=117, resname="VAL", icode="", resnum=117
     )
     u.atoms[atoms].residues = new
     u.select_atoms("altLoc A").occupancies = 0.7
@@ -196,11 +245,11 @@ def test_alternate_residues_at_one_place_keep_one_residue(shared):
     assert set(ag.resnames) == {"ILE"}
 
 
-def test_atoms_that_stand_twice_are_kept_once(shared):
-    u = open_structure(shared, "bpti.pdb")
+def test_atoms_that_stand_twice_are_kept_once():
+    u = entry("2juy")
     once, _ = said(lambda: select_atoms(u))
     # Parts of one residue, and another as a whole, as some programs have written them.
-    first, second = u.residues[3].atoms, u.residues[7].atoms
+    first, second = u.select_atoms("resname PHE").residues[0].atoms, u.residues[-3].atoms
     twice = mda.Merge(
         u.atoms[: first[-1].ix + 1],
         first.select_atoms("name CB CG CZ"),
@@ -218,14 +267,14 @@ def test_atoms_that_stand_twice_are_kept_once(shared):
     twice.atoms.positions = np.random.default_rng(0).uniform(
         0, 50, (len(twice.atoms), 3)
     )
-    ag, texts = said(lambda: select_atoms(twice, "protein and not element H"))
+    ag, texts = said(lambda: select_atoms(twice, "not element H"))
     assert len(ag) == len(once) + 3 + sum(second.elements != "H")
 
 
-def test_heme_protein_has_one_location_everywhere(shared):
-    ag, texts = said(lambda: select_atoms(open_structure(shared, "19hc.pdb.gz")))
-    assert any("alternate locations in 14 of the residues" in t for t in texts)
-    assert any("HEM (18)" in t for t in texts)
+def test_heme_protein_has_one_location_everywhere():
+    ag, texts = said(lambda: select_atoms(entry("19hc")))
+    assert any("alternate locations in 7 of the residues" in t for t in texts)
+    assert any("HEM (2)" in t for t in texts)
     keys = {(a.segid, a.resid, a.icode, a.name) for a in ag}
     assert len(keys) == len(ag)
 
