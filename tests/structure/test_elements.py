@@ -7,6 +7,8 @@ import warnings
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from systems import entry
+from topologies import parm7
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.structure.elements import resolve_elements
@@ -173,9 +175,15 @@ def test_guessed_masses_and_types_do_not_count():
         assert resolve_elements(u.atoms).tolist() == [30, 0]
 
 
-def test_amber_without_elements_agrees_with_masses(shared):
-    folder = shared / "data" / "trpzip2-nhe"
-    u = mda.Universe(folder / "tz2.nhe.parm7", folder / "tz2.nhe.nc")
+def amber(tmp_path, **options):
+    """Read the Amber topology of 2JUY with all its hydrogens."""
+    u = entry("2juy")
+    u.atoms.guess_bonds()
+    return mda.Universe(parm7(tmp_path / "a.parm7", u, **options))
+
+
+def test_amber_without_elements_agrees_with_masses(tmp_path):
+    u = amber(tmp_path)
     with pytest.warns(MDGeomFeatWarning):
         found = resolve_elements(u.atoms)
     mass = {1: 1.008, 6: 12.01, 7: 14.01, 8: 16.0, 16: 32.06}
@@ -183,9 +191,8 @@ def test_amber_without_elements_agrees_with_masses(shared):
     np.testing.assert_allclose(u.atoms.masses, expected, atol=0.02)
 
 
-def test_topology_with_elements_is_reproduced_from_names(shared):
-    path = shared / "data" / "fabi-ligand" / "FtuFabI.NAD.TCL.parm7"
-    u = mda.Universe(path)
+def test_topology_with_elements_is_reproduced_from_names(tmp_path):
+    u = amber(tmp_path, elements=True)
     stated = resolve_elements(u.atoms)
     u.del_TopologyAttr("elements")
     with pytest.warns(MDGeomFeatWarning):
@@ -195,13 +202,12 @@ def test_topology_with_elements_is_reproduced_from_names(shared):
 
 @pytest.mark.parametrize(
     "name",
-    ["2src.pdb", "1hvr.pdb", "19hc.pdb.gz", "bpti.pdb", "nucleic.pdb", "tpo.pdb",
-     "glycopeptide.pdb", "1T2Y.pdb", "nmr_neopetrosiamide.pdb"],
-)  # fmt: skip
-def test_element_columns_are_reproduced_from_names(shared, name):
+    ["2src", "1hvr", "19hc", "1lmb", "nucleic", "1t2y", "2juy"],
+)
+def test_element_columns_are_reproduced_from_names(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        u = mda.Universe(shared / "data" / "structures" / name)
+        u = entry(name)
         stated = resolve_elements(u.atoms)
         u.del_TopologyAttr("elements")
         u.del_TopologyAttr("types")

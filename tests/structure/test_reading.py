@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ import warnings
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from systems import COORDINATES, entry, membrane, solvated
+from topologies import mmcif, psf
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading import common_dt, open_universe, trajectory_info
@@ -56,12 +59,11 @@ def test_info_keeps_the_current_frame(files):
     np.testing.assert_array_equal(u.atoms.positions, positions)
 
 
-def test_a_structure_may_stand_alone(files, shared):
+def test_a_structure_may_stand_alone(files):
     assert open_universe([files / "top.gro"]).trajectory.n_frames == 1
     assert open_universe([files / "models.pdb"]).trajectory.n_frames == 5
-    path = shared / "data" / "structures" / "nmr_neopetrosiamide.pdb"
-    u = open_universe([path])
-    assert u.trajectory.n_frames == 24
+    u = open_universe([COORDINATES / "2juy.pdb"])
+    assert u.trajectory.n_frames == 3
     assert trajectory_info(u)[0].dt is None
 
 
@@ -71,9 +73,15 @@ def test_xyz_is_a_trajectory_beside_a_topology(files):
     assert len(open_universe([files / "frame.xyz", files / "t.xtc"]).trajectory) == N
 
 
-def test_gz_structures(shared):
-    folder = shared / "data" / "yiip-lipids"
-    u = open_universe([folder / "YiiP_lipids.xtc", folder / "YiiP_lipids.gro.gz"])
+def test_gz_structures(tmp_path):
+    plain = membrane(tmp_path / "a.gro")
+    u = mda.Universe(plain)
+    with mda.Writer(str(tmp_path / "a.xtc"), len(u.atoms)) as writer:
+        for n in range(5):
+            u.trajectory.ts.time = 20000.0 * n
+            writer.write(u.atoms)
+    (tmp_path / "b.gro.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    u = open_universe([tmp_path / "a.xtc", tmp_path / "b.gro.gz"])
     (info,) = trajectory_info(u)
     assert (info.n_frames, info.dt) == (5, 20000.0)
     np.testing.assert_allclose(info.box[3:], [90, 90, 120], atol=1e-3)
@@ -191,15 +199,17 @@ def test_the_guilty_file_of_several_is_named(files, data):
         open_universe([files / "top.pdb", files / "t.xtc", other])
 
 
-def test_topology_without_coordinates(shared):
-    with pytest.raises(InputError, match=r"adk.psf holds no coordinates"):
-        open_universe([shared / "data" / "adk-dims" / "adk.psf"])
+def test_topology_without_coordinates(tmp_path):
+    path = psf(tmp_path / "a.psf", entry("2juy"))
+    with pytest.raises(InputError, match=r"a.psf holds no coordinates"):
+        open_universe([path])
 
 
-def test_mmcif_names_the_missing_package(shared, monkeypatch):
+def test_mmcif_names_the_missing_package(monkeypatch, tmp_path):
+    path = mmcif(tmp_path / "a.cif", entry("2src").atoms)
     monkeypatch.setattr("mdgeomfeat.reading.mmcif.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"pip install mdgeomfeat\[mmcif\]"):
-        open_universe([shared / "data" / "structures" / "multichain.cif"])
+        open_universe([path])
 
 
 @pytest.mark.parametrize("name", ["t.xtc", "t.trr", "t.dcd"])
@@ -237,19 +247,22 @@ def test_cut_netcdf(files, tmp_path):
         open_universe([tmp_path / "t.nc", files / "top.pdb"])
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["adk-solvated/adk_oplsaa.xtc", "adk-dims/adk_dims.dcd",
-     "yiip-lipids/YiiP_lipids.xtc", "dna-pensa/trajfit-nw_step100.xtc",
-     "ala2-explicit/RUN79.xtc", "beta-peptide/beta-peptide.xtc"],
-)  # fmt: skip
-def test_sound_files_of_others_are_sound(shared, path):
-    file = shared / "data" / path
-    tops = sorted(file.parent.glob("*.*"))
-    top = next(t for t in tops if t.suffix in (".tpr", ".psf", ".pdb", ".gz", ".gro"))
+@pytest.mark.parametrize("name", ["a.xtc", "a.trr", "a.dcd", "a.nc"])
+def test_sound_files_are_sound(tmp_path, name):
+    # Hundreds of atoms in a tilted box, where small files are stored differently.
+    u = solvated()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        u.atoms.write(str(tmp_path / name), frames=u.trajectory)
+        u.atoms.write(str(tmp_path / "top.gro"))
+        expected = [(u.atoms.positions, ts.dimensions) for ts in u.trajectory]
     with warnings.catch_warnings():
         warnings.simplefilter("error", MDGeomFeatWarning)
-        assert open_universe([file, top]).trajectory.n_frames > 1
+        read = open_universe([tmp_path / name, tmp_path / "top.gro"])
+        assert read.trajectory.n_frames == 4
+        for ts, (x, box) in zip(read.trajectory, expected, strict=True):
+            np.testing.assert_allclose(ts.positions, x, atol=0.006)
+            np.testing.assert_allclose(ts.dimensions, box, atol=1e-2)
 
 
 @pytest.fixture(scope="module")

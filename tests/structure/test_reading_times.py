@@ -76,9 +76,10 @@ def test_different_time_steps_are_refused(files, tmp_path):
     assert common_dt(trajectory_info(u)) is None
 
 
-def test_times_of_zero_are_no_time_step(shared):
-    folder = shared / "data" / "trpzip2-solvated"
-    u = open_universe([folder / "tz2.ortho.nc", folder / "tz2.ortho.parm7"])
+@pytest.mark.parametrize("name", ["zero.xtc", "zero.nc"])
+def test_times_of_zero_are_no_time_step(files, tmp_path, name):
+    path = write_times(files, tmp_path / name, np.zeros(10))
+    u = open_universe([path, files / "top.pdb"])
     assert trajectory_info(u)[0].dt is None
 
 

@@ -9,6 +9,9 @@ import warnings
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from systems import (
+    COORDINATES, complex_with_ligands, entry, lipids, membrane, solvated
+)  # fmt: skip
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading import open_universe
@@ -213,37 +216,35 @@ def test_windows_stay_in_their_chain(build):
         s.windows(-1)
 
 
-def test_beta_peptide_is_one_chain(shared):
-    folder = shared / "data" / "beta-peptide"
-    u = mda.Universe(folder / "beta-peptide.pdb", folder / "beta-peptide.xtc")
+def test_a_peptide_of_a_trajectory_is_one_chain(data):
+    folder = data / "wlall"
+    u = mda.Universe(folder / "wlall.pdb", folder / "wlall-0.xtc")
     s = Structure.from_atomgroup(select_atoms(u))
-    assert s.n_tokens == 10
+    assert s.n_tokens == 5
     assert (s.chain == 0).all()
 
 
 @pytest.mark.parametrize(
     ("name", "chains"),
-    [("1hvr.pdb", [99, 99]), ("nucleic.pdb", [11, 13]), ("bpti.pdb", [58]),
-     ("2src.pdb", [450]), ("19hc.pdb.gz", [292, 292])],
+    [("1hvr", [48, 48]), ("1lmb", [40]), ("nucleic", [4, 4]), ("2juy", [28]),
+     ("1t2y", [25]), ("2src", [13]), ("19hc", [12, 11])],
 )  # fmt: skip
-def test_chains_of_real_structures(shared, name, chains):
-    u = mda.Universe(shared / "data" / "structures" / name)
-    s = Structure.from_atomgroup(select_atoms(u))
+def test_chains_of_real_structures(name, chains):
+    s = Structure.from_atomgroup(select_atoms(entry(name)))
     assert np.bincount(s.chain).tolist() == chains
 
 
-def test_two_monomers_without_chain_names(shared):
-    u = mda.Universe(shared / "data" / "yiip-lipids" / "YiiP_lipids.gro.gz")
+def test_two_monomers_without_chain_names(tmp_path):
+    u = mda.Universe(membrane(tmp_path / "two.gro"))
     s = Structure.from_atomgroup(select_atoms(u))
-    assert np.bincount(s.chain).tolist() == [282, 282]
-    assert len(set(s.token_labels())) == 564
+    assert np.bincount(s.chain).tolist() == [48, 48]
+    assert len(set(s.token_labels())) == 96
 
 
-def test_a_protein_torn_by_the_box_is_one_chain(shared):
-    # Its file has no bonds once they are removed: only the nearest image of the
-    # next residue tells that the chain goes on.
-    folder = shared / "data" / "adk-solvated"
-    u = mda.Universe(folder / "adk_oplsaa.tpr", folder / "adk_oplsaa.xtc")
+def test_a_protein_torn_by_the_box_is_one_chain():
+    # It has no bonds once they are removed: only the nearest image of the next
+    # residue tells that the chain goes on.
+    u = solvated()
     whole = Structure.from_atomgroup(select_atoms(u))
     u.del_TopologyAttr("bonds")
     s = Structure.from_atomgroup(select_atoms(u))
@@ -251,57 +252,60 @@ def test_a_protein_torn_by_the_box_is_one_chain(shared):
     np.testing.assert_array_equal(s.next_token, whole.next_token)
 
 
-def test_first_frame_decides_whatever_frame_is_current(shared):
-    folder = shared / "data" / "adk-dims"
-    u = mda.Universe(folder / "adk.psf", folder / "adk_dims.dcd")
+def test_first_frame_decides_whatever_frame_is_current():
+    # Without bonds distances decide, and a later frame tears the chain in the middle.
+    u = entry("2juy")
+    u.del_TopologyAttr("bonds")
+    first = u.atoms.positions
+    torn = first + np.where(u.atoms.resids[:, None] > 14, 25, 0)
+    u.load_new(np.array([first, torn]))
     ag = select_atoms(u)
     at_start = Structure.from_atomgroup(ag)
-    u.trajectory[50]
+    assert (at_start.chain == 0).all()
+    u.trajectory[1]
     later = Structure.from_atomgroup(ag)
-    assert u.trajectory.frame == 50
+    assert u.trajectory.frame == 1
     assert later.to_dict() == at_start.to_dict()
 
 
-def test_atom_molecule_and_custom_tokens(shared):
-    u = mda.Universe(shared / "data" / "fabi-ligand" / "FtuFabI.NAD.TCL.parm7")
-    ag = select_atoms(u, "(resid 1-2 or resname NDP TCS) and not type H*")
-    ag = u.atoms[[a.ix for a in ag if a.element != "H"]]
+def test_atom_molecule_and_custom_tokens():
+    u = complex_with_ligands()
+    ag = select_atoms(u, "(resid 521-522 or resname ANP TCS) and not element H")
     s = Structure.from_atomgroup(ag, tokens="atom")
     assert s.n_tokens == s.n_atoms
-    assert s.token_labels()[0] == "MET1:N"
+    assert s.token_labels()[0] == "A:THR521:N"
     s = Structure.from_atomgroup(ag, tokens="molecule")
     assert s.n_tokens == 3
-    assert s.tokens["n_atoms"].tolist()[1:] == [44, 17]
+    assert s.tokens["n_atoms"].tolist()[1:] == [31, 17]
     assert (s.next_token == -1).all()
-    custom = np.where(ag.resnames == "NDP", 7, 3)
+    custom = np.where(ag.resnames == "ANP", 7, 3)
     s = Structure.from_atomgroup(ag, tokens=custom)
     assert s.n_tokens == 2
-    assert s.tokens["n_atoms"].tolist() == [len(ag) - 44, 44]
+    assert s.tokens["n_atoms"].tolist() == [len(ag) - 31, 31]
     with pytest.raises(InputError, match="give one whole number per atom"):
         Structure.from_atomgroup(ag, tokens=[0, 1])
     with pytest.raises(InputError, match="tokens='chain' is not known"):
         Structure.from_atomgroup(ag, tokens="chain")
 
 
-def test_molecules_need_bonds(shared):
-    u = mda.Universe(shared / "data" / "structures" / "tpo.pdb")
+def test_molecules_need_bonds():
+    u = mda.Merge(entry("2src").select_atoms("protein or resname PTR"))
     with pytest.raises(InputError, match="guess_bonds"):
         Structure.from_atomgroup(select_atoms(u), tokens="molecule")
     u.atoms.guess_bonds(vdwradii={"P": 1.8})
     assert Structure.from_atomgroup(select_atoms(u), tokens="molecule").n_tokens == 1
 
 
-def test_disulfides_alone_are_not_bonds(shared):
+def test_disulfides_alone_are_not_bonds():
     # CONECT records that hold three disulfides say nothing of the chain.
-    u = mda.Universe(shared / "data" / "structures" / "bpti.pdb")
+    u = entry("2juy")
     assert len(u.bonds) == 3
     with pytest.raises(InputError, match="guess_bonds"):
         Structure.from_atomgroup(select_atoms(u), tokens="molecule")
 
 
-def test_sites_and_repeats_are_refused(shared):
-    folder = shared / "data" / "adk-solvated"
-    u = mda.Universe(folder / "adk_oplsaa.tpr")
+def test_sites_and_repeats_are_refused():
+    u = solvated(n_waters=2)
     with pytest.raises(InputError, match=r"virtual sites.*MW"):
         Structure.from_atomgroup(u.select_atoms("resname SOL")[:8])
     with pytest.raises(InputError, match="holds 1 atoms twice"):
@@ -310,10 +314,10 @@ def test_sites_and_repeats_are_refused(shared):
         Structure.from_atomgroup(u.atoms[[]])
 
 
-def test_mdtraj_gives_the_same_structure(shared):
+def test_mdtraj_gives_the_same_structure():
     mdtraj = pytest.importorskip("mdtraj")
-    for name in ("bpti.pdb", "1hvr.pdb", "nucleic.pdb", "tpo.pdb"):
-        path = shared / "data" / "structures" / name
+    for name in ("2juy", "1hvr", "nucleic", "2src", "1lmb"):
+        path = COORDINATES / f"{name}.pdb"
         ours = Structure.from_atomgroup(select_atoms(mda.Universe(path)))
         theirs = Structure.from_mdtraj(mdtraj.load_topology(path))
         np.testing.assert_array_equal(theirs.indices, ours.indices)
@@ -334,11 +338,11 @@ def test_blank_chains_of_mdtraj_get_their_number():
     assert Structure.from_mdtraj(topology).token_labels() == ["0:ALA1", "B:ALA1"]
 
 
-def test_mdtraj_selections(shared):
+def test_mdtraj_selections():
     mdtraj = pytest.importorskip("mdtraj")
-    topology = mdtraj.load_topology(shared / "data" / "structures" / "bpti.pdb")
+    topology = mdtraj.load_topology(COORDINATES / "2juy.pdb")
     s = Structure.from_mdtraj(topology, select="name CA", tokens="atom")
-    assert s.n_atoms == 58
+    assert s.n_atoms == 28
     assert (s.numbers == 6).all()
     with pytest.raises(InputError, match="not a selection that mdtraj understands"):
         Structure.from_mdtraj(topology, select="name and")
@@ -374,9 +378,8 @@ def test_arrays_are_checked(arguments, message):
         Structure.from_arrays(**arguments)
 
 
-def test_it_is_immutable_and_survives_pickle_and_json(shared):
-    u = mda.Universe(shared / "data" / "structures" / "1hvr.pdb")
-    s = Structure.from_atomgroup(select_atoms(u))
+def test_it_is_immutable_and_survives_pickle_and_json():
+    s = Structure.from_atomgroup(select_atoms(entry("1hvr")))
     copies = [
         pickle.loads(pickle.dumps(s)),
         Structure.from_dict(json.loads(json.dumps(s.to_dict()))),
@@ -392,8 +395,12 @@ def test_it_is_immutable_and_survives_pickle_and_json(shared):
         Structure.from_dict({"format": 99})
 
 
-def test_guesses_are_said_once(shared):
-    u = mda.Universe(shared / "data" / "ala2-explicit" / "native.pdb")
+def test_guesses_are_said_once(data, tmp_path):
+    # Without the column of elements, as older programs write PDB files.
+    lines = (data / "ala2" / "ala2.pdb").read_text().splitlines()
+    path = tmp_path / "old.pdb"
+    path.write_text("\n".join(line[:66] for line in lines) + "\n")
+    u = mda.Universe(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         Structure.from_atomgroup(select_atoms(u))
@@ -402,16 +409,15 @@ def test_guesses_are_said_once(shared):
     assert "states no element for 10 of the selected" in str(ours[0].message)
 
 
-def test_lipids_are_no_chain(shared):
+def test_lipids_are_no_chain():
     # Neighbouring lipids have phosphorus atoms nearer than those of nucleotides.
-    u = mda.Universe(shared / "data" / "yiip-lipids" / "YiiP_lipids.gro.gz")
-    s = Structure.from_atomgroup(select_atoms(u, "resname POPE POPG"))
-    assert s.n_tokens == 276
+    s = Structure.from_atomgroup(lipids(5, 3).atoms)
+    assert s.n_tokens == 8
     assert (s.next_token == -1).all()
-    assert (s.parent < 0).sum() == 276
+    assert (s.parent < 0).sum() == 8
 
 
-def test_phosphorus_model_of_a_nucleic_acid_is_a_chain(shared):
-    u = mda.Universe(shared / "data" / "structures" / "nucleic.pdb")
+def test_phosphorus_model_of_a_nucleic_acid_is_a_chain():
+    u = entry("nucleic")
     s = Structure.from_atomgroup(mda.Merge(u.select_atoms("name P")).atoms)
-    assert np.bincount(s.chain).tolist() == [10, 12]
+    assert np.bincount(s.chain).tolist() == [3, 3]
