@@ -131,9 +131,9 @@ def with_waters(solute: mda.Universe, n: int = 30) -> mda.Universe:
         warnings.simplefilter("ignore")
         merged = mda.Merge(solute.atoms, water.atoms)
     places = free_places(solute.atoms.positions, box, n)
-    merged.atoms[len(solute.atoms) :].positions = (places[:, None] + _WATER[:3]).reshape(
-        -1, 3
-    )
+    merged.atoms[len(solute.atoms) :].positions = (
+        places[:, None] + _WATER[:3]
+    ).reshape(-1, 3)
     merged.dimensions = box
     return merged
 

@@ -13,7 +13,14 @@ _NUMBERS = {"H": 1, "C": 6, "N": 7, "O": 8, "P": 15, "S": 16}
 
 def psf(path: Path, u: mda.Universe) -> Path:
     """Write a PSF file of CHARMM's wide kind, which states no elements."""
-    lines = ["PSF EXT", "", f"{1:10d} !NTITLE", " built", "", f"{len(u.atoms):10d} !NATOM"]
+    lines = [
+        "PSF EXT",
+        "",
+        f"{1:10d} !NTITLE",
+        " built",
+        "",
+        f"{len(u.atoms):10d} !NATOM",
+    ]
     lines += [
         f"{i:10d} {'PROA':8s} {a.resid:<8d} {a.resname:8s} {a.name:8s} "
         f"{'T' + a.element:4s} {0:14.6f}{_MASSES[a.element]:14.4f}{0:8d}"

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from published_layout import save_random
 
 from mdgeomfeat.workflow.inspection import _clock
 
@@ -356,10 +357,10 @@ def test_weights_import_show_verify(run_cli, tiny_model, monkeypatch, tmp_path):
     refused(run_cli("weights", "show", "nobody"), "nobody")
 
 
-def test_weights_import_of_a_published_file(run_cli, shared, monkeypatch, tmp_path):
-    monkeypatch.setenv("MDGEOMFEAT_MODELS", str(tmp_path))
-    source = shared / "checkpoints" / "et_l6_h64_rbf64_r75.pth"
+def test_weights_import_of_a_published_file(run_cli, monkeypatch, tmp_path):
+    monkeypatch.setenv("MDGEOMFEAT_MODELS", str(tmp_path / "kept"))
+    source = save_random("et", tmp_path / "et_l6_h64_rbf64_r75.pth")
     result = run_cli("weights", "import", source, "--name", "published-et")
     assert result.exit_code == 0, result.stderr
-    assert "64 channels" in result.stdout
+    assert "16 channels" in result.stdout
     assert "published-et" in run_cli("weights", "list").stdout

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from published_layout import save_random
 from safetensors.torch import load_file, save_file
 
 import mdgeomfeat.gnn.registry as registry
@@ -201,8 +202,8 @@ def test_user_folder(monkeypatch, tmp_path):
     assert user_models() == tmp_path / "xdg" / "mdgeomfeat" / "models"
 
 
-def test_import_keeps_under_a_name(shared, tmp_path):
-    source = shared / "checkpoints" / "tensornet_l3_h64_rbf32_r5.pth"
+def test_import_keeps_under_a_name(tmp_path):
+    source = save_random("tensornet", tmp_path / "tensornet_l3_h64_rbf32_r5.pth")
     model, card = import_checkpoint(source, "tn")
     assert list_models() == ["tn"]
     assert load_model("tn").fingerprint == model.fingerprint

@@ -8,6 +8,7 @@ import built
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from systems import entry
 
 from mdgeomfeat.structure import Structure
 from mdgeomfeat.structure.selection import select_atoms
@@ -137,9 +138,9 @@ def test_more_residues_than_four_digits(tmp_path):
     assert s.chain.tolist() == [0, 0, 0, 0]
 
 
-def test_chain_is_broken_by_a_segment_only(shared):
-    u = mda.Universe(shared / "data" / "structures" / "1hvr.pdb")
+def test_chain_is_broken_by_a_segment_only():
+    u = entry("1hvr")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         s = Structure.from_atomgroup(select_atoms(u))
-    assert np.flatnonzero(s.next_token < 0).tolist() == [98, 197]
+    assert np.flatnonzero(s.next_token < 0).tolist() == [47, 95]

@@ -8,6 +8,8 @@ import mdtraj
 import numpy as np
 import pytest
 from molecules import N_ATOMS, frames, pdb
+from systems import entry
+from topologies import parm7
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading import open_universe, trajectory_info
@@ -123,11 +125,14 @@ def test_mdtraj_reads_the_same(tmp_path, top):
         np.testing.assert_allclose(ts.dimensions[:3], 10 * lengths)
 
 
-def test_a_truncated_octahedron_needs_its_angles(tmp_path, shared):
-    folder = shared / "data" / "trpzip2-solvated"
-    for kind, refused in (("truncoct", True), ("ortho", False)):
-        topology = folder / f"tz2.{kind}.parm7"
-        u = open_universe([topology, folder / f"tz2.{kind}.nc"])
+def test_a_truncated_octahedron_needs_its_angles(tmp_path):
+    for kind, angle, refused in (
+        ("truncoct", 109.471219, True), ("ortho", 90.0, False)
+    ):  # fmt: skip
+        u = entry("2juy")
+        u.atoms.guess_bonds()
+        u.dimensions = [44.0, 45.0, 46.0, angle, angle, angle]
+        topology = parm7(tmp_path / f"{kind}.parm7", u, angle=angle)
         path = text(
             tmp_path / f"{kind}.mdcrd",
             [u.atoms.positions],

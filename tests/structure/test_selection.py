@@ -249,7 +249,10 @@ def test_atoms_that_stand_twice_are_kept_once():
     u = entry("2juy")
     once, _ = said(lambda: select_atoms(u))
     # Parts of one residue, and another as a whole, as some programs have written them.
-    first, second = u.select_atoms("resname PHE").residues[0].atoms, u.residues[-3].atoms
+    first, second = (
+        u.select_atoms("resname PHE").residues[0].atoms,
+        u.residues[-3].atoms,
+    )
     twice = mda.Merge(
         u.atoms[: first[-1].ix + 1],
         first.select_atoms("name CB CG CZ"),

@@ -10,7 +10,12 @@ import MDAnalysis as mda
 import numpy as np
 import pytest
 from systems import (
-    COORDINATES, complex_with_ligands, entry, lipids, membrane, solvated
+    COORDINATES,
+    complex_with_ligands,
+    entry,
+    lipids,
+    membrane,
+    solvated,
 )  # fmt: skip
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
