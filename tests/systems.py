@@ -149,7 +149,7 @@ def lipids(n_pe: int = 5, n_pg: int = 3) -> mda.Universe:
     residues = [(r, _LIPID, _LIPID_ELEMENTS) for r, n in names for _ in range(n)]
     along = 1.5 * np.arange(len(_LIPID.split()))
     one = np.stack([0 * along, 0.4 * (np.arange(len(along)) % 2), along], axis=1)
-    places = [one + [5.0 * i, 30.0, 0.0] for i in range(n_pe + n_pg)]
+    places = [one + np.array([5.0 * i, 30.0, 0.0]) for i in range(n_pe + n_pg)]
     return make(residues, np.concatenate(places))
 
 
@@ -162,7 +162,9 @@ def membrane(path: Path) -> Path:
     protein = entry("1hvr").select_atoms("(protein or resname CSO) and not element H")
     ions = make([("ZNM", "ZND DM1 DM2 DM3 DM4 DM5 DM6", "Zn - - - - - -")] * 2)
     around = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)]) * 0.9
-    ions.atoms.positions = np.concatenate([around + [0, 60, 0], around + [20, 60, 0]])
+    ions.atoms.positions = np.concatenate(
+        [around + np.array([x, 60, 0]) for x in (0, 20)]
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         merged = mda.Merge(protein, lipids().atoms, ions.atoms)
@@ -186,7 +188,7 @@ def complex_with_ligands() -> mda.Universe:
     n = len(_TRICLOSAN.split())
     along = np.arange(n)
     x = np.stack([1.4 * along, 0.5 * (along % 2), 0 * along], axis=1)
-    ligand = make([("TCS", _TRICLOSAN, _TRICLOSAN_ELEMENTS)], x + [60.0, 60.0, 60.0])
+    ligand = make([("TCS", _TRICLOSAN, _TRICLOSAN_ELEMENTS)], x + 60.0)
     ligand.add_TopologyAttr("chainIDs", ["A"] * n)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
