@@ -1,2 +1,130 @@
-def test_nothing():
-    pass
+"""Options reach the network, and memory is asked before it is taken."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from feature_systems import error, peptide
+
+from mdgeomfeat import GeomGNNFeaturizer, InputError, memory
+from mdgeomfeat.errors import MDGeomFeatWarning
+from mdgeomfeat.featurizer import TokenEncoder
+from mdgeomfeat.workflow.baselines import untrained_twin
+from mdgeomfeat.workflow.options import ReadOptions
+from mdgeomfeat.workflow.progress import SilentReporter
+
+BOX = [26.0, 24, 25, 80, 95, 103]
+
+
+@pytest.fixture
+def crowded(monkeypatch):
+    """Let no more than three frames fit into the memory of a GPU."""
+    compute = TokenEncoder._compute
+
+    def limited(self, positions, boxes):
+        return None if len(positions) > 3 else compute(self, positions, boxes)
+
+    monkeypatch.setattr(TokenEncoder, "_compute", limited)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_without_memory_batches_are_halved_and_put_down(
+    chain, options, crowded, stored, tmp_path
+):
+    where = {"store": tmp_path / "f.zarr"} if stored else {}
+    feat = GeomGNNFeaturizer(chain, **options, batch_size=7, **where)
+    with pytest.warns(MDGeomFeatWarning, match="too small for 7 frames .* with 3"):
+        feat.run()
+    assert feat.results.provenance["smallest_batch"] == 3
+    small = GeomGNNFeaturizer(chain, **options, batch_size=1).run().results
+    assert error(feat.results.vectors[:], small.vectors) < 1e-5
+
+
+def test_a_frame_that_does_not_fit_is_said(chain, options, monkeypatch):
+    monkeypatch.setattr(TokenEncoder, "_compute", lambda *_: None)
+    feat = GeomGNNFeaturizer(chain, **options, batch_size=1)
+    with pytest.raises(InputError, match="one frame of 24 atoms does not fit"):
+        feat.run()
+
+
+def test_half_of_the_free_memory_is_the_limit(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    memory.check_memory(500, "this", "take less")
+    with pytest.raises(InputError, match="this would take .*; take less"):
+        memory.check_memory(501, "this", "take less")
+    monkeypatch.setattr(memory, "available_memory", lambda: None)
+    memory.check_memory(1e18, "this", "take less")
+
+
+@pytest.mark.parametrize(
+    ("limit", "free"), [("max", 1_024_000), ("500000", 300_000), ("100000", 0)]
+)
+def test_the_limit_of_a_container_counts(monkeypatch, tmp_path, limit, free):
+    files = {
+        "proc/meminfo": "MemTotal: 2000 kB\nMemAvailable: 1000 kB\n",
+        "sys/fs/cgroup/memory.max": limit,
+        "sys/fs/cgroup/memory.current": "300000",
+        "sys/fs/cgroup/memory.stat": "anon 200000\ninactive_file 100000\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(memory, "Path", lambda name: tmp_path / name.lstrip("/"))
+    assert memory.available_memory() == free
+
+
+def test_no_option_brings_an_element_into_the_networks_table(chain, options):
+    chain.atoms[[3]].elements = "Og"
+    with pytest.raises(InputError, match=r"never seen Og .*use another model"):
+        GeomGNNFeaturizer(chain, **options, allow_unseen=True)
+
+
+@pytest.mark.parametrize("change", [{"window": 0}, {"max_neighbors": 2}], ids=str)
+def test_what_an_atom_sees_reaches_the_engine(chain, options, change):
+    whole = GeomGNNFeaturizer(chain, **options).run(stop=2).results
+    less = GeomGNNFeaturizer(chain, **options, **change).run(stop=2).results
+    assert error(less.vectors, whole.vectors) > 1e-3
+
+
+def torn(n_frames=4):
+    """A chain in a triclinic box, every atom in an image of its own."""
+    u = peptide(n_frames=n_frames, box=BOX)
+    whole = u.trajectory.timeseries(order="fac").copy()
+    steps = np.random.default_rng(1).integers(-1, 2, whole.shape)
+    vectors = u.trajectory.ts.triclinic_dimensions.astype(float)
+    u.load_new(
+        (whole + steps @ vectors).astype(np.float32),
+        dimensions=np.tile(BOX, (n_frames, 1)),
+    )
+    return u, whole
+
+
+def test_positions_of_results_are_whole(options):
+    u, whole = torn()
+    results = GeomGNNFeaturizer(u, **options).run().results
+    np.testing.assert_allclose(
+        results.positions - results.positions[:, :1], whole - whole[:, :1], atol=1e-3
+    )
+    wrapped = u.trajectory.timeseries(order="fac")
+    assert np.abs(wrapped - results.positions).max() > 5
+
+
+def test_the_untrained_twin_sees_the_box(options, model):
+    u, _ = torn()
+    results = GeomGNNFeaturizer(u, **options).run().results
+
+    def twin(positions):
+        data = SimpleNamespace(
+            structure=results.structure, results=results, positions=positions,
+            model=model, streams=False, scratch=None, split=lambda rows: [rows],
+        )  # fmt: skip
+        read = ReadOptions(files=(), device="cpu", engine="torch")
+        (rows,), _ = untrained_twin(read, data, SilentReporter())
+        return rows
+
+    one, other = twin(results.positions), twin(u.trajectory.timeseries(order="fac"))
+    assert error(one, other) < 1e-4
+    assert np.abs(one).max() > 0

@@ -7,7 +7,7 @@ in the copy, and runs those tests until the first failure. From the repository's
 
     python tests/mutations                    all of them, some ten seconds each
     python tests/mutations kinetics boxes     those of two files
-    python tests/mutations -k lag -k gap      those whose sentence or file has a word
+    python tests/mutations -k lag -k gap      those whose sentence, file or tests have a word
     python tests/mutations --list             which there are
     python tests/mutations --check            only whether the lines are still there
 
@@ -266,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rule
         for rule in read_rules(Path(__file__).parent)
         if (not asked.rooms or rule.room in asked.rooms)
-        and all(w.lower() in f"{rule.says} {rule.file}".lower() for w in asked.words)
+        and all(w.lower() in f"{rule.says} {rule.file} {rule.tests}".lower() for w in asked.words)
     ]
     if not rules:
         parser.error("no rule is chosen; see --list")
