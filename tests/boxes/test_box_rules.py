@@ -44,7 +44,7 @@ def test_half_the_shortest_height_is_the_largest_cutoff(box, height):
 def test_the_smallest_box_decides_and_is_named():
     boxes = np.array([CUBE, CUBE, [16.0, 30, 30, 90, 90, 90], CUBE])
     check_cutoff(boxes, 8.0)
-    with pytest.raises(InputError, match="16.000 Å in frame 2"):
+    with pytest.raises(InputError, match=r"16\.000 Å in frame 2"):
         check_cutoff(boxes, 9.0)
     with pytest.raises(InputError, match="in c: the box"):
         check_cutoff(boxes, 9.0, ["a", "b", "c", "d"])

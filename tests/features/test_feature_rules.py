@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from feature_systems import error, peptide
 from mdgeomfeat import GeomGNNFeaturizer, InputError, memory
 from mdgeomfeat.errors import MDGeomFeatWarning
 from mdgeomfeat.featurizer import TokenEncoder
+from mdgeomfeat.gnn import build_model
 from mdgeomfeat.workflow.baselines import untrained_twin
 from mdgeomfeat.workflow.options import ReadOptions
 from mdgeomfeat.workflow.progress import SilentReporter
@@ -52,7 +54,7 @@ def test_a_frame_that_does_not_fit_is_said(chain, options, monkeypatch):
 def test_half_of_the_free_memory_is_the_limit(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     memory.check_memory(500, "this", "take less")
-    with pytest.raises(InputError, match="this would take .*; take less"):
+    with pytest.raises(InputError, match=r"this would take .*; take less"):
         memory.check_memory(501, "this", "take less")
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     memory.check_memory(1e18, "this", "take less")
@@ -77,9 +79,11 @@ def test_the_limit_of_a_container_counts(monkeypatch, tmp_path, limit, free):
 
 
 def test_no_option_brings_an_element_into_the_networks_table(chain, options):
-    chain.atoms[[3]].elements = "Og"
-    with pytest.raises(InputError, match=r"never seen Og .*use another model"):
-        GeomGNNFeaturizer(chain, **options, allow_unseen=True)
+    small = replace(options["model"].spec, max_z=10, elements=(1, 6, 7, 8))
+    chain.atoms[[3]].elements = "S"
+    given = options | {"model": build_model(small, seed=1), "allow_unseen": True}
+    with pytest.raises(InputError, match=r"never seen S .*use another model"):
+        GeomGNNFeaturizer(chain, **given)
 
 
 @pytest.mark.parametrize("change", [{"window": 0}, {"max_neighbors": 2}], ids=str)

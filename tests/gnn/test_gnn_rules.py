@@ -57,7 +57,10 @@ def test_a_twin_is_untrained():
     model = build_model(SPEC, seed=1)
     twin = random_twin(model, seed=2)
     assert twin.spec == model.spec
-    assert twin.fingerprint not in (model.fingerprint, random_twin(model, 3).fingerprint)
+    assert twin.fingerprint not in (
+        model.fingerprint,
+        random_twin(model, 3).fingerprint,
+    )
     assert random_twin(model, 2).fingerprint == twin.fingerprint
 
 
@@ -80,7 +83,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
     with torch.no_grad():
         model.embedding.weight[3, 3] = np.nan
     save_model(model, tmp_path / "a")
-    with pytest.raises(InputError, match="embedding.weight that are not finite"):
+    with pytest.raises(InputError, match=r"embedding\.weight that are not finite"):
         read_model(tmp_path / "a.safetensors")
 
 

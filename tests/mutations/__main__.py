@@ -7,7 +7,7 @@ in the copy, and runs those tests until the first failure. From the repository's
 
     python tests/mutations                    all of them, some ten seconds each
     python tests/mutations kinetics boxes     those of two files
-    python tests/mutations -k lag -k gap      those whose sentence, file or tests have a word
+    python tests/mutations -k lag -k gap      those that have both words somewhere
     python tests/mutations --list             which there are
     python tests/mutations --check            only whether the lines are still there
 
@@ -48,8 +48,21 @@ PACKAGE = "mdgeomfeat"
 #: Seconds until tests that do not end count as failed.
 LIMIT = 600
 #: Imported once; every run of tests is a fork that has them already.
-HEAVY = ("numpy", "scipy.sparse.csgraph", "numba", "torch", "MDAnalysis", "zarr", "pytest")
-HEAVY += ("sklearn.cluster", "deeptime.decomposition", "deeptime.markov", "typer.testing")
+HEAVY = (
+    "numpy",
+    "scipy.sparse.csgraph",
+    "numba",
+    "torch",
+    "MDAnalysis",
+    "zarr",
+    "pytest",
+)
+HEAVY += (
+    "sklearn.cluster",
+    "deeptime.decomposition",
+    "deeptime.markov",
+    "typer.testing",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +183,9 @@ class Workshop:
             path.write_bytes(kept)
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    def run(self, tests: Sequence[str], compiled: Path | None = None) -> tuple[int, str]:
+    def run(
+        self, tests: Sequence[str], compiled: Path | None = None
+    ) -> tuple[int, str]:
         """Run tests against the copy until the first failure.
 
         Returns
@@ -260,13 +275,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-k", dest="words", action="append", default=[], metavar="WORD")
     parser.add_argument("--list", action="store_true", help="show the rules and stop")
     parser.add_argument("--check", action="store_true", help="look for old lines only")
-    parser.add_argument("--trust", action="store_true", help="do not run tests unbroken")
+    parser.add_argument(
+        "--trust", action="store_true", help="do not run tests unbroken"
+    )
     asked = parser.parse_args(arguments)
     rules = [
         rule
         for rule in read_rules(Path(__file__).parent)
         if (not asked.rooms or rule.room in asked.rooms)
-        and all(w.lower() in f"{rule.says} {rule.file} {rule.tests}".lower() for w in asked.words)
+        and all(
+            w.lower() in f"{rule.says} {rule.file} {rule.tests}".lower()
+            for w in asked.words
+        )
     ]
     if not rules:
         parser.error("no rule is chosen; see --list")
