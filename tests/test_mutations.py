@@ -80,5 +80,5 @@ def test_rules_stand_once(script, repository):
 @pytest.mark.slow
 def test_every_rule_can_still_be_broken(script):
     rules = script.read_rules(HERE)
-    assert len(rules) > 400
+    assert len(rules) >= 400
     assert script.problems(rules) == []

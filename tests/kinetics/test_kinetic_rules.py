@@ -221,18 +221,6 @@ def test_vectors_keep_their_direction():
     assert flat_features(z).shape == (300, 2 * 2 * 3)
 
 
-def test_the_stopping_part_makes_no_variable(three_states):
-    runs = [r[:1500] for r in three_states[1][:3]]
-    before = quiet_study({"x": runs}, "x", lag=4, dim=1)
-    (stop,) = before.folds[0].stop
-    rng = np.random.default_rng(7)
-    changed = [r.copy() for r in runs]
-    changed[stop.trajectory] = rng.normal(size=runs[0].shape).astype(np.float32)
-    after = quiet_study({"x": changed}, "x", lag=4, dim=1)
-    one, other = (np.abs(r.model.rotation.matrix) for r in (before, after))
-    np.testing.assert_allclose(other, one, rtol=1e-10)
-
-
 # --- states ---------------------------------------------------------------------
 
 
