@@ -61,3 +61,10 @@ def test_few_data_are_told_by_degree(unusable, said):
     doubt = reasons.FewData(12.0, 50.0, 70, unusable)
     (text,) = doubts_in_words(test_wording.study([doubt]))
     assert said in text
+
+
+def test_a_model_that_could_not_be_tested_is_not_certain():
+    untested = study([])
+    untested.msm.ck = None
+    text = findings_in_words(untested)[0]
+    assert "This is not certain: the trajectories are too short to test" in text
