@@ -1,0 +1,234 @@
+"""The structure-based model of ``data/folding`` and the script that simulates it."""
+
+import importlib.util
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+mm = pytest.importorskip("openmm")
+
+FOLDING = Path(__file__).parents[2] / "data" / "folding"
+
+
+def load_script(name):
+    """Import a script of the folder, which is no package, by its path."""
+    sys.path.insert(0, str(FOLDING))
+    try:
+        spec = importlib.util.spec_from_file_location(name, FOLDING / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(FOLDING))
+    return module
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    return {name: load_script(name) for name in ("structure_based", "simulate")}
+
+
+@pytest.fixture(scope="module", params=["villin", "lambda"])
+def protein(request, scripts):
+    return scripts["simulate"].load(request.param)
+
+
+def angle_between(a, b):
+    return np.arctan2(np.linalg.norm(np.cross(a, b)), a @ b)
+
+
+def dihedral(p, q, r, s):
+    """Signed angle between the planes p-q-r and q-r-s (IUPAC)."""
+    n1, n2 = np.cross(q - p, r - q), np.cross(r - q, s - r)
+    return np.copysign(angle_between(n1, n2), n1 @ (s - r))
+
+
+def energy_by_hand(model, x):
+    """Sum the paper's formulae term by term, without OpenMM (epsilon, nm)."""
+    native = model.native
+
+    def wrapped(quadruple):
+        difference = dihedral(*x[quadruple]) - dihedral(*native[quadruple])
+        return (difference + np.pi) % (2 * np.pi) - np.pi
+
+    def distance(y, i, j):
+        return np.sqrt(((y[i] - y[j]) ** 2).sum())
+
+    energy = 0.0
+    for i, j in model.bonds:  # 100 epsilon per square angstrom
+        energy += 100 * (10 * (distance(x, i, j) - distance(native, i, j))) ** 2
+    for i, j, k in model.angles:
+        now = angle_between(x[i] - x[j], x[k] - x[j])
+        energy += (
+            20
+            * (now - angle_between(native[i] - native[j], native[k] - native[j])) ** 2
+        )
+    for quadruple in itertools.chain(model.impropers, model.planar):
+        energy += 10 * wrapped(quadruple) ** 2
+    for quadruple, k in zip(model.dihedrals, model.dihedral_strengths, strict=True):
+        t = wrapped(quadruple)
+        energy += k * ((1 - np.cos(t)) + 0.5 * (1 - np.cos(3 * t)))
+    for (i, j), k in zip(model.contacts, model.contact_strengths, strict=True):
+        ratio = distance(native, i, j) / distance(x, i, j)
+        energy += k * (ratio**12 - 2 * ratio**6)
+    bonded = {frozenset(map(int, pair)) for pair in model.bonds}
+    reach = bonds_apart(len(x), bonded)
+    contacts = {frozenset(map(int, pair)) for pair in model.contacts}
+    distances = np.linalg.norm(x[:, None] - x[None], axis=2)
+    for i, j in zip(*np.triu_indices(len(x), 1), strict=True):
+        repelled = reach[i, j] > 3 and frozenset((i, j)) not in contacts
+        if repelled and distances[i, j] < 0.5:
+            energy += 0.01 * (0.25 / distances[i, j]) ** 12
+    return energy
+
+
+def bonds_apart(n_atoms, bonded):
+    """Number of bonds between all atoms, 4 standing for more than three."""
+    adjacent = np.zeros((n_atoms, n_atoms), int)
+    for i, j in bonded:
+        adjacent[i, j] = adjacent[j, i] = 1
+    found, walk = np.full((n_atoms, n_atoms), 4), np.eye(n_atoms, dtype=int)
+    np.fill_diagonal(found, 0)
+    for n in (1, 2, 3):
+        walk = walk @ adjacent
+        found[(walk > 0) & (found == 4)] = n
+    return found
+
+
+def context_of(scripts, model):
+    system = scripts["structure_based"].build_system(model)
+    return mm.Context(
+        system,
+        mm.VerletIntegrator(0.001),
+        mm.Platform.getPlatformByName("Reference"),
+    )
+
+
+def forces_and_energy(context, x):
+    context.setPositions(x)
+    state = context.getState(getForces=True, getEnergy=True)
+    return state.getForces(asNumpy=True)._value, state.getPotentialEnergy()._value
+
+
+def test_counts_of_atoms_and_bonds(scripts):
+    """The molecules of the data sheet: one chain, every bond by its length."""
+    for name, n_atoms in [("villin", 289), ("lambda", 613)]:
+        model = scripts["simulate"].load(name)
+        assert len(model.native) == n_atoms
+        close = np.linalg.norm(model.native[:, None] - model.native[None], axis=2)
+        by_length = {tuple(p) for p in np.argwhere(np.triu(close < 0.195, 1))}
+        assert {tuple(p) for p in model.bonds} == by_length
+
+
+def test_strengths_follow_the_paper(scripts, protein):
+    """Contacts : dihedrals 2 : 1 in all; backbone : side chain 2 : 1 per bond."""
+    n_atoms = len(protein.native)
+    assert protein.contact_strengths.sum() == pytest.approx(2 / 3 * n_atoms)
+    assert protein.dihedral_strengths.sum() == pytest.approx(1 / 3 * n_atoms)
+    per_bond = {}
+    for (_, j, k, _), strength in zip(
+        protein.dihedrals, protein.dihedral_strengths, strict=True
+    ):
+        per_bond[j, k] = per_bond.get((j, k), 0.0) + strength
+    low, high = min(per_bond.values()), max(per_bond.values())
+    assert high == pytest.approx(2 * low)
+    for value in per_bond.values():
+        assert value == pytest.approx(low) or value == pytest.approx(high)
+
+
+def test_contacts_are_those_within_the_cutoff(scripts):
+    model = scripts["simulate"].load("villin")
+    structure = mm.app.PDBFile(str(FOLDING / "villin" / "villin.pdb"))
+    atoms = list(structure.topology.atoms())
+    expected = [
+        (a.index, b.index)
+        for a, b in itertools.combinations(atoms, 2)
+        if b.residue.index - a.residue.index >= 4
+        and np.linalg.norm(model.native[a.index] - model.native[b.index]) < 0.45
+    ]
+    assert [tuple(pair) for pair in model.contacts] == expected
+
+
+def test_energy_is_the_sum_of_the_papers_terms(scripts, protein):
+    random = np.random.default_rng(0)
+    context = context_of(scripts, protein)
+    for scale in (0.0, 0.005, 0.02):
+        x = protein.native + scale * random.normal(size=protein.native.shape)
+        _, energy = forces_and_energy(context, x)
+        assert energy == pytest.approx(energy_by_hand(protein, x), rel=1e-5, abs=2e-3)
+
+
+def test_forces_are_the_slopes_of_that_energy(scripts):
+    """Finite differences of the formulae, along random directions."""
+    model = scripts["simulate"].load("villin")
+    random = np.random.default_rng(1)
+    x = model.native + 0.005 * random.normal(size=model.native.shape)
+    forces, _ = forces_and_energy(context_of(scripts, model), x)
+    step = 1e-5
+    for _ in range(3):
+        direction = random.normal(size=x.shape)
+        direction /= np.linalg.norm(direction)
+        ahead = energy_by_hand(model, x + step * direction)
+        behind = energy_by_hand(model, x - step * direction)
+        slope = (ahead - behind) / (2 * step)
+        assert -(forces * direction).sum() == pytest.approx(slope, rel=1e-4)
+
+
+def test_native_structure_is_the_minimum(scripts, protein):
+    """All terms but the weak repulsion have their minimum there."""
+    context = context_of(scripts, protein)
+    _, energy = forces_and_energy(context, protein.native)
+    # Repulsion of pairs that are close in the structure, and nothing else.
+    assert energy == pytest.approx(-protein.contact_strengths.sum(), rel=0.05)
+    mm.LocalEnergyMinimizer.minimize(context, 0.1)
+    x = context.getState(getPositions=True).getPositions(asNumpy=True)._value
+    centred = x - x.mean(0)
+    native = protein.native - protein.native.mean(0)
+    u, singular, vt = np.linalg.svd(centred.T @ native)
+    singular[-1] *= np.sign(np.linalg.det(u @ vt))
+    rmsd2 = (centred**2).sum() + (native**2).sum() - 2 * singular.sum()
+    assert np.sqrt(rmsd2 / len(x)) < 0.02  # nm
+
+
+def test_fraction_native_counts_formed_contacts(scripts):
+    model = scripts["simulate"].load("villin")
+    stretched = np.stack([model.native, 1.19 * model.native, 1.21 * model.native])
+    np.testing.assert_array_equal(model.fraction_native(stretched), [1.0, 1.0, 0.0])
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(scripts, tmp_path, monkeypatch):
+    simulate = scripts["simulate"]
+    monkeypatch.setattr(simulate, "EQUILIBRATION", 20)
+    short = simulate.Protein(temperature=0.97, n_runs=1, n_segments=2, every=20, seed=5)
+    monkeypatch.setitem(simulate.PROTEINS, "villin", short)
+    model = simulate.load("villin")
+    system = scripts["structure_based"].build_system(model)
+
+    whole = simulate.Run("villin", 0, tmp_path / "whole")
+    whole.folder.mkdir()
+    for _ in range(2):
+        whole.advance(system, model.native, 100)
+
+    stopped = simulate.Run("villin", 0, tmp_path / "stopped")
+    stopped.folder.mkdir()
+    stopped.advance(system, model.native, 100)
+    # Killed after frames were appended, before the checkpoint was written.
+    with stopped.trajectory.open("ab") as handle:
+        handle.write(b"half a segment")
+    again = simulate.Run("villin", 0, tmp_path / "stopped")
+    again.advance(scripts["structure_based"].build_system(model), model.native, 100)
+
+    assert again.n_done == 2
+    assert again.trajectory.read_bytes() == whole.trajectory.read_bytes()
+    import MDAnalysis as mda
+
+    frames = mda.Universe(
+        str(FOLDING / "villin" / "villin.pdb"), str(again.trajectory)
+    ).trajectory
+    np.testing.assert_allclose([ts.time for ts in frames], np.arange(1, 11) * 0.04)
+    last = np.load(again.checkpoint)["positions"]
+    frames[-1]
+    np.testing.assert_allclose(frames.ts.positions / 10, last, atol=0.0021)
