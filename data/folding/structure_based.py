@@ -67,8 +67,8 @@ class StructureBasedModel:
         ends += [*self.dihedrals[:, [0, 3]], *self.planar[:, [0, 3]]]
         return {(int(min(p)), int(max(p))) for p in ends if p[0] != p[1]}
 
-    def fraction_native(self, positions: np.ndarray, factor: float = 1.2) -> np.ndarray:
-        """Share of the native contacts that are formed: Q.
+    def formed(self, positions: np.ndarray, factor: float = 1.5) -> np.ndarray:
+        """Tell which native contacts are formed.
 
         Parameters
         ----------
@@ -80,12 +80,15 @@ class StructureBasedModel:
         Returns
         -------
         numpy.ndarray
-            ``(F,)``, from 0 to 1.
+            ``(F, n)``, bool.
         """
         limits = (factor * lengths(self.native, self.contacts)) ** 2
         i, j = self.contacts.T
-        squared = ((positions[:, i] - positions[:, j]) ** 2).sum(axis=2)
-        return (squared < limits).mean(axis=1)
+        return ((positions[:, i] - positions[:, j]) ** 2).sum(axis=2) < limits
+
+    def fraction_native(self, positions: np.ndarray, factor: float = 1.5) -> np.ndarray:
+        """Share of the native contacts that are formed, Q: ``(F,)``, from 0 to 1."""
+        return self.formed(positions, factor).mean(axis=1)
 
 
 def lengths(positions: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -1,39 +1,17 @@
 """The structure-based model of ``data/folding`` and the script that simulates it."""
 
-import importlib.util
 import itertools
-import sys
-from pathlib import Path
 
+import MDAnalysis as mda
 import numpy as np
 import pytest
 
 mm = pytest.importorskip("openmm")
 
-FOLDING = Path(__file__).parents[2] / "data" / "folding"
-
-
-def load_script(name):
-    """Import a script of the folder, which is no package, by its path."""
-    sys.path.insert(0, str(FOLDING))
-    try:
-        spec = importlib.util.spec_from_file_location(name, FOLDING / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(FOLDING))
-    return module
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    return {name: load_script(name) for name in ("structure_based", "simulate")}
-
 
 @pytest.fixture(scope="module", params=["villin", "lambda"])
-def protein(request, scripts):
-    return scripts["simulate"].load(request.param)
+def protein(request, simulate_folding):
+    return simulate_folding.load(request.param)
 
 
 def angle_between(a, b):
@@ -98,8 +76,8 @@ def bonds_apart(n_atoms, bonded):
     return found
 
 
-def context_of(scripts, model):
-    system = scripts["structure_based"].build_system(model)
+def context_of(structure_based, model):
+    system = structure_based.build_system(model)
     return mm.Context(
         system,
         mm.VerletIntegrator(0.001),
@@ -113,17 +91,61 @@ def forces_and_energy(context, x):
     return state.getForces(asNumpy=True)._value, state.getPotentialEnergy()._value
 
 
-def test_counts_of_atoms_and_bonds(scripts):
+def test_counts_of_atoms_and_bonds(simulate_folding):
     """The molecules of the data sheet: one chain, every bond by its length."""
     for name, n_atoms in [("villin", 289), ("lambda", 613)]:
-        model = scripts["simulate"].load(name)
+        model = simulate_folding.load(name)
         assert len(model.native) == n_atoms
         close = np.linalg.norm(model.native[:, None] - model.native[None], axis=2)
         by_length = {tuple(p) for p in np.argwhere(np.triu(close < 0.195, 1))}
         assert {tuple(p) for p in model.bonds} == by_length
 
 
-def test_strengths_follow_the_paper(scripts, protein):
+def test_every_angle_and_dihedral_of_the_bonds_is_there(protein):
+    """Walks along the bonds, each once and not also backwards."""
+    step = bonds_apart(len(protein.native), {frozenset(b) for b in protein.bonds}) == 1
+    walks = [(i, j, k) for i, j in np.argwhere(step) for k in np.flatnonzero(step[j])]
+    walks = [w for w in walks if w[0] < w[2]]
+    assert once(protein.angles) == once(walks)
+    centres = np.flatnonzero(step.sum(0) == 3)
+    assert sorted(protein.impropers[:, 0]) == centres.tolist()
+    for centre, *around in protein.impropers:
+        assert sorted(around) == np.flatnonzero(step[centre]).tolist()
+    longer = [
+        (i, j, k, m)
+        for j, k in protein.bonds
+        for i in np.flatnonzero(step[j])
+        for m in np.flatnonzero(step[k])
+        if len({i, j, k, m}) == 4
+    ]
+    assert once([*protein.dihedrals, *protein.planar]) == once(longer)
+
+
+def once(walks):
+    """Sort walks, each from its smaller end, and check that none stands twice."""
+    found = sorted(min(tuple(w), tuple(w)[::-1]) for w in np.asarray(walks).tolist())
+    assert len(set(map(tuple, found))) == len(found)
+    return found
+
+
+def test_what_is_planar(simulate_folding, folding):
+    """Peptide bonds and aromatic rings; no backbone dihedral but omega."""
+    model = simulate_folding.load("villin")
+    atoms = mda.Universe(str(folding / "villin" / "villin.pdb")).atoms
+    about = {frozenset((int(j), int(k))) for _, j, k, _ in model.planar}
+    names = [frozenset(atoms[sorted(pair)].names) for pair in about]
+    assert names.count(frozenset({"C", "N"})) == 34
+    assert sum({"CZ", "NE"} == name for name in names) == 1
+    # Six bonds in each of four phenylalanines, four bonds of the proline's ring
+    # outside the backbone, five of the histidine, ten of the tryptophan.
+    assert len(about) == 34 + 1 + 4 * 6 + 4 + 5 + 10
+    rotating = {frozenset((int(j), int(k))) for _, j, k, _ in model.dihedrals}
+    assert not about & rotating
+    backbone = [p for p in rotating if set(atoms[sorted(p)].names) <= {"N", "CA", "C"}]
+    assert len(backbone) == 34 + 35  # phi and psi, the last by its oxygen atoms
+
+
+def test_strengths_follow_the_paper(protein):
     """Contacts : dihedrals 2 : 1 in all; backbone : side chain 2 : 1 per bond."""
     n_atoms = len(protein.native)
     assert protein.contact_strengths.sum() == pytest.approx(2 / 3 * n_atoms)
@@ -139,9 +161,9 @@ def test_strengths_follow_the_paper(scripts, protein):
         assert value == pytest.approx(low) or value == pytest.approx(high)
 
 
-def test_contacts_are_those_within_the_cutoff(scripts):
-    model = scripts["simulate"].load("villin")
-    structure = mm.app.PDBFile(str(FOLDING / "villin" / "villin.pdb"))
+def test_contacts_are_those_within_the_cutoff(simulate_folding, folding):
+    model = simulate_folding.load("villin")
+    structure = mm.app.PDBFile(str(folding / "villin" / "villin.pdb"))
     atoms = list(structure.topology.atoms())
     expected = [
         (a.index, b.index)
@@ -152,21 +174,21 @@ def test_contacts_are_those_within_the_cutoff(scripts):
     assert [tuple(pair) for pair in model.contacts] == expected
 
 
-def test_energy_is_the_sum_of_the_papers_terms(scripts, protein):
+def test_energy_is_the_sum_of_the_papers_terms(structure_based, protein):
     random = np.random.default_rng(0)
-    context = context_of(scripts, protein)
+    context = context_of(structure_based, protein)
     for scale in (0.0, 0.005, 0.02):
         x = protein.native + scale * random.normal(size=protein.native.shape)
         _, energy = forces_and_energy(context, x)
         assert energy == pytest.approx(energy_by_hand(protein, x), rel=1e-5, abs=2e-3)
 
 
-def test_forces_are_the_slopes_of_that_energy(scripts):
+def test_forces_are_the_slopes_of_that_energy(structure_based, simulate_folding):
     """Finite differences of the formulae, along random directions."""
-    model = scripts["simulate"].load("villin")
+    model = simulate_folding.load("villin")
     random = np.random.default_rng(1)
     x = model.native + 0.005 * random.normal(size=model.native.shape)
-    forces, _ = forces_and_energy(context_of(scripts, model), x)
+    forces, _ = forces_and_energy(context_of(structure_based, model), x)
     step = 1e-5
     for _ in range(3):
         direction = random.normal(size=x.shape)
@@ -177,9 +199,9 @@ def test_forces_are_the_slopes_of_that_energy(scripts):
         assert -(forces * direction).sum() == pytest.approx(slope, rel=1e-4)
 
 
-def test_native_structure_is_the_minimum(scripts, protein):
+def test_native_structure_is_the_minimum(structure_based, protein):
     """All terms but the weak repulsion have their minimum there."""
-    context = context_of(scripts, protein)
+    context = context_of(structure_based, protein)
     _, energy = forces_and_energy(context, protein.native)
     # Repulsion of pairs that are close in the structure, and nothing else.
     assert energy == pytest.approx(-protein.contact_strengths.sum(), rel=0.05)
@@ -193,40 +215,41 @@ def test_native_structure_is_the_minimum(scripts, protein):
     assert np.sqrt(rmsd2 / len(x)) < 0.02  # nm
 
 
-def test_fraction_native_counts_formed_contacts(scripts):
-    model = scripts["simulate"].load("villin")
-    stretched = np.stack([model.native, 1.19 * model.native, 1.21 * model.native])
+def test_fraction_native_counts_formed_contacts(simulate_folding):
+    model = simulate_folding.load("villin")
+    stretched = np.stack([model.native, 1.49 * model.native, 1.51 * model.native])
     np.testing.assert_array_equal(model.fraction_native(stretched), [1.0, 1.0, 0.0])
 
 
-def test_a_stopped_run_goes_on_bit_for_bit(scripts, tmp_path, monkeypatch):
-    simulate = scripts["simulate"]
-    monkeypatch.setattr(simulate, "EQUILIBRATION", 20)
-    short = simulate.Protein(temperature=0.97, n_runs=1, n_segments=2, every=20, seed=5)
-    monkeypatch.setitem(simulate.PROTEINS, "villin", short)
-    model = simulate.load("villin")
-    system = scripts["structure_based"].build_system(model)
+def test_a_stopped_run_goes_on_bit_for_bit(
+    simulate_folding, structure_based, folding, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(simulate_folding, "EQUILIBRATION", 20)
+    short = simulate_folding.Protein(
+        temperature=0.97, n_runs=1, n_segments=2, every=20, seed=5
+    )
+    monkeypatch.setitem(simulate_folding.PROTEINS, "villin", short)
+    model = simulate_folding.load("villin")
+    system = structure_based.build_system(model)
 
-    whole = simulate.Run("villin", 0, tmp_path / "whole")
+    whole = simulate_folding.Run("villin", 0, tmp_path / "whole")
     whole.folder.mkdir()
     for _ in range(2):
         whole.advance(system, model.native, 100)
 
-    stopped = simulate.Run("villin", 0, tmp_path / "stopped")
+    stopped = simulate_folding.Run("villin", 0, tmp_path / "stopped")
     stopped.folder.mkdir()
     stopped.advance(system, model.native, 100)
     # Killed after frames were appended, before the checkpoint was written.
     with stopped.trajectory.open("ab") as handle:
         handle.write(b"half a segment")
-    again = simulate.Run("villin", 0, tmp_path / "stopped")
-    again.advance(scripts["structure_based"].build_system(model), model.native, 100)
+    again = simulate_folding.Run("villin", 0, tmp_path / "stopped")
+    again.advance(structure_based.build_system(model), model.native, 100)
 
     assert again.n_done == 2
     assert again.trajectory.read_bytes() == whole.trajectory.read_bytes()
-    import MDAnalysis as mda
-
     frames = mda.Universe(
-        str(FOLDING / "villin" / "villin.pdb"), str(again.trajectory)
+        str(folding / "villin" / "villin.pdb"), str(again.trajectory)
     ).trajectory
     np.testing.assert_allclose([ts.time for ts in frames], np.arange(1, 11) * 0.04)
     last = np.load(again.checkpoint)["positions"]
