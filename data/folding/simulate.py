@@ -31,8 +31,6 @@ from structure_based import (
 )
 
 HERE = Path(__file__).parent
-TIME_STEP = 0.002  # ps, which is the reduced unit of time
-FRICTION = 1.0  # per ps
 SEGMENT = 50_000  # steps
 EQUILIBRATION = 10_000  # steps before the first segment
 UNFOLDING_TEMPERATURE = 1.5  # reduced; odd runs start from there
@@ -45,6 +43,8 @@ class Protein:
     """What is simulated, and how long."""
 
     temperature: float  # reduced: thermal energies in epsilon
+    friction: float  # per ps, which is the reduced unit of time
+    time_step: float  # ps
     n_runs: int
     n_segments: int  # of each run
     every: int  # steps between frames
@@ -53,10 +53,22 @@ class Protein:
 
 PROTEINS = {
     "villin": Protein(
-        temperature=0.97, n_runs=8, n_segments=24, every=1000, seed=1_000_000
+        temperature=0.97,
+        friction=1.0,
+        time_step=0.002,
+        n_runs=8,
+        n_segments=12,
+        every=1000,
+        seed=1_000_000,
     ),
     "lambda": Protein(
-        temperature=0.92, n_runs=6, n_segments=10, every=1000, seed=2_000_000
+        temperature=0.92,
+        friction=0.1,
+        time_step=0.004,
+        n_runs=6,
+        n_segments=10,
+        every=1000,
+        seed=2_000_000,
     ),
 }
 
@@ -100,7 +112,7 @@ class Run:
         n_done = self.n_done
         seed = protein.seed + 1000 * self.index + n_done
         integrator = mm.LangevinMiddleIntegrator(
-            protein.temperature * UNIT_TEMPERATURE, FRICTION, TIME_STEP
+            protein.temperature * UNIT_TEMPERATURE, protein.friction, protein.time_step
         )
         integrator.setRandomNumberSeed(seed)
         # One thread, so that sums always run in one order.
@@ -154,16 +166,16 @@ class Run:
 
     def _encode(self, frames: list[np.ndarray], first_step: int) -> bytes:
         """Compress frames; an XTC file is the sum of its frames."""
-        every = PROTEINS[self.name].every
+        protein = PROTEINS[self.name]
         part = self.trajectory.with_suffix(".part.xtc")
         with XTCFile(str(part), "w") as handle:
             for k, positions in enumerate(frames, start=1):
-                step = first_step + k * every
+                step = first_step + k * protein.every
                 handle.write(
                     positions.astype(np.float32),
                     np.zeros((3, 3), np.float32),
                     step,
-                    step * TIME_STEP,
+                    step * protein.time_step,
                     PRECISION,
                 )
         data = part.read_bytes()

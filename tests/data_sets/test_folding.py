@@ -226,7 +226,13 @@ def test_a_stopped_run_goes_on_bit_for_bit(
 ):
     monkeypatch.setattr(simulate_folding, "EQUILIBRATION", 20)
     short = simulate_folding.Protein(
-        temperature=0.97, n_runs=1, n_segments=2, every=20, seed=5
+        temperature=0.97,
+        friction=1.0,
+        time_step=0.002,
+        n_runs=1,
+        n_segments=2,
+        every=20,
+        seed=5,
     )
     monkeypatch.setitem(simulate_folding.PROTEINS, "villin", short)
     model = simulate_folding.load("villin")
