@@ -71,10 +71,10 @@ SYSTEMS = {
         spacing=4.0,
         platform="CPU",
     ),
-    "ala5": System(
-        sequence="AAAAA",
+    "aagaa": System(
+        sequence="AAGAA",
         capped=True,
-        temperature=400.0,
+        temperature=500.0,
         n_runs=8,
         length=2.0,
         spacing=2.0,

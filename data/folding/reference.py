@@ -1,6 +1,6 @@
 """Reference kinetics of the folding trajectories in this folder.
 
-    python data/folding/reference.py            # every protein
+    python data/folding/reference.py            # every protein whose runs are here
     python data/folding/reference.py villin
 
 Two independent views of the same runs. First, the fraction of native contacts Q:
@@ -276,11 +276,12 @@ def report_model(
 def main() -> None:
     """Read the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=list(ANALYSES))
+    parser.add_argument("names", nargs="*", help="all whose runs are here by default")
     parser.add_argument("--folder", type=Path, help="where the runs are")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    for name in options.names:
+    there = [name for name in ANALYSES if any((HERE / name).glob(f"{name}-?.xtc"))]
+    for name in options.names or there:
         report(name, options.folder or HERE / name)
 
 

@@ -64,7 +64,7 @@ PROTEINS = {
     "lambda": Protein(
         temperature=0.92,
         friction=0.1,
-        time_step=0.004,
+        time_step=0.003,
         n_runs=6,
         n_segments=10,
         every=1000,

@@ -46,3 +46,9 @@ def simulate_folding(folding):
 def simulate_peptides():
     pytest.importorskip("openmm")
     return load_script(DATA / "simulate.py")
+
+
+@pytest.fixture(scope="session")
+def folding_reference(folding):
+    pytest.importorskip("openmm")
+    return load_script(folding / "reference.py")
