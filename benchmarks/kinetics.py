@@ -77,6 +77,8 @@ SYSTEMS = {
     "ala2-tenth": System("ala2", "ala2.pdb", "ala2-*.xtc", 2, 1, 2, 27, share=0.1),
     "gly2": System("gly2", "gly2.pdb", "gly2-*.xtc", 2, 2, 2, 10),
     "wlall": System("wlall", "wlall.pdb", "wlall-*.xtc", 1, 10, 3, 280),
+    "aagaa": System("aagaa", "aagaa.pdb", "aagaa-*.xtc", 1, 10, 3, 40),
+    "villin": System("folding/villin", "villin.pdb", "villin-*.xtc", 1, 10, 2, 30),
     "beta-peptide": System(
         "beta-peptide", "beta-peptide.pdb", "beta-peptide.xtc", 1, 20, 3, 500, own=False
     ),
