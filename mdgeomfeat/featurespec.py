@@ -221,7 +221,7 @@ class FeatureSpec:
     def __post_init__(self) -> None:
         if not (self.select is None or isinstance(self.select, str)):
             raise InputError(
-                f"select={self.select!r} is no text; give a selection, or None."
+                f"select={self.select!r} is not text; give a selection, or None."
             )
         if isinstance(self.model, Path):
             object.__setattr__(self, "model", str(self.model))
@@ -282,14 +282,14 @@ class FeatureSpec:
         """
         if values.get("format") != FEATURE_FORMAT:
             raise InputError(
-                f"features of the format {values.get('format')!r} are not known, only "
+                f"Features of the format {values.get('format')!r} are not known, only "
                 f"those of {FEATURE_FORMAT}; install a newer mdgeomfeat."
             )
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(values.keys() - known - {"format"})
         if unknown:
             raise InputError(
-                f"features with the option {unknown[0]!r} are not known; install a "
+                f"Features with the option {unknown[0]!r} are not known; install a "
                 "newer mdgeomfeat."
             )
         return cls(**{name: values[name] for name in known & values.keys()})

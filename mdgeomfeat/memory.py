@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, sentence
 
 __all__ = ["available_memory", "check_memory"]
 
@@ -48,8 +48,10 @@ def check_memory(need: float, what: str, remedy: str) -> None:
     free = available_memory()
     if free is not None and need > free / 2:
         raise InputError(
-            f"{what} would take {_gigabytes(need)} of memory, more than half of the "
-            f"{_gigabytes(free)} that are free; {remedy}."
+            sentence(
+                f"{what} would take {_gigabytes(need)} of memory, more than half of "
+                f"the {_gigabytes(free)} that are free; {remedy}"
+            )
         )
 
 

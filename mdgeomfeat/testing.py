@@ -236,8 +236,8 @@ def assert_equivariant(
     positions = np.asarray(positions, dtype=np.float64)
     if positions.ndim != 3 or positions.shape[1:] != (len(numbers), 3):
         raise InputError(
-            f"positions have shape {positions.shape}, but must be (n_frames, "
-            f"{len(numbers)}, 3) for {len(numbers)} atomic numbers"
+            f"Positions have shape {positions.shape}, but must be (n_frames, "
+            f"{len(numbers)}, 3) for {len(numbers)} atomic numbers."
         )
     if boxes is not None:
         boxes = np.broadcast_to(np.asarray(boxes), (len(positions), 6))

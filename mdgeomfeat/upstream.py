@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, sentence
 
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
@@ -41,8 +41,10 @@ class UnreadableFrameError(InputError):
 
     def __init__(self, reason: str, where: str) -> None:
         super().__init__(
-            f"{where} cannot be read ({reason}): repair the file, or leave this frame "
-            "out"
+            sentence(
+                f"{where} cannot be read ({reason}); repair the file, or leave this "
+                "frame out"
+            )
         )
         self.reason = reason
         self.where = where

@@ -175,7 +175,7 @@ def saved(tmp_path):
         b"\0" * 7,
         b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.",
     ],
-    ids=["2**63", "1 GB", "empty", "list", "no text", "nothing", "short", "pickle"],
+    ids=["2**63", "1 GB", "empty", "list", "not text", "nothing", "short", "pickle"],
 )
 def test_hostile_safetensors_headers(saved, header):
     saved.write_bytes(header)

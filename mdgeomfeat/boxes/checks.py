@@ -43,16 +43,16 @@ def check_boxes(boxes: ArrayLike, n_frames: int) -> np.ndarray:
         array = np.broadcast_to(array, (n_frames, 6))
     if array.shape != (n_frames, 6):
         raise InputError(
-            f"boxes have shape {array.shape}, but {n_frames} frames need "
-            f"({n_frames}, 6) or one box of shape (6,)"
+            f"Boxes have shape {array.shape}, but {n_frames} frames need "
+            f"({n_frames}, 6) or one box of shape (6,)."
         )
     present = (array[:, :3] != 0).any(axis=1)
     bad = np.flatnonzero(present & ~has_box(array))
     if bad.size:
         raise InputError(
-            f"the box of frame {bad[0]} is {array[bad[0]].tolist()}, which closes no "
+            f"The box of frame {bad[0]} is {array[bad[0]].tolist()}, which closes no "
             "volume or is a placeholder; give [a, b, c, alpha, beta, gamma] in Å and "
-            "degrees, or no box"
+            "degrees, or no box."
         )
     return array
 
@@ -84,8 +84,8 @@ def check_cutoff(
     if 2.0 * cutoff > shortest[worst] * (1 + 1e-6):
         where = f"frame {present[worst]}" if names is None else names[present[worst]]
         raise InputError(
-            f"a cutoff of {cutoff:g} Å is over half the shortest box height, "
+            f"A cutoff of {cutoff:g} Å is over half the shortest box height, "
             f"{shortest[worst]:.3f} Å in {where}: the box must be at "
             f"least {2 * cutoff:g} Å high, so analyse without the box "
-            "(periodic=False, --no-pbc) or use a model with a shorter cutoff"
+            "(periodic=False, --no-pbc) or use a model with a shorter cutoff."
         )

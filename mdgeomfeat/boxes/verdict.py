@@ -12,7 +12,7 @@ import numpy as np
 
 from mdgeomfeat.boxes.lattice import SHORTEST_TRANSLATION, closes_volume, has_box
 from mdgeomfeat.boxes.overlap import nearest_image
-from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning, sentence
 
 __all__ = ["BoxReason", "BoxSample", "BoxVerdict", "Periodic", "judge_box", "spread"]
 
@@ -30,7 +30,7 @@ class BoxReason(StrEnum):
     ASKED = "it was asked for"
     REFUSED = "it was asked to be left out"
     ABSENT = "the frames have none"
-    NO_VOLUME = "it closes no volume"
+    NO_VOLUME = "it enencloses no volume"
     PLACEHOLDER = "it is a placeholder"
     OVERLAP = "molecules would overlap their images"
 
@@ -93,7 +93,7 @@ class BoxVerdict:
         angles = ", ".join(f"{v:.6g}" for v in self.box[3:])
         box = f"that of {self.frame} ({sides} Å, angles {angles} degrees)"
         if self.reason is BoxReason.NO_VOLUME:
-            return f"{box} closes no volume"
+            return f"{box} enencloses no volume"
         if self.reason is BoxReason.PLACEHOLDER:
             return (
                 f"{box} is a placeholder, as it repeats within "
@@ -142,7 +142,7 @@ def judge_box(
     """
     if not isinstance(periodic, bool | np.bool_) and periodic != "auto":
         raise InputError(
-            f"periodic={periodic!r} is not known: use 'auto', True or False"
+            f"periodic={periodic!r} is not known; use 'auto', True or False."
         )
     if periodic != "auto" and not periodic:
         return BoxVerdict(used=False, reason=BoxReason.REFUSED)
@@ -152,18 +152,20 @@ def judge_box(
         if not all(boxed):
             raise InputError(
                 "periodic=True (--pbc) needs a box, and "
-                f"{_without(frames[boxed.index(False)])}: use periodic='auto' or False "
-                "(--no-pbc), or give all frames their box"
+                f"{_without(frames[boxed.index(False)])}; use periodic='auto' or False "
+                "(--no-pbc), or give all frames their box."
             )
         return _agreed(frames, BoxReason.ASKED)
     if not any(boxed):
         return _said(_absent(frames))
     if not all(boxed):
         raise InputError(
-            f"{frames[boxed.index(True)].where} has a box and "
-            f"{_without(frames[boxed.index(False)])}: leave one or the other out, give "
-            "all frames their box (in VMD: pbc set {…} -all), or pass periodic=False "
-            "(--no-pbc)"
+            sentence(
+                f"{frames[boxed.index(True)].where} has a box and "
+                f"{_without(frames[boxed.index(False)])}; leave one or the other out, "
+                "give all frames their box (in VMD: pbc set {…} -all), or pass "
+                "periodic=False (--no-pbc)"
+            )
         )
     for sample in frames:
         assert sample.box is not None
@@ -235,8 +237,10 @@ def _without(sample: BoxSample) -> str:
 def _said(verdict: BoxVerdict) -> BoxVerdict:
     if verdict.reason is not BoxReason.ABSENT:
         warnings.warn(
-            f"{verdict}; use periodic=False (--no-pbc) if that is right, else give "
-            "files with the right box, or use periodic=True (--pbc)",
+            sentence(
+                f"{verdict}; use periodic=False (--no-pbc) if that is right, else give "
+                "files with the right box, or use periodic=True (--pbc)"
+            ),
             MDGeomFeatWarning,
             stacklevel=4,
         )

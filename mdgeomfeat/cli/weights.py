@@ -122,6 +122,6 @@ def verify(
     for name in names or list_models():
         problems = verify_model(name)
         failed = failed or bool(problems)
-        typer.echo(f"{name}: {'; '.join(problems) if problems else 'intact'}")
+        typer.echo(f"{name}: {' '.join(problems) if problems else 'intact'}")
     if failed:
         raise typer.Exit(1)

@@ -241,14 +241,14 @@ class TokenEncoder:
 
         if size == 1:
             raise InputError(
-                f"one frame of {self.structure.n_atoms} atoms does not fit into the "
+                f"One frame of {self.structure.n_atoms} atoms does not fit into the "
                 "GPU's memory; select fewer atoms, pass window=, or use device='cpu'."
             )
         torch.cuda.empty_cache()
         self.batch_limit = size // 2
         warnings.warn(
-            f"the GPU's memory is too small for {size} frames at once; going on with "
-            f"{self.batch_limit}",
+            f"The GPU's memory is too small for {size} frames at once; continuing with "
+            f"{self.batch_limit}.",
             MDGeomFeatWarning,
             stacklevel=2,
         )
@@ -345,7 +345,7 @@ class TokenEncoder:
                 else "accept them with allow_unseen=True (--allow-unseen)"
             )
         raise InputError(
-            f"the model {self.spec.model_name!r} has never seen "
+            f"The model {self.spec.model_name!r} has never seen "
             f"{' or '.join(where)}; {remedy}."
         )
 

@@ -207,11 +207,11 @@ class FramePlan:
             more = f" and {len(uneven) - 1} more" if uneven[1:] else ""
             _warn(
                 f"{uneven[0]}{more} has times that do not grow evenly, so that lags "
-                "are counted in frames"
+                "are counted in frames."
             )
         elif len(found) > 1 and time_step(times, runs) is None:
             shown = ", ".join(f"{step:g} ps ({name})" for step, name in found.items())
-            _warn(f"results.dt is None, because time steps differ: {shown}")
+            _warn(f"The time steps differ, so results.dt is None: {shown}.")
 
     def _say_doubts(self, trajectory: NDArray, frames: NDArray, times: NDArray) -> None:
         doubts = {}
@@ -228,8 +228,8 @@ class FramePlan:
                 else ""
             )
             _warn(
-                f"the times in {name} are doubtful: its frames {doubt}{more}; state "
-                "the time between frames with --dt (dt=) where that is wrong"
+                f"The times in {name} are doubtful: its frames {doubt}{more}; state "
+                "the time between frames with --dt (dt=) where that is wrong."
             )
 
     def _say_seams(self, trajectory: NDArray, frames: NDArray, times: NDArray) -> None:
@@ -240,9 +240,9 @@ class FramePlan:
         before, after = (round(float(t), 6) for t in times[row - 1 : row + 1])
         number = "once" if len(rows) == 1 else f"{len(rows):,} times"
         _warn(
-            f"times jump {number}, first from {before:,.10g} to {after:,.10g} ps at "
+            f"Times jump {number}, first from {before:,.10g} to {after:,.10g} ps at "
             f"{self.describe(int(frames[row]))}: a new piece begins at each such seam, "
-            "and no lagged pair is made across it"
+            "and no lagged pair is made across it."
         )
 
     def describe(self, frame: int) -> str:
@@ -262,7 +262,7 @@ def reader_of(source: Any) -> Any:
     universe = getattr(source, "universe", None)
     if not (isinstance(universe, mda.Universe) and hasattr(source, "atoms")):
         raise InputError(
-            f"got a {type(source).__name__} where a Universe or an AtomGroup is "
+            f"Got a {type(source).__name__} where a Universe or an AtomGroup is "
             "needed; arrays and mdtraj trajectories go through GeomGNNTransformer."
         )
     try:

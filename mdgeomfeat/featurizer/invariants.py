@@ -137,7 +137,7 @@ def invariants(
     n_frames, n_tokens, n_channels = scalars.shape
     if vectors.shape != (n_frames, n_tokens, 3, n_channels):
         raise InputError(
-            f"vectors have the shape {vectors.shape} where scalars of shape "
+            f"Vectors have the shape {vectors.shape} where scalars of shape "
             f"{scalars.shape} need {(n_frames, n_tokens, 3, n_channels)}."
         )
     out = np.empty(

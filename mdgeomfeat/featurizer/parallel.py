@@ -48,10 +48,10 @@ __all__ = [
 
 # What a transformation that remembers earlier frames stands in the way of.
 NOT_STORED = (
-    "remembers earlier frames, so a store could not go on where a run stopped; write "
-    "the transformed trajectory to a file first, or do without store=."
+    "remembers earlier frames, so a store could not continue an interrupted run; write "
+    "the transformed trajectory to a file first, or leave store= out"
 )
-_NOT_SHARED = "needs the frames in one process; use backend='serial'."
+_NOT_SHARED = "needs the frames in one process; use backend='serial'"
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -146,7 +146,7 @@ def refuse_memory(transformations: Iterable[Any], why: str) -> None:
     for transformation in transformations:
         if not getattr(transformation, "parallelizable", True):
             name = type(transformation).__name__
-            raise InputError(f"the trajectory's transformation {name} {why}")
+            raise InputError(f"The trajectory's transformation {name} {why}.")
 
 
 class InProcessBackend(PartsBackend, BackendSerial):
@@ -318,7 +318,7 @@ def _dumps(func: Callable) -> bytes:
         return pickle.dumps(func)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise InputError(
-            f"the analysis cannot be sent to other processes ({error}); "
+            f"The analysis cannot be sent to other processes ({error}); "
             "use backend='serial'."
         ) from error
 
@@ -337,7 +337,7 @@ def _pool(func: Callable, n_workers: int) -> Iterator[ProcessPoolExecutor]:
             yield pool
         except BrokenProcessPool as error:
             raise InputError(
-                "a worker process ended before its part was finished: either memory "
+                "A worker process ended before its part was finished: either memory "
                 "ran out (use fewer workers), or the script that was started calls "
                 "run() outside of `if __name__ == '__main__':`."
             ) from error

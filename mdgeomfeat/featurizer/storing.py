@@ -41,15 +41,15 @@ def settle_dt(reader: Any, dt: float | None, store: Path | None) -> float | None
         if kept is not None:
             _warn(
                 f"{store} was made with {kept:g} ps stated as the time between frames, "
-                "which holds here too; state another with --dt (dt=)"
+                "which holds here too; state another with --dt (dt=)."
             )
         return kept
     overruled = [i for i in trajectory_info(reader, dt) if i.overruled is not None]
     if overruled:
         more = f" (and {len(overruled) - 1} more files)" if overruled[1:] else ""
         _warn(
-            f"the time between frames is taken to be {dt:g} ps, as stated with --dt "
-            f"(dt=), where {overruled[0].path} has {overruled[0].overruled}{more}"
+            f"The time between frames is taken to be {dt:g} ps, as stated with --dt "
+            f"(dt=), where {overruled[0].path} has {overruled[0].overruled}{more}."
         )
     return dt
 
@@ -89,7 +89,7 @@ def open_store(
         if len(finished) != plan.n_chunks:
             raise InputError(
                 f"{path} is damaged (it has {len(finished)} chunks, not "
-                f"{plan.n_chunks}): delete it, or name another store."
+                f"{plan.n_chunks}); delete it, or name another store."
             )
         missing = np.flatnonzero(~finished)
         _say_found(path, plan, missing)
@@ -123,10 +123,10 @@ def _say_found(path: Path, plan: FramePlan, missing: NDArray[np.int64]) -> None:
     n_missing = int(np.diff(plan.bounds)[missing].sum())
     text = (
         f"{path} holds {len(plan) - n_missing:,} of {len(plan):,} frames already, and "
-        "the run goes on with the others"
+        "the run computes the others."
         if n_missing
         else f"{path} holds these features already, so nothing is computed; "
-        "overwrite=True (features --overwrite) makes them anew"
+        "overwrite=True (features --overwrite) computes them again."
     )
     _warn(text)
 
@@ -146,7 +146,7 @@ def _compare_versions(writer: StoreWriter, provenance: Mapping[str, Any]) -> Non
         )
         _warn(
             f"{writer.path} was begun with {shown}; the features of both parts agree "
-            "to rounding, not bit for bit"
+            "to rounding, not bit for bit."
         )
 
 

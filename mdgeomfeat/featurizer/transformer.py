@@ -175,7 +175,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         many = boxes if isinstance(boxes, list | tuple) else [boxes] * len(X)
         if len(many) != len(X):
             raise InputError(
-                f"boxes has {len(many)} entries for {len(X)} trajectories; give one "
+                f"boxes= has {len(many)} entries for {len(X)} trajectories; give one "
                 "for each."
             )
         return self._encode_all(
@@ -244,14 +244,14 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         finite = np.isfinite(positions).all(axis=(1, 2))
         if not finite.all():
             raise InputError(
-                f"frame {int(np.argmin(finite))}{where} holds positions that are no "
+                f"Frame {int(np.argmin(finite))}{where} holds positions that are no "
                 "numbers; leave it out."
             )
         if boxes is not None and len(positions):
             boxes = np.asarray(boxes)
             if boxes.shape not in ((6,), (1, 6), (len(positions), 6)):
                 raise InputError(
-                    f"boxes{where} have the shape {boxes.shape}; give (6,), or "
+                    f"The boxes{where} have the shape {boxes.shape}; give (6,), or "
                     f"({len(positions)}, 6) for these frames."
                 )
             boxes = np.broadcast_to(boxes, (len(positions), 6))
@@ -271,7 +271,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
             boxes = None
         elif not (usable := has_box(boxes)).all():
             raise InputError(
-                f"frame {int(np.argmin(usable))}{where} has no usable box where "
+                f"Frame {int(np.argmin(usable))}{where} has no usable box where "
                 "others have one; leave it out or pass periodic=False."
             )
         out = []
@@ -296,8 +296,8 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
                 return positions[:, self.structure_.indices]
         known = {n_atoms, self._n_source_atoms}
         raise InputError(
-            f"positions{where} have the shape {shape}; give (frames, atoms, 3) with "
-            f"{' or '.join(map(str, sorted(known)))} atoms."
+            f"The positions{where} have the shape {shape}; give (frames, atoms, 3) "
+            f"with {' or '.join(map(str, sorted(known)))} atoms."
         )
 
 
@@ -326,7 +326,7 @@ def _structure(
         if not isinstance(source, Structure):
             if not 1 <= len(source) <= 2:
                 raise InputError(
-                    f"a tuple of {len(source)} is no structure; give atomic numbers "
+                    f"A tuple of {len(source)} is not a structure; give atomic numbers "
                     "and, if wanted, the token of each atom."
                 )
             source = Structure.from_arrays(*source)
@@ -340,7 +340,7 @@ def _structure(
     topology = getattr(source, "topology", source)
     if type(topology).__module__.split(".")[0] != "mdtraj":
         raise InputError(
-            f"got a {type(source).__name__} as structure; give a Universe, an "
+            f"Got a {type(source).__name__} as structure; give a Universe, an "
             "AtomGroup, an mdtraj topology or trajectory, a Structure, or atomic "
             "numbers and tokens."
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mdgeomfeat import upstream
 from mdgeomfeat.boxes import has_box
-from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning, sentence
 from mdgeomfeat.featurizer.frames import FramePlan
 
 if TYPE_CHECKING:
@@ -37,9 +37,11 @@ def read_frame(
         if skip_bad:
             return None
         raise InputError(
-            f"{plan.describe(frame)} cannot be read ({error.reason}); end the run "
-            f"before it with stop={frame}, or pass skip_bad_frames=True "
-            "(--skip-bad-frames)."
+            sentence(
+                f"{plan.describe(frame)} cannot be read ({error.reason}); end the run "
+                f"before it with stop={frame}, or pass skip_bad_frames=True "
+                "(--skip-bad-frames)"
+            )
         ) from error
 
 
@@ -76,17 +78,22 @@ def usable_rows(
     if good.all() or skip_bad:
         return good
     bad = int(np.flatnonzero(~good)[0])
-    where = plan.describe(int(plan.frames[rows[bad]]))
+    described = plan.describe(int(plan.frames[rows[bad]]))
     if finite[bad].all():
         raise InputError(
-            f"{where} has no usable box where the first frame has one; pass "
-            "periodic=False (--no-pbc) or skip_bad_frames=True (--skip-bad-frames)."
+            sentence(
+                f"{described} has no usable box, although the first frame has one; "
+                "pass periodic=False (--no-pbc) or skip_bad_frames=True "
+                "(--skip-bad-frames)"
+            )
         )
     atom = int(np.flatnonzero(~finite[bad])[0])
     raise InputError(
-        f"{where} holds positions that are no numbers (first at atom "
-        f"{structure.names[atom]}, index {structure.indices[atom]}); "
-        "repair the file or pass skip_bad_frames=True (--skip-bad-frames)."
+        sentence(
+            f"{described} holds positions that are not finite numbers (first at atom "
+            f"{structure.names[atom]}, index {structure.indices[atom]}); repair the "
+            "file or pass skip_bad_frames=True (--skip-bad-frames)"
+        )
     )
 
 
@@ -101,8 +108,8 @@ def say_dropped(plan: FramePlan, good: NDArray[np.bool_]) -> None:
     bad = plan.frames[~good]
     if not good.any():
         raise InputError(
-            f"none of the {len(good)} frames could be used; the first is "
-            f"{plan.describe(int(bad[0]))}."
+            f"None of the {len(good)} frames could be used; the first is "
+            f"{plan.describe(int(bad[0]))}; repair the files."
         )
     if len(bad):
         shown = "; ".join(map(plan.describe, bad[:5].tolist()))
@@ -113,7 +120,7 @@ def say_dropped(plan: FramePlan, good: NDArray[np.bool_]) -> None:
             else f"{len(bad)} frames could not be used and were"
         )
         warnings.warn(
-            f"{what} left out: {shown}{more}",
+            f"{what} left out: {shown}{more}.",
             MDGeomFeatWarning,
             stacklevel=5,
         )

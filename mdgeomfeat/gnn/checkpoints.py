@@ -110,31 +110,31 @@ def read_card(path: str | Path) -> dict[str, Any]:
     card_path = Path(path).with_suffix(".json")
     if not card_path.is_file():
         raise InputError(
-            f"{path} needs its card {card_path.name} beside it; copy both files"
+            f"{path} needs its card {card_path.name} beside it; copy both files."
         )
     if card_path.stat().st_size > _MAX_CARD_BYTES:
         raise InputError(
-            f"{card_path} has {card_path.stat().st_size} bytes, which no card has; "
-            "copy the card that belongs to the weights"
+            f"{card_path} has {card_path.stat().st_size} bytes, which is not the size "
+            "of a card; copy the card that belongs to the weights."
         )
     try:
         card = json.loads(card_path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{card_path} is not JSON ({error}); copy the card that belongs to the "
-            "weights"
+            "weights."
         ) from error
     if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
         number = card.get("format") if isinstance(card, dict) else None
         raise InputError(
             f"{card_path} is a card of format {number!r} and this version reads "
-            f"{CARD_FORMAT}; update mdgeomfeat or export the model again"
+            f"{CARD_FORMAT}; update mdgeomfeat or export the model again."
         )
     missing = [key for key in _REQUIRED if key not in card]
     if missing:
         raise InputError(
             f"{card_path} lacks {', '.join(missing)}; copy the card that was written "
-            "with the weights"
+            "with the weights."
         )
     return card
 
@@ -162,7 +162,7 @@ def read_model(path: str | Path) -> Backbone:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} is not a file; give the path of a safetensors file")
+        raise InputError(f"{path} is not a file; give the path of a safetensors file.")
     card = read_card(path)
     spec = ModelSpec.from_dict(card["spec"])
     with torch.device("meta"):
@@ -171,7 +171,7 @@ def read_model(path: str | Path) -> Backbone:
     if model.fingerprint != card["fingerprint"]:
         raise InputError(
             f"{path} does not hold the weights that {path.stem}.json describes "
-            f"(their fingerprint is {model.fingerprint[:12]}); fetch both files again"
+            f"(their fingerprint is {model.fingerprint[:12]}); fetch both files again."
         )
     model.card = card
     return model.eval()
@@ -192,25 +192,25 @@ def _read_tensors(path: Path, model: Backbone) -> dict[str, Tensor]:
                     raise InputError(
                         f"{path} {problem} tensors {', '.join(names[:3])}{more}, so it "
                         f"is not the {model.spec.architecture} its card describes; "
-                        "fetch both files again"
+                        "fetch both files again."
                     )
             for name, shape in expected.items():
                 if shapes[name] != shape:
                     raise InputError(
                         f"{path} has {name} with shape {shapes[name]} where its card "
-                        f"asks for {shape}; fetch both files again"
+                        f"asks for {shape}; fetch both files again."
                     )
             tensors = {name: file.get_tensor(name) for name in expected}
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"{path} is not a safetensors file ({error}); give the weights as they "
-            "were saved"
+            "were saved."
         ) from error
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
             raise InputError(
                 f"{path} has values in {name} that are not finite float32 numbers; "
-                "fetch the file again"
+                "fetch the file again."
             )
     return tensors
 
@@ -236,7 +236,7 @@ def check_files(path: str | Path) -> list[str]:
     problems = []
     if _hash_file(path) != model.card["sha256"]:
         problems.append(
-            f"{path} has another SHA-256 than its card says; fetch both files again"
+            f"{path} has another SHA-256 than its card says; fetch both files again."
         )
     try:
         difference = reference_error(model)
@@ -246,6 +246,6 @@ def check_files(path: str | Path) -> list[str]:
         problems.append(
             f"{path} gives features that differ by {difference:.1e} from its "
             "card's reference; this version computes the network differently, or the "
-            "card was changed"
+            "card was changed."
         )
     return problems

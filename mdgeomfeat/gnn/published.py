@@ -82,7 +82,9 @@ class _Tensors:
                 f"tensors ask for {shape}"
             )
         if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
-            raise self._error(f"has values in {_ROOT}{name} that are no numbers")
+            raise self._error(
+                f"has values in {_ROOT}{name} that are not finite numbers"
+            )
         return tensor.detach().to(torch.float32)
 
     def finish(self) -> None:
@@ -95,7 +97,7 @@ class _Tensors:
     def _error(self, what: str) -> InputError:
         return InputError(
             f"{self.path} {what}; give a checkpoint of a published ET, ViSNet or "
-            "TensorNet backbone"
+            "TensorNet backbone."
         )
 
 
@@ -111,13 +113,13 @@ def _cutoff(path: Path, means: Tensor, betas: Tensor, given: float | None) -> fl
         if given is None:
             raise InputError(
                 f"{path} has a trained radial basis, so the cutoff cannot be read from "
-                "it; give the cutoff"
+                "it; give the cutoff."
             )
         return float(given)
     if given is not None and abs(given - stored) > 2e-3:
         raise InputError(
             f"{path} was trained with a cutoff of {stored} Å, not {given} Å; leave the "
-            "cutoff out"
+            "cutoff out."
         )
     return stored
 
@@ -313,7 +315,7 @@ def read_published(
     if len(matches) != 1:
         raise InputError(
             f"{path} holds weights of an unknown network; give a checkpoint of a "
-            "published ET, ViSNet or TensorNet"
+            "published ET, ViSNet or TensorNet."
         )
     architecture = matches[0]
     stem, table, convert = _KNOWN[architecture]

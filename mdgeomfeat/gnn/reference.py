@@ -73,8 +73,8 @@ def reference_error(model: Backbone) -> float:
         stored = np.asarray(reference["features"], dtype=np.float64)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
-            f"the card of {model.card.get('name')!r} has a malformed reference "
-            f"({error}); fetch the card again"
+            f"The card of {model.card.get('name')!r} has a malformed reference "
+            f"({error}); fetch the card again."
         ) from error
     if (
         positions.shape != (len(numbers), 3)
@@ -83,8 +83,8 @@ def reference_error(model: Backbone) -> float:
         or stored.shape != (len(numbers) * 4 * model.spec.n_channels,)
     ):
         raise InputError(
-            f"the card of {model.card.get('name')!r} has a reference of the wrong "
-            "shape; fetch the card again"
+            f"The card of {model.card.get('name')!r} has a reference of the wrong "
+            "shape; fetch the card again."
         )
     features = _features(model, numbers, positions).ravel()
     return float(np.linalg.norm(features - stored) / np.linalg.norm(stored))

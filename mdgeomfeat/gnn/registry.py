@@ -67,7 +67,7 @@ def _resolve(name_or_path: str | Path) -> Path:
     """
     if not isinstance(name_or_path, str | os.PathLike):
         raise InputError(
-            f"model={name_or_path!r} is no model; give a name, a path or a Backbone"
+            f"model={name_or_path!r} is not a model; give a name, a path or a Backbone."
         )
     text = os.fspath(name_or_path)
     files = _files()
@@ -77,12 +77,12 @@ def _resolve(name_or_path: str | Path) -> Path:
     path = Path(text).expanduser()
     if path.suffix in (".safetensors", *_PUBLISHED_SUFFIXES) or path.is_file():
         if not path.is_file():
-            raise InputError(f"the model file {path} does not exist; check the path")
+            raise InputError(f"The model file {path} does not exist; check the path.")
         return path
     known = ", ".join(["default", *files]) if files else "none is installed"
     raise InputError(
-        f"there is no model {text!r} ({known}); give one of these names, a "
-        ".safetensors file with its card, or a published .pth file"
+        f"There is no model {text!r} ({known}); give one of these names, a "
+        ".safetensors file with its card, or a published .pth file."
     )
 
 
@@ -162,7 +162,7 @@ def verify_model(name_or_path: str | Path) -> list[str]:
     if path.suffix != ".safetensors":
         raise InputError(
             f"{path} is a published checkpoint, which has no card to compare with; "
-            "import it first"
+            "import it first."
         )
     return check_files(path)
 
@@ -207,11 +207,11 @@ def import_checkpoint(
     shipped = {file.stem for file in _SHIPPED.glob("*.safetensors")}
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"{name!r} cannot name a model; use letters, digits, '.', '_', '+' and '-'"
+            f"{name!r} cannot name a model; use letters, digits, '.', '_', '+' and '-'."
         )
     if name in shipped or name in _ALIASES:
         raise InputError(
-            f"{name!r} means a shipped model; give the import another name"
+            f"{name!r} means a shipped model; give the import another name."
         )
     model, card = read_published(
         path,

@@ -101,12 +101,12 @@ class ModelSpec:
             if type(value) is not int or not 1 <= value <= limit:
                 raise InputError(
                     f"{name}={value!r} is not a usable size of a network; give an "
-                    f"integer from 1 to {limit}"
+                    f"integer from 1 to {limit}."
                 )
         for name in ("smooth", "self_edges"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(
-                    f"{name}={getattr(self, name)!r} must be true or false"
+                    f"{name}={getattr(self, name)!r} must be true or false."
                 )
         cutoff = self.cutoff
         if (
@@ -115,7 +115,8 @@ class ModelSpec:
             or not 0.5 <= cutoff <= 50.0
         ):
             raise InputError(
-                f"cutoff={cutoff!r} is not usable; give a distance between 0.5 and 50 Å"
+                f"cutoff={cutoff!r} is not usable; give a distance between 0.5 and 50 "
+                "Å."
             )
         object.__setattr__(self, "cutoff", float(cutoff))
         self._check_combination()
@@ -125,28 +126,28 @@ class ModelSpec:
         value = getattr(self, name)
         if value not in allowed:
             options = ", ".join(map(str, allowed))
-            raise InputError(f"{name}={value!r} is unknown; choose one of {options}")
+            raise InputError(f"{name}={value!r} is unknown; choose one of {options}.")
 
     def _check_combination(self) -> None:
         if self.architecture != "tensornet" and self.n_channels % self.n_heads:
             raise InputError(
                 f"n_channels={self.n_channels} cannot be divided among n_heads="
-                f"{self.n_heads}; make it a multiple"
+                f"{self.n_heads}; make it a multiple."
             )
         if self.architecture != "visnet" and self.lmax != 1:
             raise InputError(
                 f"lmax={self.lmax} exists for visnet only; use lmax=1 with "
-                f"{self.architecture}"
+                f"{self.architecture}."
             )
         if self.architecture != "visnet" and self.vector_norm != "none":
             raise InputError(
                 f"vector_norm={self.vector_norm!r} exists for visnet only; use "
-                f"'none' with {self.architecture}"
+                f"'none' with {self.architecture}."
             )
         if self.smooth and self.vector_norm == "max_min":
             raise InputError(
                 "vector_norm='max_min' jumps when an atom loses its last neighbour; "
-                "use 'rms' or 'none' with smooth=True"
+                "use 'rms' or 'none' with smooth=True."
             )
 
     def _check_elements(self) -> None:
@@ -159,7 +160,7 @@ class ModelSpec:
         if not elements or elements[0] < 1 or elements[-1] >= self.max_z:
             raise InputError(
                 f"elements={self.elements!r} must be atomic numbers from 1 to "
-                f"{self.max_z - 1}, or None"
+                f"{self.max_z - 1}, or None."
             )
         object.__setattr__(self, "elements", elements)
 
@@ -181,21 +182,21 @@ class ModelSpec:
         """
         if not isinstance(values, Mapping):
             raise InputError(
-                f"a model's spec must be a JSON object, not {type(values).__name__}"
+                f"A model's spec must be a JSON object, not {type(values).__name__}."
             )
         given = dict(values)
         number = given.pop("format", None)
         if number != SPEC_FORMAT:
             raise InputError(
-                f"the model's spec has format {number!r} and this version reads "
-                f"{SPEC_FORMAT}; update mdgeomfeat or export the model again"
+                f"The model's spec has format {number!r} and this version reads "
+                f"{SPEC_FORMAT}; update mdgeomfeat or export the model again."
             )
         known = {field.name for field in fields(cls)}
         wrong = sorted(known ^ set(given))
         if wrong:
             raise InputError(
-                f"the model's spec has missing or unknown fields ({', '.join(wrong)}); "
-                "use the card that was saved with the weights"
+                f"The model's spec has missing or unknown fields ({', '.join(wrong)}); "
+                "use the card that was saved with the weights."
             )
         if isinstance(given["elements"], list):
             given["elements"] = tuple(given["elements"])

@@ -162,7 +162,7 @@ class _Index:
     @staticmethod
     def _check_keys(items: list[Any]) -> None:
         if not all(isinstance(key, str | int) for key in items[::2]):
-            raise _Foreign("names that are no text")
+            raise _Foreign("names that are not text")
 
 
 #: Instructions that put their argument, or a constant, on the stack.
@@ -207,32 +207,32 @@ def _inspect(path: Path) -> None:
         if any(e.compress_type != zipfile.ZIP_STORED for e in entries.values()):
             raise InputError(
                 f"{path} is a compressed archive, which torch.save does not write; "
-                "give the checkpoint as it was published"
+                "give the checkpoint as it was published."
             )
         if len(entries) < len(listed) or (
             sum(e.file_size for e in listed) > path.stat().st_size
         ):
             raise InputError(
                 f"{path} is an archive whose list of contents cannot be true; fetch "
-                "the checkpoint again"
+                "the checkpoint again."
             )
         pickles = [name for name in entries if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise InputError(
                 f"{path} is a zip archive but holds no torch checkpoint; give a .pth "
-                "file of weights"
+                "file of weights."
             )
         if entries[pickles[0]].file_size > _MAX_PICKLE_BYTES:
             raise InputError(
                 f"{path} has an index of {entries[pickles[0]].file_size} bytes, more "
-                "than weights need; give a .pth file of weights"
+                "than weights need; give a .pth file of weights."
             )
         try:
             storages = _Index(archive.read(pickles[0])).storages
         except _Foreign as error:
             raise InputError(
                 f"{path} holds more than weights ({error}), so it was not opened; ask "
-                "its author for a plain state dictionary"
+                "its author for a plain state dictionary."
             ) from error
         root = pickles[0].removesuffix("data.pkl")
         for storage in storages:
@@ -242,7 +242,7 @@ def _inspect(path: Path) -> None:
                 raise InputError(
                     f"{path} declares {declared} bytes for tensor {storage.key} and "
                     f"holds {0 if entry is None else entry.file_size}; the file is "
-                    "damaged, so fetch it again"
+                    "damaged, so fetch it again."
                 )
 
 
@@ -266,16 +266,16 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path} is not a file; give the path of a checkpoint")
+        raise InputError(f"{path} is not a file; give the path of a checkpoint.")
     if path.stat().st_size > _MAX_FILE_BYTES:
         raise InputError(
             f"{path} has {path.stat().st_size} bytes, more than any of the networks "
-            "here; give the checkpoint of an ET, ViSNet or TensorNet"
+            "here; give the checkpoint of an ET, ViSNet or TensorNet."
         )
     if not zipfile.is_zipfile(path):
         raise InputError(
             f"{path} is not a checkpoint that torch.save wrote; give a .pth file of "
-            "weights, or a .safetensors file with its .json card"
+            "weights, or a .safetensors file with its .json card."
         )
     try:
         _inspect(path)
@@ -286,19 +286,19 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}: "
             f"{str(error).splitlines()[0][:120] if str(error) else 'no details'}); "
-            "fetch it again"
+            "fetch it again."
         ) from error
     if isinstance(values, Mapping) and isinstance(values.get("state_dict"), Mapping):
         values = values["state_dict"]
     if not isinstance(values, Mapping) or not values:
         raise InputError(
             f"{path} holds a {type(values).__name__} and no weights; give a state "
-            "dictionary"
+            "dictionary."
         )
     for name, tensor in values.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise InputError(
                 f"{path} holds {type(tensor).__name__} under {name!r} where a tensor "
-                "is expected; give a plain state dictionary"
+                "is expected; give a plain state dictionary."
             )
     return dict(values)

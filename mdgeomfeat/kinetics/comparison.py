@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdgeomfeat.errors import clause
 from mdgeomfeat.kinetics.arrays import Arrays, cut
 from mdgeomfeat.kinetics.model import join_lobes
 from mdgeomfeat.kinetics.reasons import Failure
@@ -115,7 +116,7 @@ class Comparison:
                 n_parameters=fit.width * self.dim,
             )
         except _ERRORS as error:
-            return _Row(seeds=[None], failures=[str(error)])
+            return _Row(seeds=[None], failures=[clause(error)])
 
     def _vampnets(
         self, name: str, parts: _Parts, label: str, announce: Callable[[str], None]
@@ -143,7 +144,7 @@ class Comparison:
                 fits.append(fit)
             except _ERRORS as error:
                 scores.append(None)
-                failures.append(str(error))
+                failures.append(clause(error))
         if not fits:
             return _Row(seeds=scores, failures=failures)
         try:
@@ -158,7 +159,7 @@ class Comparison:
                 n_parameters=count_parameters(fits[0].lobe),
             )
         except _ERRORS as error:
-            return _Row(seeds=scores, failures=[*failures, str(error)])
+            return _Row(seeds=scores, failures=[*failures, clause(error)])
 
     def _row(
         self,

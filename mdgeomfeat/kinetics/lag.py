@@ -221,7 +221,7 @@ def _validated(
     )
     usable = [o for o in outputs if len(o) > lag]
     if n_pairs(usable, lag) < 2 * MAX_PROCESSES:
-        raise ScoreError("too few pairs")
+        raise ScoreError("There are too few pairs.")
     estimator = Covariance(
         lagtime=lag,
         compute_c00=True,

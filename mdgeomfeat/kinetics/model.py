@@ -268,7 +268,7 @@ def _rebuilt(spec: MixerSpec, tensors: dict[str, NDArray], prefix: str) -> Lobe:
 def _check_sizes(spec: MixerSpec, state: dict[str, torch.Tensor]) -> None:
     """Compare a mixer with the tensors of a file before any memory is taken for it."""
     if spec.hidden_depth > len(state):
-        raise ValueError(f"{len(state)} tensors are no mixer of depth {spec.depth}")
+        raise ValueError(f"{len(state)} tensors are not a mixer of depth {spec.depth}")
     with torch.device("meta"):
         planned = build_mixer(spec, device="meta").state_dict()
     for name, tensor in planned.items():
@@ -355,7 +355,7 @@ def join_lobes(
     stack = LobeStack(lobes)
     outputs = run_lobe(stack, arrays)
     if not n_pairs(outputs, lag):
-        raise ScoreError(f"no pairs at a lag of {lag} frames")
+        raise ScoreError(f"There are no pairs at a lag of {lag} frames.")
     ridge = _STACK_RIDGE if len(lobes) > 1 else 0.0
     rotation = fit_tica(outputs, lag, stack.spec.n_outputs, ridge=ridge)
     return stack, rotation, outputs

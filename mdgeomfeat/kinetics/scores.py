@@ -104,13 +104,13 @@ def _halves(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     usable = [np.asarray(o, dtype=np.float64) for o in outputs if len(o) > lag]
     if not usable:
-        raise ScoreError(f"no trajectory is longer than the lag of {lag} frames")
+        raise ScoreError(f"No trajectory is longer than the lag of {lag} frames.")
     x = np.concatenate([o[: len(o) - lag] for o in usable])
     y = np.concatenate([o[lag:] for o in usable])
     if len(x) < x.shape[1] + 2:
         raise ScoreError(
             f"{len(x)} lagged pairs are too few for {x.shape[1]} outputs; ask for "
-            "fewer (dim), or give more frames"
+            "fewer (dim), or give more frames."
         )
     return x, y
 
@@ -124,7 +124,7 @@ def pair_score(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
         If the outputs do not vary.
     """
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ScoreError("the outputs are not finite")
+        raise ScoreError("The outputs are not finite.")
     x, y = _whiten(np.asarray(x, np.float64)), _whiten(np.asarray(y, np.float64))
     return float(1.0 + np.sum((x.T @ y / len(x)) ** 2))
 
@@ -134,7 +134,7 @@ def _whiten(x: NDArray[np.float64]) -> NDArray[np.float64]:
     varies = sd > 1e-7 * np.abs(mean)
     varies &= sd > np.finfo(float).tiny
     if not varies.any():
-        raise ScoreError("the outputs do not vary in the held-out part")
+        raise ScoreError("The outputs do not vary in the held-out part.")
     x = (x[:, varies] - mean[varies]) / sd[varies]
     values, vectors = np.linalg.eigh(x.T @ x / len(x))
     keep = values > _RANK_CUTOFF * values[-1]

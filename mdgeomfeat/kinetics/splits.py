@@ -91,7 +91,7 @@ def make_folds(
     groups = list(range(len(lengths))) if groups is None else list(groups)
     if len(groups) != len(lengths):
         raise InputError(
-            f"groups has {len(groups)} entries for {len(lengths)} trajectories; give "
+            f"groups= has {len(groups)} entries for {len(lengths)} trajectories; give "
             "one per trajectory."
         )
     runs: dict[int, list[Span]] = {}

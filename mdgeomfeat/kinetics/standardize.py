@@ -87,7 +87,7 @@ def fit_standardizer(
     sd = np.sqrt(variance)
     varies = sd > np.maximum(_SD_FLOOR * np.abs(mean), np.finfo(np.float32).tiny)
     if not varies.any():
-        raise ScoreError("no column varies in the training part")
+        raise ScoreError("No column varies in the training part.")
     factor = np.divide(1.0, sd, out=np.zeros(shape), where=varies)
     return Standardizer(mean.astype(np.float32), factor.astype(np.float32))
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, clause
 from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, cut, nonfinite_frame
 from mdgeomfeat.kinetics.comparison import Comparison
 from mdgeomfeat.kinetics.energy import FreeEnergy, landscape
@@ -109,8 +109,8 @@ def run_study(
         scan = choose_lag(main, groups=settings.groups, lag=settings.lag)
     except ScoreError as error:
         raise InputError(
-            f"Nothing slow can be found in {primary!r}: {error}; check that the "
-            "selection moves and that there are enough frames."
+            f"Nothing slow can be found in {primary!r}: {clause(error)}; check that "
+            "the selection moves and that there are enough frames."
         ) from error
     dim = settings.dim or scan.dim
     choices = Choices(
@@ -132,8 +132,8 @@ def run_study(
         model = _final_model(main, folds[0], scan.lag, dim, mixer, settings, steps)
     except (ScoreError, np.linalg.LinAlgError) as error:
         raise InputError(
-            f"No collective variable can be made of {primary!r}: {error}; use more "
-            "frames or a shorter lag."
+            f"No collective variable can be made of {primary!r}: {clause(error)}; use "
+            "more frames or a shorter lag."
         ) from error
     cvs = model.transform(main)
 
@@ -338,7 +338,7 @@ def _final_model(
             continue
         lobes.append(fit.lobe)
     if not lobes:
-        raise failure or ScoreError("no seed was given")
+        raise failure or ScoreError("No seed was given.")
     return make_cv_model("vamp", lobes, arrays, lag, dict(settings.metadata))
 
 

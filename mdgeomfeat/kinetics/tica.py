@@ -180,7 +180,9 @@ class _Prepared:
 
     def __init__(self, arrays: Arrays, lag: int, n_components: int | None) -> None:
         if n_pairs(arrays, lag) < 3:
-            raise ScoreError(f"the training part has no pairs at a lag of {lag} frames")
+            raise ScoreError(
+                f"The training part has no pairs at a lag of {lag} frames."
+            )
         self.standardizer = fit_standardizer(arrays, flat_features)
         width = self.standardizer.shift.size
         if n_components is None and width > MAX_WIDTH:
@@ -225,7 +227,7 @@ class _Prepared:
         try:
             model = estimator.fit_from_covariances(part).fetch_model()
         except np.linalg.LinAlgError as error:
-            raise ScoreError(f"TICA failed ({error})") from error
+            raise ScoreError(f"TICA failed ({error}).") from error
         values = np.real(model.singular_values)
         order = np.argsort(-values)[:dim]
         vectors = np.real(model.singular_vectors_left)[:, order]

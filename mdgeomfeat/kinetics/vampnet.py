@@ -239,10 +239,10 @@ def fit_vampnet(
     if found < spec.n_outputs + 2:
         raise ScoreError(
             f"{found} training pairs are too few for {spec.n_outputs} outputs; ask for "
-            "fewer (dim), or give more frames"
+            "fewer (dim), or give more frames."
         )
     if not n_pairs(stop, lag):
-        raise ScoreError(f"the stopping part has no pairs at a lag of {lag} frames")
+        raise ScoreError(f"The stopping part has no pairs at a lag of {lag} frames.")
     pairs = TokenDataset(arrays, lag)
     standardizer = standardizer or fit_standardizer(arrays)
     device = torch.device(options.device)
@@ -268,7 +268,9 @@ def fit_vampnet(
             try:
                 estimator.partial_fit(next(batches))
             except torch.linalg.LinAlgError as error:
-                raise ScoreError(f"training failed at step {step} ({error})") from error
+                raise ScoreError(
+                    f"Training failed at step {step} ({error})."
+                ) from error
             if step % every and step != max_steps:
                 continue
             score = _score(lobe, thinned)
@@ -280,7 +282,7 @@ def fit_vampnet(
             elif best > _PLAIN and step - best_step >= options.patience:
                 break
     if not np.isfinite(best):
-        raise ScoreError("the outputs do not vary in the stopping part")
+        raise ScoreError("The outputs do not vary in the stopping part.")
     lobe.load_state_dict(weights)
     return VampnetFit(lobe.eval(), best, best_step, history)
 

@@ -36,8 +36,8 @@ def search_torch_cluster(
         from torch_cluster import radius_graph
     except ImportError as error:
         raise InputError(
-            "the torch-cluster neighbour search needs that package; install "
-            "mdgeomfeat[torch-cluster] or use backend='numba'"
+            "The torch-cluster neighbour search needs that package; install "
+            "mdgeomfeat[torch-cluster] or use backend='numba'."
         ) from error
     r = torch.from_numpy(position)
     sizes = np.diff(ptr)

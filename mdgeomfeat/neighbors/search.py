@@ -67,7 +67,7 @@ def neighbor_list(
     shape = tuple(given.shape)
     if len(shape) != 3 or shape[2] != 3:
         raise InputError(
-            f"positions have shape {shape}, but must be (n_frames, n_atoms, 3)"
+            f"Positions have shape {shape}, but must be (n_frames, n_atoms, 3)."
         )
     n_frames, n_atoms, _ = shape
     ptr = np.arange(n_frames + 1, dtype=np.int64) * n_atoms
@@ -115,13 +115,13 @@ def graph_list(
     )
     if flat.ndim != 2 or flat.shape[1] != 3:
         raise InputError(
-            f"positions have shape {tuple(flat.shape)}, but must be (n_atoms, 3)"
+            f"Positions have shape {tuple(flat.shape)}, but must be (n_atoms, 3)."
         )
     if ptr.ndim != 1 or not ptr.size or ptr[0] != 0 or (np.diff(ptr) < 0).any():
-        raise InputError("graph_ptr must start at 0 and never decrease")
+        raise InputError("graph_ptr must start at 0 and never decrease.")
     if ptr[-1] != len(flat):
         raise InputError(
-            f"graph_ptr ends at {ptr[-1]}, but there are {len(flat)} atoms"
+            f"graph_ptr ends at {ptr[-1]}, but there are {len(flat)} atoms."
         )
     return _search(
         flat,
@@ -143,9 +143,9 @@ def check_positions(positions: np.ndarray, ptr: np.ndarray) -> None:
     if bad.size:
         frame = int(np.searchsorted(ptr, bad[0], side="right")) - 1
         raise InputError(
-            f"atom {bad[0] - ptr[frame]} of frame {frame} has coordinates that are "
+            f"Atom {bad[0] - ptr[frame]} of frame {frame} has coordinates that are "
             "not finite numbers; leave such frames out (skip_bad_frames=True, "
-            "--skip-bad-frames)"
+            "--skip-bad-frames)."
         )
 
 
@@ -161,15 +161,16 @@ def _search(
     device: torch.device | str,
 ) -> EdgeList:
     if not (math.isfinite(cutoff) and cutoff > 0):
-        raise InputError(f"the cutoff is {cutoff} Å, but must be a positive number")
+        raise InputError(f"The cutoff is {cutoff} Å, but must be a positive number.")
     if max_neighbors is not None and max_neighbors < 1:
         raise InputError(
-            f"max_neighbors is {max_neighbors}, but must be at least 1, or None for all"
+            f"max_neighbors is {max_neighbors}, but must be at least 1, or None for "
+            "all."
         )
     if backend not in BACKENDS:
         raise InputError(
-            f"there is no neighbour search {backend!r}; choose one of "
-            + ", ".join(repr(name) for name in BACKENDS)
+            f"backend={backend!r} is unknown; choose one of "
+            f"{', '.join(map(repr, BACKENDS))}."
         )
     n_graphs = len(ptr) - 1
     given = np.zeros((n_graphs, 6)) if boxes is None else check_boxes(boxes, n_graphs)
@@ -199,8 +200,8 @@ def _search(
 
         if periodic.any():
             raise InputError(
-                "the torch-cluster neighbour search knows no boxes; use "
-                "backend='numba' or leave the box out"
+                "The torch-cluster neighbour search cannot use boxes; use "
+                "backend='numba' or leave the box out."
             )
         edges = search_torch_cluster(array, ptr, cutoff)
     if max_neighbors is not None:

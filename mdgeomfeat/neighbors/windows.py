@@ -77,8 +77,8 @@ def own_copies(windows: WindowsLike, n_frames: int, n_atoms: int) -> torch.Tenso
     own = np.flatnonzero(windows.pooled)
     if not np.array_equal(np.sort(atoms[own]), np.arange(n_atoms)):
         raise InputError(
-            f"the windows were made for other atoms than the {n_atoms} given; make "
-            "them with the windows() of the same structure"
+            f"The windows were made for other atoms than the {n_atoms} given; make "
+            "them with the windows() of the same structure."
         )
     copy = np.empty(n_atoms, np.int64)
     copy[atoms[own]] = own

@@ -61,14 +61,14 @@ class TaskConfig:
         if not self.sigmas or len(self.sigmas) != len(self.sigma_weights):
             raise InputError(
                 f"sigmas={self.sigmas} and sigma_weights={self.sigma_weights} must "
-                "be equally many, at least one"
+                "be equally many, at least one."
             )
         if min(self.sigmas) <= 0:
-            raise InputError(f"sigmas={self.sigmas} must be positive lengths in Å")
+            raise InputError(f"sigmas={self.sigmas} must be positive lengths in Å.")
         if sum(self.modes) <= 0 or min(self.modes) < 0:
             raise InputError(
                 "all_atoms, heavy_only and some_hydrogens must not be negative and "
-                f"not all zero, not {self.modes}"
+                f"not all zero, not {self.modes}."
             )
 
     @property
@@ -118,11 +118,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None:
-            raise InputError("[train] needs steps or minutes: how long the run is")
+            raise InputError(
+                "[train] needs steps or minutes: they say how long the run is."
+            )
         for name in ("steps", "minutes", "atoms", "learning_rate", "log_every"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise InputError(f"[train] {name}={value} must be positive")
+                raise InputError(f"[train] {name}={value} must be positive.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +156,8 @@ class RunConfig:
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
             raise InputError(
-                f"the run has unknown tables {sorted(unknown)}; it may have name, "
-                "[model], [data], [task] and [train]"
+                f"The run has unknown tables {sorted(unknown)}; it may have name, "
+                "[model], [data], [task] and [train]."
             )
         for key, kind in (
             ("data", DataConfig),
@@ -180,7 +182,7 @@ def _fill(kind: Any, table: str, values: dict[str, Any]) -> Any:
     unknown = sorted(set(values) - known)
     if unknown:
         raise InputError(
-            f"[{table}] has unknown entries {unknown}; it may have {sorted(known)}"
+            f"[{table}] has unknown entries {unknown}; it may have {sorted(known)}."
         )
     if kind is TrainConfig and "minutes" in values and "steps" not in values:
         values = {"steps": None, **values}
@@ -206,5 +208,5 @@ def read_config(path: str | Path) -> RunConfig:
     try:
         values = tomllib.loads(Path(path).read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"the run {path} cannot be read: {error}") from error
+        raise InputError(f"The run {path} cannot be read: {error}.") from error
     return RunConfig.from_dict(values)

@@ -73,13 +73,13 @@ class ConformerSettings:
     def __post_init__(self) -> None:
         if self.mode not in {"whole", "fragments", "pairs"}:
             raise InputError(
-                f"mode={self.mode!r} is unknown; choose whole, fragments or pairs"
+                f"mode={self.mode!r} is unknown; choose whole, fragments or pairs."
             )
         if self.n_conformers < 1 or self.snapshots < 0 or self.max_heavy < 1:
             raise InputError(
                 "n_conformers and max_heavy must be at least 1 and snapshots at "
                 f"least 0, not {self.n_conformers}, {self.max_heavy} and "
-                f"{self.snapshots}"
+                f"{self.snapshots}."
             )
 
 
@@ -87,7 +87,7 @@ def read_smiles(path: str | Path) -> list[str]:
     """Read the first column of a SMILES file (``.smi`` or ``.smi.gz``)."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"the SMILES file {path} does not exist; check its path")
+        raise InputError(f"The SMILES file {path} does not exist; check its path.")
     with open_file(path) as file:
         return [line.split()[0].decode() for line in file if line.strip()]
 

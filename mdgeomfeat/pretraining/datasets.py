@@ -101,7 +101,7 @@ def open_source(table: dict[str, Any], root: Path) -> Source:
     if kind not in KINDS:
         raise InputError(
             f"kind={kind!r} is not a data source; choose one of "
-            f"{', '.join(sorted(KINDS))}"
+            f"{', '.join(sorted(KINDS))}."
         )
     name = options.pop("name", kind)
     about: About = {
@@ -109,8 +109,8 @@ def open_source(table: dict[str, Any], root: Path) -> Source:
     }
     if "file" in options and "files" in options:
         raise InputError(
-            f"the source {name!r} has both file and files, which mean the same; give "
-            "one of them"
+            f"The source {name!r} has both file and files, which mean the same; give "
+            "one of them."
         )
     if "file" in options:
         options["files"] = options.pop("file")
@@ -125,8 +125,8 @@ def open_source(table: dict[str, Any], root: Path) -> Source:
         return KINDS[kind](name, about, **options)
     except TypeError as error:
         raise InputError(
-            f"the source {name!r} of kind {kind!r} has an option of a wrong type: "
-            f"{error}"
+            f"The source {name!r} of kind {kind!r} has an option of a wrong type: "
+            f"{error}."
         ) from error
 
 
@@ -143,8 +143,8 @@ def _check_options(name: str, kind: str, options: dict[str, Any]) -> None:
     ]
     if wrong:
         raise InputError(
-            f"the source {name!r} of kind {kind!r} cannot be used: {', '.join(wrong)}; "
-            f"its options are {', '.join(known)}, and kind, name, licence and origin"
+            f"The source {name!r} of kind {kind!r} cannot be used: {', '.join(wrong)}; "
+            f"its options are {', '.join(known)}, and kind, name, licence and origin."
         )
 
 
@@ -188,12 +188,12 @@ def build_dataset(
         tables = tomllib.loads(config.read_text()).get("source", [])
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise InputError(
-            f"the data configuration {config} cannot be read: {error}"
+            f"The data configuration {config} cannot be read: {error}."
         ) from error
     if only is not None:
         tables = [t for t in tables if t.get("name", t.get("kind")) in only]
     if not tables:
-        raise InputError(f"{config} names no [[source]] to build")
+        raise InputError(f"{config} names no [[source]] to build.")
     base = config.parent if root is None else Path(root)
     exclude = frozenset[str]() if evaluation else None
     try:
@@ -202,5 +202,5 @@ def build_dataset(
     except ModuleNotFoundError as error:
         raise InputError(
             f"{error.name} is not installed, which these sources need; install it "
-            "with: pip install 'mdgeomfeat[pretraining]'"
+            "with: pip install 'mdgeomfeat[pretraining]'."
         ) from error

@@ -43,7 +43,7 @@ def read_checkpoint(path: str | Path) -> tuple[Denoiser, RunConfig, dict[str, An
     if path.is_dir():
         path = path / "checkpoint.pt"
     if not path.is_file():
-        raise InputError(f"{path} is not a checkpoint; give a run's folder")
+        raise InputError(f"{path} is not a checkpoint; give a run's folder.")
     state = torch.load(path, weights_only=True, map_location="cpu")
     config = RunConfig.from_dict(state["config"])
     denoiser = Denoiser(build_model(config.model, seed=0))
@@ -90,7 +90,7 @@ def export(
     if state["data"] != data.manifest["sha256"]:
         raise InputError(
             f"{checkpoint} was trained on other data; give those, since the card "
-            "says what they are"
+            "says what they are."
         )
     elements = tuple(sorted(int(z) for z in data.manifest["elements"]))
     spec: ModelSpec = replace(config.model, elements=elements)
@@ -156,7 +156,7 @@ def load_denoiser(name_or_path: str | Path, *, fresh_head: bool = False) -> Deno
     elif not fresh_head:
         raise InputError(
             f"{str(name_or_path)!r} comes without its noise head, so nothing can be "
-            "said of its denoising; give a shipped model, or the folder of its run"
+            "said of its denoising; give a shipped model, or the folder of its run."
         )
     return Denoiser(backbone, head)
 

@@ -36,10 +36,10 @@ def _existing(files: Sequence[str]) -> list[Path]:
     """Return the paths of files that are all there."""
     paths = [Path(path) for path in files]
     if not paths:
-        raise InputError("files names no data file; give a path or a list of paths")
+        raise InputError("files= names no data file; give a path or a list of paths.")
     for path in paths:
         if not path.exists():
-            raise InputError(f"the data file {path} does not exist; check its path")
+            raise InputError(f"The data file {path} does not exist; check its path.")
     return paths
 
 
@@ -208,7 +208,7 @@ def _xyz_frames(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             except (ValueError, IndexError, RuntimeError) as error:
                 raise InputError(
                     f"{path} is not a multi-frame xyz file (element x y z per line "
-                    f"after a count and a comment): {error}"
+                    f"after a count and a comment): {error}."
                 ) from error
             yield numbers, positions
 
@@ -299,11 +299,11 @@ def trajectory(
         universe = mda.Universe(*map(str, paths))
         if not hasattr(universe.atoms, "elements"):
             raise InputError(
-                f"{paths[0]} gives no elements; use a topology that does (PDB)"
+                f"{paths[0]} gives no elements; use a topology that does (PDB)."
             )
         chosen = universe.select_atoms(select)
         if not len(chosen):
-            raise InputError(f"select={select!r} matches no atom of {paths[0]}")
+            raise InputError(f"select={select!r} matches no atom of {paths[0]}.")
         from rdkit.Chem import GetPeriodicTable
 
         table = GetPeriodicTable()
@@ -345,7 +345,7 @@ def geometric(
             data = datasets.MD17(folder, name=molecule)
             groups = [_thin(len(data), max_conformations)]
         else:
-            raise InputError(f"dataset={dataset!r} is unknown; choose QM9 or MD17")
+            raise InputError(f"dataset={dataset!r} is unknown; choose QM9 or MD17.")
         yield from molecules_of(data, groups)
 
     return Source(name, stream(), tally, {"dataset": dataset, **about})

@@ -63,7 +63,7 @@ def require_rdkit() -> None:
     except ImportError as error:
         raise InputError(
             "RDKit is not installed, and molecules are told apart with it; "
-            "install it with: pip install 'mdgeomfeat[pretraining]'"
+            "install it with: pip install 'mdgeomfeat[pretraining]'."
         ) from error
     rdBase.DisableLog("rdApp.*")
 

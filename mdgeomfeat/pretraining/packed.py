@@ -153,7 +153,7 @@ def pack(
     """
     path = Path(path)
     if path.suffix != ".npz":
-        raise InputError(f"packed data go to a file ending in .npz, not to {path}")
+        raise InputError(f"Packed data go to a file ending in .npz, not to {path}.")
     exclude = excluded_keys() if exclude is None else exclude
     z: list[NDArray[np.uint8]] = []
     pos: list[NDArray[np.int16]] = []
@@ -193,7 +193,7 @@ def pack(
             }
         )
     if not keys:
-        raise InputError(f"no molecule is left to write to {path}: {reports}")
+        raise InputError(f"No molecule is left to write to {path}: {reports}.")
     arrays: dict[str, NDArray[Any]] = {
         "z": np.concatenate(z),
         "pos": np.concatenate(pos),
@@ -232,19 +232,19 @@ def load_packed(path: str | Path) -> Packed:
     for needed in (path, beside):
         if not needed.is_file():
             raise InputError(
-                f"{needed} does not exist; build it with: mdgeomfeat pretrain data"
+                f"{needed} does not exist; build it with: mdgeomfeat pretrain data."
             )
     manifest = json.loads(beside.read_text())
     if manifest.get("format") != FORMAT:
         raise InputError(
             f"{beside} has format {manifest.get('format')!r}, this version reads "
-            f"{FORMAT}; build the data again"
+            f"{FORMAT}; build the data again."
         )
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     if _sha256(arrays) != manifest["sha256"]:
         raise InputError(
-            f"{path} does not match the sha256 in {beside}; build the data again"
+            f"{path} does not match the sha256 in {beside}; build the data again."
         )
     return Packed(**arrays, manifest=manifest)
 

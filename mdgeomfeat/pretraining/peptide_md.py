@@ -89,12 +89,12 @@ class PeptideSettings:
         if self.backbone != "any" and self.backbone not in BACKBONES:
             raise InputError(
                 f"backbone={self.backbone!r} is unknown; choose any or one of "
-                f"{', '.join(BACKBONES)}"
+                f"{', '.join(BACKBONES)}."
             )
         if self.length < 1 or self.n_frames < 1 or self.n_peptides < 1:
             raise InputError(
-                "length, n_frames and n_peptides must be at least 1, not "
-                f"{self.length}, {self.n_frames} and {self.n_peptides}"
+                "length=, n_frames= and n_peptides= must be at least 1, not "
+                f"{self.length}, {self.n_frames} and {self.n_peptides}."
             )
 
 

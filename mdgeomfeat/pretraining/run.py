@@ -31,8 +31,8 @@ def find_config(name_or_path: str | Path) -> Path:
         return shipped
     names = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
     raise InputError(
-        f"there is no configuration {str(name_or_path)!r}; give a TOML file or one of "
-        f"{names}"
+        f"There is no configuration {str(name_or_path)!r}; give a TOML file or one of "
+        f"{names}."
     )
 
 

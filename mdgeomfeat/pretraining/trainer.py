@@ -142,7 +142,7 @@ class Trainer:
         if checkpoint.exists():
             if not resume:
                 raise InputError(
-                    f"{checkpoint} exists; continue it (resume) or give another folder"
+                    f"{checkpoint} exists; continue it (resume) or give another folder."
                 )
             self._load(checkpoint)
 
@@ -165,7 +165,7 @@ class Trainer:
         if theirs != ours:
             raise InputError(
                 f"init={init!r} is a network of another [model] ({theirs}) than the "
-                f"run's ({ours}); make them the same"
+                f"run's ({ours}); make them the same."
             )
         return denoiser
 
@@ -182,12 +182,12 @@ class Trainer:
             if theirs[table] != mine[table]:
                 raise InputError(
                     f"{path} belongs to a run with another [{table}]; give another "
-                    "folder, or the configuration that it was started with"
+                    "folder, or the configuration that it was started with."
                 )
         if state.get("data") != self.data.manifest["sha256"]:
             raise InputError(
                 f"{path} belongs to a run on other data; give another folder, or the "
-                "data that it was started with"
+                "data that it was started with."
             )
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])

@@ -126,7 +126,7 @@ class AmberTextReader(FrameReader):
                 return False
             raise InputError(
                 f"{self.filename} does not hold frames of {self.n_atoms} atoms in "
-                "Amber's text format: name the topology that it was written with"
+                "Amber's text format; name the topology that it was written with."
             )
         if not self._starts:
             # One atom's positions look like a box, which they are not taken for.
@@ -177,11 +177,13 @@ def check_text_box(path: str | Path, topology: Path, has_box: bool) -> str | Non
         return None
     found = _BOX.search(topology.read_bytes())
     if found is None:
-        return f"{path} holds box lengths without angles, which are taken as 90 degrees"
+        return (
+            f"{path} holds box lengths without angles, which are taken as 90 degrees."
+        )
     angle = float(found[1])
     if abs(angle - 90.0) > 1e-3:
         raise InputError(
             f"{path} holds box lengths without angles, and {topology} says {angle:g} "
-            "degrees: convert it to NetCDF (cpptraj: trajout t.nc), which keeps them"
+            "degrees; convert it to NetCDF (cpptraj: trajout t.nc), which keeps them."
         )
     return None

@@ -24,7 +24,7 @@ __all__ = ["atoms_of"]
 # What MDAnalysis's parser warns of and what that means for features.
 _PDB_WARNINGS = {
     "missing resid information": "residue numbers that cannot be read are taken as 1",
-    "CONECT records was corrupt": "its CONECT records are damaged and passed over",
+    "CONECT records was corrupt": "its CONECT records are damaged and were skipped",
 }
 
 
@@ -73,7 +73,7 @@ def _pdb(kind: FileKind) -> tuple[Universe, str | None]:
     notes = [words for mark, words in _PDB_WARNINGS.items() if mark in said]
     if prepared.note is not None:
         notes.append(prepared.note)
-    return universe, f"{kind.path}: {'; '.join(notes)}" if notes else None
+    return universe, f"{kind.path}: {'; '.join(notes)}." if notes else None
 
 
 def _parsed(kind: FileKind, source: Any) -> Universe:
@@ -97,7 +97,7 @@ def _state_symbols(universe: Universe, kind: FileKind) -> None:
         more = ", …" if doubtful[4:] else ""
         raise InputError(
             f"{kind.path} holds atom names ({', '.join(doubtful[:4])}{more}) where "
-            "elements are expected, and CA may be a carbon or calcium: name a topology "
-            "(pdb, psf, …) with it, or write element symbols (C, Ca, H, Hg)"
+            "elements are expected, and CA may be a carbon or calcium; name a topology "
+            "(pdb, psf, …) with it, or write element symbols (C, Ca, H, Hg)."
         )
     universe.add_TopologyAttr("elements", [symbols[name] for name in names])

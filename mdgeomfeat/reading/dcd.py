@@ -118,7 +118,7 @@ def _read_header(path: str, mtime: int, size: int) -> DCDHeader:  # noqa: ARG001
             start = file.tell() + 4
     except struct.error as error:
         raise InputError(
-            f"{path} ends inside its header: copy it again, or write it anew"
+            f"{path} ends inside its header; copy it again, or write it anew."
         ) from error
     version = flags[19]
     # X-PLOR keeps its time step in double precision, and has no flags behind it.
@@ -200,10 +200,10 @@ def check_orientation(trajectory: Any) -> None:
             raise InputError(
                 f"{reader.filename} holds triclinic cells as CHARMM stores them, in "
                 "another orientation than their lengths and angles mean, so that "
-                "nearest images would be wrong: open the files with "
+                "nearest images would be wrong; open the files with "
                 "mdgeomfeat.reading.open_universe, which turns the frames, have "
                 "another program write them with the first cell vector along x, or "
-                "pass periodic=False (--no-pbc)"
+                "pass periodic=False (--no-pbc)."
             )
 
 

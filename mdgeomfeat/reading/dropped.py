@@ -40,9 +40,9 @@ def check_dropped(trajectory: Any) -> None:
         if isinstance(reader.filename, str | Path) and _states_box(reader.filename):
             raise InputError(
                 f"{reader.filename} states a box once, for all its models, and "
-                "MDAnalysis's reader of PDB files has dropped it: open the file with "
+                "MDAnalysis's reader of PDB files has dropped it; open the file with "
                 "mdgeomfeat.reading.open_universe, which keeps it, or pass "
-                "periodic=False (--no-pbc)"
+                "periodic=False (--no-pbc)."
             )
 
 

@@ -75,7 +75,7 @@ def open_universe(
         has another number of atoms, or if time steps differ.
     """
     if not files:
-        raise InputError("no files are given: name a topology and a trajectory")
+        raise InputError("No files are given; name a topology and a trajectory.")
     stated = read_dt(dt)
     kinds = [recognise(path) for path in files]
     topology, trajectories = _roles(kinds)
@@ -88,7 +88,7 @@ def open_universe(
         )
         if not trajectories and not topology.coordinates:
             raise InputError(
-                f"{topology.path} holds no coordinates: name a trajectory with it"
+                f"{topology.path} holds no coordinates; name a trajectory with it."
             )
         _load(universe, topology, trajectories or [topology])
         _check_tails(universe, trajectories or [topology], skip_bad_frames)
@@ -120,19 +120,19 @@ def _roles(kinds: list[FileKind]) -> tuple[FileKind, list[FileKind]]:
     if carriers:
         raise InputError(
             f"{carriers[0].path} holds frames and a topology, and is named with other "
-            "trajectories: name a topology file (pdb, psf, …) too, or each kind alone"
+            "trajectories; name a topology file (pdb, psf, …) too, or each kind alone."
         )
     raise InputError(
-        f"none of the files is a topology ({', '.join(str(k.path) for k in kinds)}): "
-        "name one too (pdb, gro, psf, prmtop/parm7, tpr, …)"
+        f"None of the files is a topology ({', '.join(str(k.path) for k in kinds)}); "
+        "name one too (pdb, gro, psf, prmtop/parm7, tpr, …)."
     )
 
 
 def _ambiguous(kinds: list[FileKind]) -> str:
     names = " and ".join(str(k.path) for k in kinds[:4])
     return (
-        f"each of {names} can be the topology: name only one of them, and "
-        "trajectories as xtc, trr, dcd, nc or h5"
+        f"Each of {names} can be the topology; name only one of them, and give "
+        "trajectories as xtc, trr, dcd, nc or h5."
     )
 
 
@@ -158,13 +158,16 @@ def _load(universe: Universe, topology: FileKind, kinds: list[FileKind]) -> None
         if counted is not None and counted != n_atoms:
             raise InputError(
                 f"{kind.path} has {counted} atoms and the topology {topology.path} "
-                f"{n_atoms}: name the topology that the trajectory was written with"
+                f"{n_atoms}; name the topology that the trajectory was written with."
             )
         raise InputError(
-            f"{kind.path} cannot be read as {kind.format} ({own}): check that it is "
-            "complete and belongs to the topology"
+            f"{kind.path} cannot be read as {kind.format} ({own}); check that it is "
+            "complete and belongs to the topology."
         )
-    raise InputError(f"the trajectories cannot be read together ({reason})")
+    raise InputError(
+        f"The trajectories cannot be read together ({reason}); check that all of them "
+        "belong to the topology."
+    )
 
 
 def _load_sources(universe: Universe, sources: list[Any]) -> None:
@@ -203,15 +206,15 @@ def _check_tails(
             if not skip_bad_frames:
                 raise InputError(
                     f"{found}; repair it, or pass --skip-bad-frames (skip_bad_frames="
-                    "True) to use the frames up to there"
+                    "True) to use the frames up to there."
                 )
-            _warn(found)
+            _warn(f"{found}.")
         passed_over = getattr(reader, "n_passed_over", 0)
         if passed_over:
             _warn(
-                f"{kind.path} has {passed_over} frames without positions (of "
-                f"velocities or forces only) beside {reader.n_frames} with positions: "
-                "they are passed over"
+                f"{kind.path} has {passed_over} frames without positions (with "
+                f"velocities or forces only) besides {reader.n_frames} with positions; "
+                "they are skipped."
             )
 
 
@@ -221,8 +224,8 @@ def _say_turned(universe: Universe) -> None:
     if names:
         more = f" and {len(names) - 1} more" if names[1:] else ""
         _warn(
-            f"{names[0]}{more} has triclinic cells as CHARMM stores them: frames are "
-            "turned so that the first cell vector lies along x"
+            f"{names[0]}{more} has triclinic cells as CHARMM stores them; frames are "
+            "turned so that the first cell vector lies along x."
         )
 
 
@@ -241,15 +244,15 @@ def _say_doubtful(infos: list[TrajectoryInfo]) -> None:
     twice = [i.path for k, i in enumerate(infos) if paths[k] in paths[:k]]
     if twice:
         _warn(
-            f"{twice[0]} is named more than once: its frames count as often, and "
-            "scores on them are not independent"
+            f"{twice[0]} is named more than once; its frames count as often, and "
+            "scores on them are not independent."
         )
     short = min(infos, key=lambda i: i.n_frames)
     long = max(infos, key=lambda i: i.n_frames)
     if short.n_frames < long.n_frames:
         _warn(
-            f"the trajectories differ in length, from {_length(short)} to "
-            f"{_length(long)}: if they should not, a file may have been cut"
+            f"The trajectories differ in length, from {_length(short)} to "
+            f"{_length(long)}; if they should not, a file may have been cut off."
         )
 
 
@@ -285,7 +288,7 @@ def _try(action: Callable[[], Any], failure: str) -> Any:
     result: list[Any] = []
     reason = _reason(lambda: result.append(action()))
     if reason is not None:
-        raise InputError(f"{failure} ({reason}): check the file")
+        raise InputError(f"{failure} ({reason}); check the file.")
     return result[0]
 
 

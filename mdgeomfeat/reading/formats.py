@@ -49,13 +49,13 @@ _FRAMES_AND_ATOMS = frozenset({"MDTRAJ-H5", "EXTXYZ"})
 _UNPACKED_ONLY = frozenset({"INPCRD", "RESTRT", "TRJ", "MDCRD", "CRDBOX", "HISTORY"})
 #: What is known and not read, and what to do about it.
 _REFUSED = {
-    "DESMOND": "belongs to a Desmond trajectory, which is not read: convert it to dcd "
+    "DESMOND": "belongs to a Desmond trajectory, which is not read; convert it to dcd "
     "or xtc with VMD (File, Save Coordinates), and the .cms file to PDB",
-    "MAESTRO": "is a structure of Maestro or Desmond (.mae, .cms), which is not read: "
+    "MAESTRO": "is a structure of Maestro or Desmond (.mae, .cms), which is not read; "
     "save it as PDB with Maestro or VMD",
     "CRYSTAL-CIF": "is a crystal structure with fractional coordinates, and only mmCIF "
-    "of macromolecules is read: convert it to PDB (ase convert in.cif out.pdb)",
-    "NETCDF4": "is a NetCDF-4 file, and only classic NetCDF is read: convert it "
+    "of macromolecules is read; convert it to PDB (ase convert in.cif out.pdb)",
+    "NETCDF4": "is a NetCDF-4 file, and only classic NetCDF is read; convert it "
     "(mdconvert in.nc -o out.nc)",
 }
 
@@ -106,17 +106,17 @@ def recognise(path: str | Path) -> FileKind:
     named = words[-1][1:] if words else _BARE_NAMES.get(path.name.upper(), "")
     seen = sniff(head)
     if seen in _REFUSED:
-        raise InputError(f"{path} {_REFUSED[seen]}")
+        raise InputError(f"{path} {_REFUSED[seen]}.")
     if named in _BINARY:
         return _binary(path, named, seen, compressed)
     format_ = _decide(named, seen)
     if format_ is None:
         raise InputError(
-            f"{path} is in no format that is known: give topologies as pdb, gro, psf, "
-            "prmtop/parm7, tpr, cif, … and trajectories as xtc, trr, dcd, nc, h5, …"
+            f"{path} is not in a known format; give topologies as pdb, gro, psf, "
+            "prmtop/parm7, tpr or cif and trajectories as xtc, trr, dcd, nc or h5."
         )
     if compressed and format_ in _UNPACKED_ONLY:
-        raise InputError(f"{path} is compressed, and {_told_to_unpack(format_)}")
+        raise InputError(f"{path} is compressed, and {_told_to_unpack(format_)}.")
     readers, parsers = reader_formats(), parser_formats()
     known = format_ in _FRAMES_AND_ATOMS
     return FileKind(
@@ -130,18 +130,18 @@ def recognise(path: str | Path) -> FileKind:
 def _binary(path: Path, named: str, seen: str | None, compressed: bool) -> FileKind:
     """Recognise a file whose name promises a beginning."""
     if compressed:
-        raise InputError(f"{path} is compressed, and {_told_to_unpack(named)}")
+        raise InputError(f"{path} is compressed, and {_told_to_unpack(named)}.")
     if seen not in _BINARY[named]:
         looks = f"like {seen}" if seen else "like something else"
         raise InputError(
-            f"{path} is named .{named.lower()} but begins {looks}: check what the "
-            "file is, and give it the name of its format"
+            f"{path} is named .{named.lower()} but begins {looks}; check what the "
+            "file is, and give it the name of its format."
         )
     return FileKind(path, seen, seen in _FRAMES_AND_ATOMS, True)
 
 
 def _told_to_unpack(name: str) -> str:
-    return f"{name} files are only read as they are: decompress it first"
+    return f"{name} files are only read uncompressed; decompress it first"
 
 
 def _decide(named: str, seen: str | None) -> str | None:
@@ -156,29 +156,30 @@ def _decide(named: str, seen: str | None) -> str | None:
 
 def _head(path: Path) -> bytes:
     if not path.exists():
-        raise InputError(f"{path} does not exist: check the name and the folder")
+        raise InputError(f"{path} does not exist; check the name and the folder.")
     if path.is_dir():
         raise InputError(_folder(path))
     if not path.is_file():
         raise InputError(
-            f"{path} is no regular file (a pipe or a device): save it to a file first"
+            f"{path} is not a regular file (a pipe or a device); save it to a file "
+            "first."
         )
     if path.name == "clickme.dtr" or path.suffix.lower() == ".stk":
-        raise InputError(f"{path} {_REFUSED['DESMOND']}")
+        raise InputError(f"{path} {_REFUSED['DESMOND']}.")
     try:
         head = _first_bytes(path)
     except (OSError, EOFError) as error:
-        raise InputError(f"{path} cannot be read ({error}): check the file") from error
+        raise InputError(f"{path} cannot be read ({error}); check the file.") from error
     if not head.strip():
-        raise InputError(f"{path} is empty: nothing was written to it")
+        raise InputError(f"{path} is empty; check how it was written.")
     return head
 
 
 def _folder(path: Path) -> str:
     inside = ("clickme.dtr", "timekeys", "not_hashed")
     if path.suffix in (".dtr", ".stk") or any((path / n).exists() for n in inside):
-        return f"{path} {_REFUSED['DESMOND']}"
-    return f"{path} is a folder: name the files in it"
+        return f"{path} {_REFUSED['DESMOND']}."
+    return f"{path} is a folder; name the files in it."
 
 
 def _first_bytes(path: Path) -> bytes:

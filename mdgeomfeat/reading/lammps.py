@@ -54,16 +54,16 @@ def _scan(path: str, n_atoms: int) -> tuple[list[int], str | None]:
             if not head[0].startswith(b"ITEM: TIMESTEP"):
                 raise InputError(
                     f"{path} begins a frame with {head[0].decode().strip()!r} where "
-                    "'ITEM: TIMESTEP' is read: write dumps without dump_modify units "
-                    "and time"
+                    "'ITEM: TIMESTEP' is read; write dumps without dump_modify units "
+                    "and time."
                 )
             if not head[8].startswith(b"ITEM: ATOMS"):
                 return offsets, "it is cut inside a frame"
             if (n := int(head[3])) != n_atoms:
                 raise InputError(
-                    f"{path} has frames of unlike size: {n_atoms} atoms in frame 0 and "
-                    f"{n} in frame {len(offsets)}; dump a group whose atoms do not "
-                    "change"
+                    f"{path} has frames of different sizes: {n_atoms} atoms in frame 0 "
+                    f"and {n} in frame {len(offsets)}; dump a group whose atoms do not "
+                    "change."
                 )
             lines = [file.readline() for _ in range(n)]
             if not all(line.endswith(b"\n") for line in lines[:-1]) or (
@@ -95,7 +95,7 @@ def state_elements(universe: Universe, path: str | Path) -> str | None:
                      if found.get(t))  # fmt: skip
     if not read:
         return None
-    return f"elements were read from the masses of {path}'s atom types: {read}"
+    return f"Elements were read from the masses of {path}'s atom types: {read}."
 
 
 def _order(kind: str) -> tuple[int, str]:

@@ -150,8 +150,8 @@ def check_h5(path: str | Path) -> None:
         died = True
     if died:
         raise InputError(
-            f"{path} cannot be read as MDTRAJ-H5 (its HDF5 structure is damaged): "
-            "check the file"
+            f"{path} cannot be read as MDTRAJ-H5 (its HDF5 structure is damaged); "
+            "check the file."
         )
 
 
@@ -161,7 +161,7 @@ def h5_topology(path: str | Path) -> mdtraj.Topology:
         topology = file.topology
     if topology is None:
         raise InputError(
-            f"{path} holds no topology: give a topology file (PDB, PSF, …) with it"
+            f"{path} holds no topology; give a topology file (PDB, PSF, …) with it."
         )
     return topology
 
@@ -235,5 +235,5 @@ def _open_h5(path: str) -> Any:
     except ImportError as error:
         raise InputError(
             f"{path} is an mdtraj .h5 file, and reading it needs PyTables: "
-            "pip install mdgeomfeat[mdtraj-h5]"
+            "pip install mdgeomfeat[mdtraj-h5]."
         ) from error

@@ -47,9 +47,9 @@ class ModelCIFReader(FrameReader):
             atoms, places = _atoms(model)
             if number and atoms != first:
                 raise InputError(
-                    f"{self.filename} has models of unlike atoms: "
+                    f"{self.filename} has models with different atoms: "
                     f"{_difference(first, atoms, number + 1)}; write models of one "
-                    "molecule, with the same atoms in the same order"
+                    "molecule, with the same atoms in the same order."
                 )
             first = first or atoms
             models.append(places)
@@ -97,5 +97,5 @@ def check_gemmi(path: str | Path) -> None:
     if find_spec("gemmi") is None:
         raise InputError(
             f"{path} is an mmCIF file, and reading it needs gemmi: pip install "
-            "mdgeomfeat[mmcif], or convert it to PDB"
+            "mdgeomfeat[mmcif], or convert it to PDB."
         )

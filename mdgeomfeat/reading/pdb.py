@@ -76,8 +76,8 @@ class FramesPDBReader(FrameReader):
         if len(who) != len(first):
             said = f"{len(first)} atoms in frame 0 and {len(who)} in frame {number}"
             raise InputError(
-                f"{self.filename} has models of unlike size: {said}; write models of "
-                "one molecule, with the same atoms in each"
+                f"{self.filename} has models of different sizes: {said}; write models "
+                "of one molecule, with the same atoms in each."
             )
         if who != first:
             place = next(i for i, (a, b) in enumerate(zip(first, who, strict=True))
@@ -85,9 +85,9 @@ class FramesPDBReader(FrameReader):
             a, b = (" ".join(w[place].decode(errors="replace").split())
                     for w in (first, who))  # fmt: skip
             raise InputError(
-                f"{self.filename} has models of unlike atoms: atom {place} is {a} in "
-                f"frame 0 and {b} in frame {number}; write models of one molecule, "
-                "with the same atoms in the same order"
+                f"{self.filename} has models with different atoms: atom {place} is {a} "
+                f"in frame 0 and {b} in frame {number}; write models of one molecule, "
+                "with the same atoms in the same order."
             )
 
     def _load(self, frame: int) -> Frame:
@@ -195,7 +195,7 @@ def _bonds(
     place = {value: i for i, value in enumerate(values)}
     if len(place) < len(serials):
         return [], (
-            "its CONECT records are passed over, because serial numbers above 99,999 "
+            "its CONECT records were skipped, because serial numbers above 99,999 "
             "do not say which atom is meant"
         )
     found = set()
@@ -224,7 +224,7 @@ def _hybrid36(field: str) -> int:
             return int(field, 36) - 10 * 36**4 + 10**5
         if lower or all(c.islower() for c in letters):
             return int(field, 36) + 16 * 36**4 + 10**5
-    raise ValueError(f"{field!r} is no serial number")
+    raise ValueError(f"{field!r} is not a serial number")
 
 
 def _residue_numbers(fields: list[str]) -> list[str] | None:

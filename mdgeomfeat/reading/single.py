@@ -27,7 +27,7 @@ def check_single(kind: FileKind) -> None:
     if count(kind.path):
         raise InputError(
             f"{kind.path} holds several {what}, and only the first of a "
-            f"{kind.format} file is read: {remedy}"
+            f"{kind.format} file is read; {remedy}."
         )
 
 

@@ -138,7 +138,7 @@ def read_dt(dt: float | str | None) -> float | None:
     if isinstance(dt, bool) or not 0 < value < math.inf:
         raise InputError(
             f"--dt (dt=) is {dt!r}, but must be a time above 0 with its unit, such as "
-            "100ps or 0.1ns, or a number of ps"
+            "100ps or 0.1ns, or a number of ps."
         )
     return value
 
@@ -191,9 +191,9 @@ def common_dt(infos: Sequence[TrajectoryInfo]) -> float | None:
     if others:
         more = f" ({len(others)} files differ from the first)" if others[1:] else ""
         raise InputError(
-            f"the time steps differ: {dt:g} ps in {path} and {others[0][1]:g} ps in "
-            f"{others[0][0]}{more}; analyse them apart, or write them anew with one "
-            "time step"
+            f"The time steps differ: {dt:g} ps in {path} and {others[0][1]:g} ps in "
+            f"{others[0][0]}{more}; analyse them apart, or write them again with one "
+            "time step."
         )
     return dt if len(known) == len(long) else None
 

@@ -59,9 +59,9 @@ def scan_xyz(path: str | Path) -> tuple[list[int], int, str | None]:
                 return offsets, n_atoms, "a frame does not begin with a number of atoms"
             if offsets and n != n_atoms:
                 raise InputError(
-                    f"{path} has frames of unlike size: {n_atoms} atoms in frame 0 and "
-                    f"{n} in frame {len(offsets)}; write frames of one molecule, with "
-                    "the same atoms in each"
+                    f"{path} has frames of different sizes: {n_atoms} atoms in frame 0 "
+                    f"and {n} in frame {len(offsets)}; write frames of one molecule, "
+                    "with the same atoms in each."
                 )
             n_atoms = n
             file.readline()
@@ -115,7 +115,7 @@ class ExtendedXYZReader(FrameReader):
         if "pos" not in columns:
             raise InputError(
                 f"{self.filename} has no column 'pos' among its Properties, so that it "
-                "holds no positions: write them, too"
+                "holds no positions; write them, too."
             )
         wanted = columns["pos"]
         table = np.array([row[wanted] for row in rows], dtype=np.float64)
@@ -138,9 +138,9 @@ class ExtendedXYZReader(FrameReader):
             written = " ".join("T" if f else "F" for f in flags)
             raise InputError(
                 f'{self.filename} is periodic in some directions only (pbc="{written}"'
-                '), which nearest images do not allow for: write pbc="T T T" if there '
+                '), which nearest images do not allow for; write pbc="T T T" if there '
                 "is room enough between images in the others, or "
-                '"F F F" for no box'
+                '"F F F" for no box.'
             )
         return vectors
 
@@ -156,7 +156,7 @@ def check_ase(path: str | Path) -> None:
     if find_spec("ase") is None:
         raise InputError(
             f"{path} is an extended XYZ file (Lattice= or Properties= in its comment "
-            "lines), and reading it needs ase: pip install mdgeomfeat[extxyz]"
+            "lines), and reading it needs ase: pip install mdgeomfeat[extxyz]."
         )
 
 
@@ -179,7 +179,7 @@ def extended_xyz_universe(path: str | Path) -> mda.Universe:
     else:
         raise InputError(
             f"{path} has no column 'species' or 'Z' among its Properties, so that its "
-            "elements are unknown: name a topology (pdb, psf, …) with it"
+            "elements are unknown; name a topology (pdb, psf, …) with it."
         )
     universe = mda.Universe.empty(n_atoms, trajectory=False)
     universe.add_TopologyAttr("names", names)
@@ -203,5 +203,5 @@ def _layout(comment: str) -> tuple[dict[str, Any], dict[str, slice]]:
         start += int(width)
     twice = [n for n, count in Counter(described[::3]).items() if count > 1]
     if twice:
-        raise InputError(f"Properties names the column {twice[0]!r} more than once")
+        raise InputError(f"Properties names the column {twice[0]!r} more than once.")
     return info, columns

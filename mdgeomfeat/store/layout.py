@@ -150,7 +150,7 @@ def open_root(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     if version < _OLDEST_READ:
         raise InputError(
             f"{path} has the format {version}, which this version no longer reads; "
-            "make the features anew (overwrite=True, --overwrite)."
+            "make the features again (overwrite=True, --overwrite)."
         )
     if version > FORMAT_VERSION:
         raise InputError(
@@ -224,7 +224,7 @@ def damage_errors(path: object) -> Iterator[None]:
     ) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{path} is damaged ({words}): delete it, or name another store."
+            f"{path} is damaged ({words}); delete it, or name another store."
         ) from error
 
 

@@ -79,8 +79,8 @@ class StoreLock:
             if error.errno in _UNSUPPORTED:
                 self._file.unlink(missing_ok=True)
                 warnings.warn(
-                    f"the file system of {self._store} has no locks, so nothing keeps "
-                    "a second run from writing the same store",
+                    f"The file system of {self._store} has no locks, so nothing keeps "
+                    "a second run from writing the same store.",
                     MDGeomFeatWarning,
                     stacklevel=6,
                 )

@@ -87,7 +87,7 @@ class StoredArray:
                     self._array[number * length : (number + 1) * length]
             except InputError:
                 return InputError(
-                    f"{self._file(number)} is damaged: delete this file and run the "
-                    "command that made the store again, which computes it anew."
+                    f"{self._file(number)} is damaged; delete this file and run the "
+                    "command that made the store again, which computes it again."
                 )
         return None

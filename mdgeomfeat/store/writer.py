@@ -315,7 +315,7 @@ def _fitting(values: NDArray, dtype: np.dtype, path: Path) -> NDArray:
         largest = np.abs(values).max(initial=0.0, where=np.isfinite(values))
         if largest > np.finfo(dtype).max:
             raise InputError(
-                f"features as large as {largest:.3g} do not fit into float16, which "
+                f"Features as large as {largest:.3g} do not fit into float16, which "
                 f"{path} was to hold; use store_dtype='float32'."
             )
     return values.astype(dtype, copy=False)

@@ -42,15 +42,15 @@ def build_arrays(
     tokens : {"residue", "atom", "molecule"} or (A,) integers
     """
     if not len(indices):
-        raise InputError("no atoms are selected: choose some with select")
+        raise InputError("No atoms are selected; choose some with select.")
     numbers, guessed = element_numbers(table, indices)
     refuse_unknown(table, indices, numbers)
     if (numbers == VIRTUAL).any():
         names = sorted({str(n) for n in table.names[indices[numbers == VIRTUAL]]})
         raise InputError(
-            f"the atoms hold {int((numbers == VIRTUAL).sum())} virtual sites or dummy "
-            f"atoms ({' '.join(names[:8])}): pick atoms with "
-            "mdgeomfeat.structure.selection.select_atoms, which leaves them out"
+            f"The atoms hold {int((numbers == VIRTUAL).sum())} virtual sites or dummy "
+            f"atoms ({' '.join(names[:8])}); pick atoms with "
+            "mdgeomfeat.structure.selection.select_atoms, which leaves them out."
         )
     warn_guessed(table, indices, numbers, guessed)
 
@@ -172,24 +172,24 @@ def _tokens(
         if tokens == "molecule":
             if fragment is None:
                 raise InputError(
-                    "tokens='molecule' needs bonds, and the topology has none: use a "
+                    "tokens='molecule' needs bonds, and the topology has none; use a "
                     "topology with bonds, or add them with "
                     "universe.atoms.guess_bonds() (MDAnalysis: "
-                    "Universe(..., guess_bonds=True))"
+                    "Universe(..., guess_bonds=True))."
                 )
             _, first, token = np.unique(
                 fragment[indices], return_index=True, return_inverse=True
             )
             return np.argsort(np.argsort(first))[token.ravel()]
         raise InputError(
-            f"tokens={tokens!r} is not known: use 'residue', 'atom', 'molecule', or "
-            "one whole number per selected atom"
+            f"tokens={tokens!r} is not known; use 'residue', 'atom', 'molecule', or "
+            "one whole number per selected atom."
         )
     array = np.asarray(tokens)
     if array.shape != (len(indices),) or array.dtype.kind not in "iu":
         raise InputError(
-            f"tokens has {array.dtype} values of shape {array.shape}, and "
-            f"{len(indices)} atoms are selected: give one whole number per atom"
+            f"tokens= has {array.dtype} values of shape {array.shape}, and "
+            f"{len(indices)} atoms are selected; give one whole number per atom."
         )
     return np.unique(array, return_inverse=True)[1].ravel()
 

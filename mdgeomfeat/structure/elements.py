@@ -169,8 +169,8 @@ def refuse_unknown(table: AtomTable, indices: np.ndarray, numbers: np.ndarray) -
     nameless = sum(not str(table.names[i]).strip() for i in indices[bad])
     if nameless:
         raise InputError(
-            f"{nameless} selected atoms have neither an element nor a name to tell it "
-            f"from (LAMMPS data files have none): {remedy}"
+            f"{nameless} selected atoms have neither an element nor a name to read it "
+            f"from (LAMMPS data files have none); {remedy}."
         )
     where: dict[str, list[str]] = {}
     for i in bad:
@@ -183,9 +183,9 @@ def refuse_unknown(table: AtomTable, indices: np.ndarray, numbers: np.ndarray) -
     )
     more = f" and {len(where) - 5} other residue names" if len(where) > 5 else ""
     raise InputError(
-        f"{len(bad)} selected atoms have names that fit no element ({listed}{more}): "
+        f"{len(bad)} selected atoms have names that fit no element ({listed}{more}); "
         "only atomistic models can be used, so leave coarse-grained beads and unknown "
-        f"ions out of the selection, or {remedy}"
+        f"ions out of the selection, or {remedy}."
     )
 
 
@@ -205,8 +205,8 @@ def warn_guessed(
         for z in sorted(read)
     )
     warnings.warn(
-        f"the topology states no element for {int(guessed.sum())} of the selected "
-        f"atoms, which were guessed from names and residue names: {listed}",
+        f"The topology states no element for {int(guessed.sum())} of the selected "
+        f"atoms, which were guessed from names and residue names: {listed}.",
         MDGeomFeatWarning,
         stacklevel=3,
     )

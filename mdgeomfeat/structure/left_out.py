@@ -53,8 +53,8 @@ def say_left_out(
     listed = ", ".join(f"{kind} ({count})" for kind, count in counts.items())
     added = " or ".join(_selections(table, list(kinds), told))
     warnings.warn(
-        f"only the {word} is analysed; residues left out: {listed}; "
-        f'to add them: --select "{select} or {added}"',
+        f"Only the {word} is analysed; residues left out: {listed}; "
+        f'to add them: --select "{select} or {added}".',
         MDGeomFeatWarning,
         stacklevel=5,
     )

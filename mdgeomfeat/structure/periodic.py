@@ -40,8 +40,8 @@ def unwrap_tree(
     vectors = lattice_vectors(np.atleast_2d(boxes))
     if len(vectors) != len(positions):
         raise InputError(
-            f"got {len(vectors)} boxes for {len(positions)} frames: give one box per "
-            "frame"
+            f"Got {len(vectors)} boxes for {len(positions)} frames; give one box per "
+            "frame."
         )
     source = np.ascontiguousarray(positions)
     moved = source.copy()

@@ -113,8 +113,8 @@ def check_positions(
         for finding in look_at(structure, positions, box, periodic, joints):
             if finding.fatal and not allow:
                 raise InputError(
-                    f"in {where} {finding.words}, or accept the positions with "
-                    "allow_implausible=True (--allow-implausible)"
+                    f"In {where} {finding.words}, or accept the positions with "
+                    "allow_implausible=True (--allow-implausible)."
                 )
             if finding.kind in said:
                 more[finding.kind] = more.get(finding.kind, 0) + 1

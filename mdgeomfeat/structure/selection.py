@@ -60,8 +60,8 @@ def select_atoms(
     if select is not None:
         if not isinstance(select, str):
             raise InputError(
-                f"select={select!r} is no text: write a selection like 'protein and "
-                "not name H*', or pass an AtomGroup in place of the Universe"
+                f"select={select!r} is not text; write a selection like 'protein and "
+                "not name H*', or pass an AtomGroup in place of the Universe."
             )
         group = _matching(universe_or_atomgroup, select, table)
     if select is None and whole:
@@ -71,15 +71,15 @@ def select_atoms(
         numbers, _ = element_numbers(table, indices)
         if select is None:
             indices = indices[(numbers > 1) | (numbers == UNKNOWN)]
-            described = "the AtomGroup holds no heavy atoms"
+            described = "The AtomGroup holds no heavy atoms"
         else:
             _say_sites(table, indices[numbers == VIRTUAL])
             indices = indices[numbers != VIRTUAL]
             described = f"select={select!r} holds only virtual sites or dummy atoms"
         if not len(indices):
             raise InputError(
-                f"{described}: choose atoms that have a nucleus, for instance "
-                "select='all'"
+                f"{described}; choose atoms that have a nucleus, for instance "
+                "select='all'."
             )
     return universe.atoms[one_location(table, indices)]
 
@@ -123,8 +123,8 @@ def _default(table: AtomTable) -> tuple[np.ndarray, np.ndarray, str]:
         if len(heavy):
             return heavy, chosen, word
     raise InputError(
-        f"the topology holds only solvent and ions ({_kinds(table.resnames)}): name "
-        "the atoms to analyse with select, for instance select='all'"
+        f"The topology holds only solvent and ions ({_kinds(table.resnames)}); name "
+        "the atoms to analyse with select, for instance select='all'."
     )
 
 
@@ -170,9 +170,9 @@ def _fullest(table: AtomTable, indices: np.ndarray) -> np.ndarray:
         several = [key for key, found in places.items() if len(found) > 1]
         shown = ", ".join(f"{k[1] or k[0]}:{k[2]}{k[3]}" for k in several[:5])
         warnings.warn(
-            f"alternate locations in {len(several)} of the residues ({shown}"
+            f"Alternate locations in {len(several)} of the residues ({shown}"
             f"{', …' if len(several) > 5 else ''}): the one of highest occupancy is "
-            f"kept, {len(drop)} atoms are left out",
+            f"kept, {len(drop)} atoms are left out.",
             MDGeomFeatWarning,
             stacklevel=4,
         )
@@ -211,7 +211,7 @@ def _each_once(table: AtomTable, indices: np.ndarray) -> np.ndarray:
         warnings.warn(
             f"{len(drop)} atoms stand in the topology once more, at the same place in "
             f"the same residue ({shown}{', …' if len(drop) > 5 else ''}): one of each "
-            "is kept",
+            "is kept.",
             MDGeomFeatWarning,
             stacklevel=4,
         )
@@ -227,16 +227,16 @@ def mdtraj_atoms(
     except Exception as error:  # mdtraj raises what its parser and eval raise
         raise InputError(
             f"select={select!r} is not a selection that mdtraj understands "
-            f"({' '.join(str(error).split())}): write one like 'protein and not "
-            "element H'"
+            f"({' '.join(str(error).split())}); write one like 'protein and not "
+            "element H'."
         ) from error
     numbers, _ = element_numbers(table, indices)
     _say_sites(table, indices[numbers == VIRTUAL])
     indices = indices[numbers != VIRTUAL]
     if not len(indices):
         raise InputError(
-            f"select={select!r} matches none of the {table.n_atoms} atoms: residues "
-            f"here are {_kinds(table.resnames)}"
+            f"select={select!r} matches none of the {table.n_atoms} atoms; the "
+            f"residues here are {_kinds(table.resnames)}."
         )
     return indices
 
@@ -259,12 +259,12 @@ def _matching(group: Universe | AtomGroup, select: str, table: AtomTable) -> Ato
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"select={select!r} is not a selection that MDAnalysis understands "
-            f"({reason}): write one like 'protein and not name H*'"
+            f"({reason}); write one like 'protein and not name H*'."
         ) from error
     if not len(found):
         raise InputError(
-            f"select={select!r} matches none of the {len(group.atoms)} atoms: residues "
-            f"here are {_kinds(_resnames(group))}"
+            f"select={select!r} matches none of the {len(group.atoms)} atoms; the "
+            f"residues here are {_kinds(_resnames(group))}."
         )
     # What the user's own words have added is no longer left out.
     others[table.residue[found.ix]] = False
@@ -301,7 +301,7 @@ def _say_sites(table: AtomTable, sites: np.ndarray) -> None:
         names = sorted({str(n) for n in table.names[sites]})
         warnings.warn(
             f"{len(sites)} virtual sites or dummy atoms are left out ("
-            f"{' '.join(names[:8])}{' …' if len(names) > 8 else ''})",
+            f"{' '.join(names[:8])}{' …' if len(names) > 8 else ''}).",
             MDGeomFeatWarning,
             stacklevel=4,
         )

@@ -86,28 +86,28 @@ class Structure:
     def _validate(self) -> None:
         a, n = len(self.numbers), len(self.tokens)
         if a == 0:
-            raise InputError("a structure of 0 atoms cannot be analysed: select some")
+            raise InputError("A structure of 0 atoms cannot be analysed; select some.")
         for name in ("token_of_atom", "names", "indices", "parent", "order"):
             if getattr(self, name).shape != (a,):
                 raise InputError(
                     f"{name} has shape {getattr(self, name).shape}, but there are {a} "
-                    f"atoms: give one value per atom"
+                    f"atoms; give one value per atom."
                 )
         if self.chain.shape != (n,):
             raise InputError(
-                f"chain has shape {self.chain.shape}, but there are {n} tokens: give "
-                "one value per token"
+                f"chain= has shape {self.chain.shape}, but there are {n} tokens; give "
+                "one value per token."
             )
         if self.numbers.min() < 1 or self.numbers.max() > 118:
             raise InputError(
-                f"atomic numbers must be 1 to 118, got {self.numbers.min()} to "
-                f"{self.numbers.max()}: leave virtual sites and dummy atoms out"
+                f"Atomic numbers must be 1 to 118, got {self.numbers.min()} to "
+                f"{self.numbers.max()}; leave virtual sites and dummy atoms out."
             )
         found = np.unique(self.token_of_atom)
         if len(found) != n or found[0] != 0 or found[-1] != n - 1:
             raise InputError(
-                f"the token numbers of the atoms must be 0 to {n - 1}, each used at "
-                f"least once, got {len(found)} numbers from {found[0]} to {found[-1]}"
+                f"The token numbers of the atoms must be 0 to {n - 1}, each used at "
+                f"least once, got {len(found)} numbers from {found[0]} to {found[-1]}."
             )
         _check_bonds(self.bonds, a)
 
@@ -193,7 +193,7 @@ class Structure:
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
             raise InputError(
-                f"window must be a whole number of tokens from 0 on, got {k!r}"
+                f"window= must be a whole number of tokens from 0 up, got {k!r}."
             )
         atoms = np.argsort(self.token_of_atom, kind="stable")
         start = np.concatenate([[0], np.cumsum(np.bincount(self.token_of_atom))])
@@ -228,8 +228,8 @@ class Structure:
         """Rebuild a structure from :meth:`to_dict`."""
         if state.get("format") != _FORMAT:
             raise InputError(
-                f"this structure has format {state.get('format')!r}, and this version "
-                f"reads format {_FORMAT}: make the features anew"
+                f"This structure has format {state.get('format')!r}, and this version "
+                f"reads format {_FORMAT}; make the features again."
             )
         rows = state["tokens"]
         columns = list(zip(*rows, strict=True))
@@ -278,8 +278,8 @@ class Structure:
         """
         if len(np.unique(ag.ix)) != len(ag):
             raise InputError(
-                f"the AtomGroup holds {len(ag) - len(np.unique(ag.ix))} atoms twice: "
-                "pass atomgroup.unique"
+                f"The AtomGroup holds {len(ag) - len(np.unique(ag.ix))} atoms twice; "
+                "pass atomgroup.unique."
             )
         return cls._from_table(AtomTable.from_universe(ag.universe), ag.ix, tokens)
 
@@ -355,17 +355,20 @@ class Structure:
         )
         if len(token) != a:
             raise InputError(
-                f"token_of_atom has {len(token)} values for {a} atoms: give one each"
+                f"token_of_atom has {len(token)} values for {a} atoms; give one each."
             )
         if a == 0 or token.min() < 0:
             raise InputError(
-                "numbers and token_of_atom must describe at least one atom, with "
-                "tokens numbered from 0"
+                "numbers= and token_of_atom= must describe at least one atom, with "
+                "tokens numbered from 0."
             )
         n = int(token.max()) + 1
         chain = np.zeros(n, np.int64) if chain is None else _integers(chain, "chain")
         if len(chain) != n:
-            raise InputError(f"chain has {len(chain)} values for {n} tokens: give {n}")
+            raise InputError(
+                f"chain= has {len(chain)} values for {n} tokens; give one value per "
+                "token."
+            )
         chain = _stretches(chain)
         if bonds is not None:
             bonds = _integers(bonds, "bonds", ndim=2)
@@ -428,8 +431,8 @@ def make_whole(
     positions = np.asarray(positions)
     if positions.ndim != 3 or positions.shape[1:] != (structure.n_atoms, 3):
         raise InputError(
-            f"positions have shape {positions.shape}, and this structure needs "
-            f"(frames, {structure.n_atoms}, 3)"
+            f"Positions have shape {positions.shape}, and this structure needs "
+            f"(frames, {structure.n_atoms}, 3)."
         )
     if boxes is None:
         return positions.copy()
@@ -443,7 +446,7 @@ def _integers(values: Any, name: str, ndim: int = 1) -> np.ndarray:
     if array.ndim != ndim or (array.size and array.dtype.kind not in "iu"):
         raise InputError(
             f"{name} must be whole numbers in {ndim} dimension(s), got "
-            f"{array.dtype} of shape {array.shape}"
+            f"{array.dtype} of shape {array.shape}."
         )
     return array.astype(np.int64)
 
@@ -454,7 +457,8 @@ def _check_bonds(bonds: np.ndarray | None, n_atoms: int) -> None:
     pairs = bonds.ndim == 2 and bonds.shape[1] == 2
     if not pairs or (len(bonds) and not 0 <= bonds.min() <= bonds.max() < n_atoms):
         raise InputError(
-            f"bonds must be pairs of atom numbers from 0 to {n_atoms - 1}, shape (B, 2)"
+            f"Bonds must be pairs of atom numbers from 0 to {n_atoms - 1}, shape (B, "
+            "2)."
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, sentence
 from mdgeomfeat.reading.times import read_dt
 from mdgeomfeat.report.text import count, format_time
 from mdgeomfeat.workflow.notes import remembered_warnings
@@ -207,7 +207,7 @@ def _selected(universe: Universe, read: ReadOptions, found: dict[str, Any]) -> F
     problems: list[str] = []
     facts["periodic"] = _periodic(universe, structure, read, model, problems, found)
     facts |= _network(read, structure, model, problems, found)
-    return facts | ({"problem": "; ".join(problems)} if problems else {})
+    return facts | ({"problem": " ".join(problems)} if problems else {})
 
 
 def _periodic(
@@ -264,15 +264,17 @@ def _network(
 
         said = f"the network has never seen {', '.join(SYMBOLS[z] for z in unseen)}"
         if read.features.allow_unseen:
-            facts["unseen"] = f"{said}: accepted by --allow-unseen"
+            facts["unseen"] = f"{said}, accepted by --allow-unseen"
         else:
             doubt = doubtful_element(structure, unseen)
             problems.append(
-                f"{said}: "
-                + (
-                    doubt
-                    or "leave these atoms out with --select, take another --model, "
-                    "or accept them with --allow-unseen"
+                sentence(
+                    f"{said}; "
+                    + (
+                        doubt
+                        or "leave these atoms out with --select, take another --model, "
+                        "or accept them with --allow-unseen"
+                    )
                 )
             )
     return facts

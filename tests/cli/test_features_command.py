@@ -39,7 +39,7 @@ def test_the_same_command_goes_on(run_cli, command, made, out):
     (out / "features.zarr/trajectory-0001/vectors/c.0.0.0.0").unlink()
     result = run_cli(*command, "--out", out)
     assert result.exit_code == 0, result.stderr
-    assert "frames already, and the run goes on with the others" in result.stderr
+    assert "frames already, and the run computes the others" in result.stderr
     assert bytes_of(out) == bytes_of(made)
     assert json.loads((out / "summary.json").read_text())["kind"].endswith("features")
 

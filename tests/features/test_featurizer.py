@@ -190,7 +190,7 @@ def spoil(universe, *frames):
 def test_frames_that_are_no_numbers_are_named(chain, options):
     spoil(chain, 4)
     feat = GeomGNNFeaturizer(chain, **options)
-    message = r"frame 4 of the trajectory in memory holds positions that are no numbers"
+    message = r"frame 4 of the trajectory in memory holds positions that are not finite numbers"
     with pytest.raises(InputError, match=message):
         feat.run()
     with pytest.raises(InputError, match=r"atom CA, index 9"):
@@ -360,8 +360,8 @@ def test_a_finished_featurizer_can_be_pickled_with_its_results(chain, options):
         ({"window": 1.5}, "window=1.5 must be a whole number"),
         ({"batch_size": 0}, "batch_size=0 must be a whole number of at least 1"),
         ({"batch_size": None}, "whole number of at least 1, or 'auto'"),
-        ({"model": None}, "model=None is no model; give a name, a path or a Backbone"),
-        ({"select": 5}, "select=5 is no text"),
+        ({"model": None}, "model=None is not a model; give a name, a path or a Backbone"),
+        ({"select": 5}, "select=5 is not text"),
         ({"max_neighbors": 0}, "max_neighbors=0 must be a whole number of at least 1"),
         ({"invariants": "all"}, "invariants='all' is not known"),
     ],

@@ -154,7 +154,7 @@ def test_a_pipeline_with_tica(runs, options):
     ("source", "message"),
     [
         ("top.pdb", "got a str as structure; give a Universe, an AtomGroup"),
-        ((), "a tuple of 0 is no structure; give atomic numbers"),
+        ((), "a tuple of 0 is not a structure; give atomic numbers"),
     ],
 )
 def test_what_is_no_structure(options, source, message):

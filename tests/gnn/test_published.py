@@ -132,7 +132,7 @@ def test_missing_extra_and_misshapen_tensors(name, checkpoints, tmp_path):
         read_published(path)
     state[keys[0]].view(-1)[0] = float("nan")
     torch.save(state, path)
-    with pytest.raises(InputError, match="that are no numbers"):
+    with pytest.raises(InputError, match="that are not finite numbers"):
         read_published(path)
 
 

@@ -24,8 +24,8 @@ import pytest
         ("a.h5", b"time x y z\n" * 40, "named .h5 but begins like something else"),
         ("a.xtc", b"CDF\x01" + b"0" * 90, "named .xtc but begins like NCDF"),
         ("a.dcd", b"ATOM      1  N", "named .dcd but begins like PDB"),
-        ("a.txt", b"hello", "in no format that is known"),
-        ("noname", b"\x00\x01\x02\x03" * 9, "in no format that is known"),
+        ("a.txt", b"hello", "not in a known format"),
+        ("noname", b"\x00\x01\x02\x03" * 9, "not in a known format"),
         ("a.xtc", b"\x00\x00\x07\xcb" + b"\xff" * 200, "cannot be read as XTC"),
     ],
 )
@@ -47,8 +47,8 @@ def test_what_is_missing_or_no_file(refuse, top, tmp_path):
 
 def test_a_pipe_does_not_hang(refuse, top, tmp_path):
     os.mkfifo(tmp_path / "pipe.xtc")
-    assert "no regular file" in refuse("info", tmp_path / "pipe.xtc", top)
-    assert "no regular file" in refuse("info", "/dev/zero", top)
+    assert "not a regular file" in refuse("info", tmp_path / "pipe.xtc", top)
+    assert "not a regular file" in refuse("info", "/dev/zero", top)
 
 
 def test_topology_of_another_molecule(refuse, write, tmp_path):
@@ -68,7 +68,7 @@ def test_the_guilty_one_of_several(refuse, write, top, tmp_path, data):
 def test_which_is_the_topology(refuse, inform, write, top, tmp_path):
     copy = shutil.copy(top, tmp_path / "copy.pdb")
     assert "name only one of them" in refuse("info", top, copy, write("t.xtc"))
-    assert "none of the files is a topology" in refuse("info", write("t.xtc"))
+    assert "None of the files is a topology" in refuse("info", write("t.xtc"))
     assert inform(write("t.xtc"), top) == inform(top, write("t.xtc"))
 
 
@@ -179,5 +179,5 @@ def test_a_box_that_closes_no_volume(inform, tmp_path):
     text = "   20.000   20.000   20.000  10.00  10.00 150.00 P 1           1"
     path = built.pdb(tmp_path / "a.pdb", built.residues(["ALA"]), text)
     facts = inform(path)
-    assert "closes no volume" in facts["periodic"]
+    assert "enencloses no volume" in facts["periodic"]
     assert [n for n in facts["notes"] if facts["periodic"] in n]

@@ -94,7 +94,7 @@ def test_pairs_stay_inside_trajectories():
 def test_what_has_no_score():
     with pytest.raises(ScoreError, match="do not vary"):
         vamp2_score([np.ones((100, 2))], 1)
-    with pytest.raises(ScoreError, match="no trajectory is longer"):
+    with pytest.raises(ScoreError, match="No trajectory is longer"):
         vamp2_score([np.ones((10, 2))], 10)
     with pytest.raises(ScoreError, match="too few"):
         vamp2_score([np.random.default_rng(0).normal(size=(10, 6))], 4)

@@ -274,8 +274,8 @@ GOOD = np.zeros((2, 3, 3))
         ((GOOD, 5.0, [[9.0, 30, 30, 90, 90, 90]] * 2), "9.000 Å in frame 0"),
         ((GOOD, 8.0, [30.0, 30, 30, 30, 90, 90]), "15.000 Å"),
         ((GOOD, 1.0, [[9.0, 9, 9, 90, 90, 90]] * 3), r"\(3, 6\), but 2 frames"),
-        ((GOOD, 1.0, [9.0, -9, 9, 90, 90, 90]), "closes no volume"),
-        ((GOOD, 1.0, [9.0, 9, 9, 20, 90, 130]), "closes no volume"),
+        ((GOOD, 1.0, [9.0, -9, 9, 90, 90, 90]), "enencloses no volume"),
+        ((GOOD, 1.0, [9.0, 9, 9, 20, 90, 130]), "enencloses no volume"),
     ],
 )
 def test_mistakes_are_named(arguments, message):
@@ -295,7 +295,7 @@ def test_options_are_checked():
         neighbor_list(GOOD, 5.0, backend="scipy")
     with pytest.raises(InputError, match="max_neighbors is 0"):
         neighbor_list(GOOD, 5.0, max_neighbors=0)
-    with pytest.raises(InputError, match="knows no boxes"):
+    with pytest.raises(InputError, match="cannot use boxes"):
         neighbor_list(GOOD, 1.0, [9.0] * 3 + [90] * 3, backend="torch-cluster")
     with pytest.raises(InputError, match="graph_ptr ends at 2"):
         graph_list(GOOD[0], [0, 2], 5.0)

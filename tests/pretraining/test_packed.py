@@ -92,7 +92,7 @@ def test_merging_keeps_everything(molecules, tmp_path):
 
 
 def test_nothing_left_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="no molecule is left"):
+    with pytest.raises(InputError, match="No molecule is left"):
         pack([Source("s", [])], tmp_path / "a.npz", exclude=frozenset())
     with pytest.raises(InputError, match=r"ending in \.npz"):
         pack([Source("s", [])], tmp_path / "a.h5", exclude=frozenset())

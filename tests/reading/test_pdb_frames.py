@@ -93,7 +93,7 @@ def test_models_of_unlike_size_are_refused(tmp_path, first, alone):
     top = tmp_path / "top.gro"
     sizes = (N_ATOMS - 2, N_ATOMS) if first else (N_ATOMS, N_ATOMS - 2)
     said = (
-        rf"a.pdb has models of unlike size: {sizes[0]} atoms in frame 0 and {sizes[1]}"
+        rf"a.pdb has models of different sizes: {sizes[0]} atoms in frame 0 and {sizes[1]}"
     )
     with pytest.raises(InputError, match=said):
         open_universe([path] if alone else [path, path, top][:1])
@@ -157,7 +157,7 @@ def test_numbers_beyond_their_columns(tmp_path, write):
     assert u.atoms.resids.tolist() == [9_997 + i // 2 for i in range(N_ATOMS)]
     said = [str(w.message) for w in caught if w.category is MDGeomFeatWarning]
     if write is hexadecimal:
-        assert ["CONECT records are passed over" in s for s in said] == [True]
+        assert ["CONECT records were skipped" in s for s in said] == [True]
     else:
         assert not said
         assert sorted(map(tuple, u.bonds.indices.tolist())) == pairs
@@ -168,7 +168,7 @@ def test_serials_that_stand_for_two_atoms_make_no_bonds(tmp_path):
         pdb_line(i, x, serial=f"{i % 6 + 1:5d}") for i, x in enumerate(frames(1)[0])
     ]
     (tmp_path / "a.pdb").write_text("".join(lines) + "CONECT    1    2\nEND\n")
-    with pytest.warns(MDGeomFeatWarning, match="CONECT records are passed over"):
+    with pytest.warns(MDGeomFeatWarning, match="CONECT records were skipped"):
         u = open_universe([tmp_path / "a.pdb"])
     assert not hasattr(u, "bonds")
 

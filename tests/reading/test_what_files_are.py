@@ -40,7 +40,7 @@ def desmond(tmp_path):
 @pytest.mark.parametrize("name", ["", "clickme.dtr", "timekeys", "frame000000000"])
 def test_desmond(desmond, top, name):
     said = refused(desmond / name, top)
-    assert "Desmond trajectory, which is not read: convert it to dcd or xtc" in said
+    assert "Desmond trajectory, which is not read; convert it to dcd or xtc" in said
 
 
 def test_desmond_under_another_name(desmond, top, tmp_path):
@@ -141,7 +141,7 @@ def test_netcdf_4_and_its_conversion(tmp_path, top):
             copy = target.createVariable(name, variable.dtype, variable.dimensions)
             copy.setncatts({k: variable.getncattr(k) for k in variable.ncattrs()})
             copy[:] = variable[:]
-    assert "only classic NetCDF is read: convert it (mdconvert" in refused(
+    assert "only classic NetCDF is read; convert it (mdconvert" in refused(
         tmp_path / "four.nc", top
     )
     names = [str(tmp_path / "four.nc"), "-o", str(tmp_path / "out.nc")]

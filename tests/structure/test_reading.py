@@ -119,11 +119,11 @@ def test_a_format_is_known_by_its_bytes(files, tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "no files are given"),
-        (["t.xtc"], "none of the files is a topology"),
-        (["t.xtc", "t.dcd"], "none of the files is a topology"),
+        ([], "No files are given"),
+        (["t.xtc"], "None of the files is a topology"),
+        (["t.xtc", "t.dcd"], "None of the files is a topology"),
         (["top.pdb", "top.gro", "t.xtc"], "top.pdb and .*top.gro can be the topology"),
-        (["top.pdb", "models.pdb"], "can be the topology: name only one"),
+        (["top.pdb", "models.pdb"], "can be the topology; name only one"),
         (["absent.xtc", "top.pdb"], "absent.xtc does not exist"),
         (["", "top.pdb"], "is a folder"),
     ],
@@ -147,7 +147,7 @@ def test_unclear_commands(files, names, message):
         ("a.nc", b"CDF\x01" + b"\xff\xa7" * 99, "a.nc cannot be read"),
         ("a.dcd", b"T\x00\x00\x00CORD" + b"\xff\xa7" * 99, "a.dcd cannot be read"),
         ("a.xtc.gz", b"\x1f\x8bxxxx", "cannot be read"),
-        ("a.dat", b"1 2 3", "in no format that is known"),
+        ("a.dat", b"1 2 3", "not in a known format"),
     ],
 )
 def test_files_that_are_not_what_they_say(files, tmp_path, name, content, message):

@@ -217,7 +217,7 @@ def test_windows_stay_in_their_chain(build):
                       [1] * 3 + [2] * 3, [3] * 3]  # fmt: skip
     assert atoms[pooled].tolist() == list(range(12))
     assert s.windows(0).atoms.tolist() == list(range(12))
-    with pytest.raises(InputError, match="window must be a whole number"):
+    with pytest.raises(InputError, match="window= must be a whole number"):
         s.windows(-1)
 
 
@@ -315,7 +315,7 @@ def test_sites_and_repeats_are_refused():
         Structure.from_atomgroup(u.select_atoms("resname SOL")[:8])
     with pytest.raises(InputError, match="holds 1 atoms twice"):
         Structure.from_atomgroup(u.atoms[[0, 0, 1]])
-    with pytest.raises(InputError, match="no atoms are selected"):
+    with pytest.raises(InputError, match="No atoms are selected"):
         Structure.from_atomgroup(u.atoms[[]])
 
 
@@ -374,7 +374,7 @@ def test_arrays():
         ({"numbers": [6, 6], "token_of_atom": [0, 2]}, "each used at least once"),
         ({"numbers": [6, 6], "token_of_atom": [-1, 0]}, "numbered from 0"),
         ({"numbers": [6, 6], "chain": [0]}, "chain has 1 values for 2 tokens"),
-        ({"numbers": [6, 6], "bonds": [[0, 2]]}, "bonds must be pairs"),
+        ({"numbers": [6, 6], "bonds": [[0, 2]]}, "Bonds must be pairs"),
         ({"numbers": [6, 6], "names": ["C"]}, "names has shape"),
     ],
 )  # fmt: skip

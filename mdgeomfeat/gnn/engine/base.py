@@ -87,19 +87,19 @@ class Engine(ABC):
         r = np.asarray(positions)
         if r.ndim != 3 or r.shape[2] != 3:
             raise InputError(
-                f"positions have shape {r.shape}, but must be (n_frames, n_atoms, 3)"
+                f"Positions have shape {r.shape}, but must be (n_frames, n_atoms, 3)."
             )
         if z.shape != r.shape[1:2]:
             raise InputError(
                 f"{z.size} atomic numbers do not fit positions of {r.shape[1]} atoms; "
-                "give one number per atom"
+                "give one number per atom."
             )
         z = z.astype(np.int64)
         if z.size and not (z.min() >= 0 and z.max() < self._max_z):
             worst = z.max() if z.max() >= self._max_z else z.min()
             raise InputError(
-                f"atomic number {worst} is outside the network's table of elements "
-                f"(0 to {self._max_z - 1}); leave such atoms out of the selection"
+                f"Atomic number {worst} is outside the network's table of elements "
+                f"(0 to {self._max_z - 1}); leave such atoms out of the selection."
             )
         check_positions(r.reshape(-1, 3), np.arange(len(r) + 1) * r.shape[1])
         return self._compute(z, r, boxes, windows)
@@ -145,21 +145,21 @@ def resolve_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise InputError(
-            f"there is no device {device!r}; choose 'auto', 'cpu', 'cuda' or 'cuda:N'"
+            f"device={device!r} is unknown; choose 'auto', 'cpu', 'cuda' or 'cuda:N'."
         ) from error
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if found.type == "cuda" and (found.index or 0) >= count:
         raise InputError(
-            f"device {str(found)!r} was asked for, but torch sees {count} CUDA "
-            "devices; use device='cpu', or install a CUDA build of torch"
+            f"device={str(found)!r} was asked for, but torch sees {count} CUDA "
+            "devices; use device='cpu', or install a CUDA build of torch."
         )
     if found.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(
-            "device 'mps' was asked for, but torch sees none here; use device='cpu'"
+            "device='mps' was asked for, but torch sees none here; use device='cpu'."
         )
     if found.type not in ("cpu", "cuda", "mps"):
         raise InputError(
-            f"device {str(found)!r} is not supported; choose 'auto', 'cpu', 'cuda' "
-            "or 'cuda:N'"
+            f"device={str(found)!r} is not supported; choose 'auto', 'cpu', 'cuda' "
+            "or 'cuda:N'."
         )
     return found

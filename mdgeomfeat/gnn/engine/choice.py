@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning, clause, sentence
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine.base import Engine, resolve_device
 from mdgeomfeat.gnn.engine.torch import TorchEngine
@@ -44,20 +44,20 @@ def choose_engine(
     """
     if engine not in ENGINES:
         raise InputError(
-            f"there is no engine {engine!r}; choose one of "
-            + ", ".join(repr(name) for name in ENGINES)
+            f"engine={engine!r} is unknown; choose one of "
+            f"{', '.join(map(repr, ENGINES))}."
         )
     if dtype not in DTYPES:
         raise InputError(
-            f"dtype {dtype!r} is not supported; choose 'float32' or 'float64'"
+            f"dtype={dtype!r} is not supported; choose 'float32' or 'float64'."
         )
     place = resolve_device("cpu" if engine == "cpu" and device == "auto" else device)
     if engine == "torch":
         return engine, place, "asked for"
     if engine == "cuda" and device == "auto" and place.type != "cuda":
         raise InputError(
-            "the engine 'cuda' needs a CUDA device, and torch sees none; use "
-            "engine='auto', or install a CUDA build of torch"
+            "The engine 'cuda' needs a CUDA device, and torch sees none; use "
+            "engine='auto', or install a CUDA build of torch."
         )
     # The kernels are compiled by numba, which only those who use them should load.
     from mdgeomfeat.gnn.engine import cpu, cuda
@@ -74,7 +74,7 @@ def choose_engine(
         on = "a CUDA device" if name == "cuda" else "a CPU"
         return name, place, f"{kind} {model.spec.architecture} on {on}"
     if engine == name:
-        raise InputError(f"{obstacle}; use engine='torch' or 'auto'")
+        raise InputError(sentence(f"{obstacle}; use engine='torch' or 'auto'"))
     return "torch", place, obstacle
 
 
@@ -118,7 +118,8 @@ def make_engine(
     """
     if max_neighbors is not None and max_neighbors < 1:
         raise InputError(
-            f"max_neighbors is {max_neighbors}, but must be at least 1, or None for all"
+            f"max_neighbors is {max_neighbors}, but must be at least 1, or None for "
+            "all."
         )
     name, place, reason = choose_engine(model, engine, device, dtype)
     if name == "torch":
@@ -137,10 +138,10 @@ def make_engine(
             # whoever left the choice to us gets features all the same.
             warnings.warn(
                 f"engine='torch' computes instead of 'cuda', whose kernels do not run "
-                f"here: {error}",
+                f"here: {clause(error)}.",
                 MDGeomFeatWarning,
                 stacklevel=2,
             )
-            reason = f"the CUDA kernels do not run here ({error})"
+            reason = f"the CUDA kernels do not run here ({clause(error)})"
             return TorchEngine(model, place, DTYPES[dtype], max_neighbors, reason)
     return cpu.CpuEngine(model, max_neighbors, reason, notify)

@@ -50,7 +50,7 @@ class TorchEngine(Engine):
         super().__init__(model, device, dtype, max_neighbors, reason)
         if device.type == "mps" and dtype == torch.float64:
             raise InputError(
-                "device 'mps' has no float64; use dtype='float32' or device='cpu'"
+                "device='mps' has no float64; use dtype='float32' or device='cpu'."
             )
         self._model = copy.deepcopy(model).to(device=device, dtype=dtype).eval()
         width = dtype.itemsize / 4 * BYTES_PER_CHANNEL * model.spec.n_channels

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from mdgeomfeat.boxes import check_boxes
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, sentence
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine.base import Engine
 from mdgeomfeat.gnn.engine.cpu.et_program import ETProgram
@@ -50,7 +50,7 @@ PROGRAMS: dict[type[Backbone], Callable[[Any, int, bool], Program]] = {
 def can_run(model: Backbone, device: torch.device, dtype: torch.dtype) -> str | None:
     """Return why the fast engine cannot run a network, or None if it can."""
     if type(model) not in PROGRAMS:
-        return f"the fast CPU engine does not know {type(model).__name__}"
+        return f"the fast CPU engine does not support {type(model).__name__}"
     if device.type != "cpu":
         return f"the fast CPU engine does not run on {device}"
     if dtype != torch.float32:
@@ -92,7 +92,7 @@ class CpuEngine(Engine):
         )
         obstacle = can_run(model, self.device, self.dtype)
         if obstacle is not None:
-            raise InputError(f"{obstacle}; use engine='torch'")
+            raise InputError(sentence(f"{obstacle}; use engine='torch'"))
         self._register = register_floats()
         self._program = PROGRAMS[type(model)](
             model, self._register, max_neighbors is not None

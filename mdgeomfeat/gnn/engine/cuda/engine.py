@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from mdgeomfeat.errors import InputError
+from mdgeomfeat.errors import InputError, sentence
 from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.engine.base import Engine
 from mdgeomfeat.gnn.engine.frames import Frames, prepare_frames
@@ -51,7 +51,7 @@ LIMIT = 1e-5
 def can_run(model: Backbone, device: torch.device, dtype: torch.dtype) -> str | None:
     """Return why the CUDA engine cannot run a network, or None if it can."""
     if type(model) not in ARCHITECTURES:
-        return f"the engine 'cuda' does not know {type(model).__name__}"
+        return f"the engine 'cuda' does not support {type(model).__name__}"
     if dtype != torch.float32:
         return "the engine 'cuda' computes in float32"
     if device.type != "cuda" and not (device.type == "cpu" and _interpreted()):
@@ -132,7 +132,7 @@ class CudaEngine(Engine):
         super().__init__(model, device, torch.float32, max_neighbors, reason)
         obstacle = can_run(model, device, self.dtype)
         if obstacle is not None:
-            raise InputError(f"{obstacle}; use engine='torch'")
+            raise InputError(sentence(f"{obstacle}; use engine='torch'"))
         # Triton is imported by those who use its kernels only.
         from mdgeomfeat.gnn.engine.cuda.et import CudaET
         from mdgeomfeat.gnn.engine.cuda.tensornet import CudaTensorNet
