@@ -21,7 +21,7 @@ def features(
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Make features anew instead of going on with them."
+            "--overwrite", help="Compute all features again instead of continuing."
         ),
     ] = False,
 ) -> None:

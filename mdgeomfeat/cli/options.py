@@ -118,8 +118,8 @@ Seeds = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Independent trainings behind each score; 3, or fewer where the "
-        "networks are large, unless given.",
+        help="Independent trainings for each score (default: 3, or fewer if the "
+        "networks are large).",
         rich_help_panel=_STUDY,
         show_default=False,
     ),
@@ -128,7 +128,7 @@ Temperature = Annotated[
     float | None,
     typer.Option(
         metavar="KELVIN",
-        help="Gives free energies in kJ/mol rather than kT.",
+        help="Temperature; gives free energies in kJ/mol rather than kT.",
         show_default=False,
         rich_help_panel=_STUDY,
     ),
@@ -141,7 +141,7 @@ Start = Annotated[
     int | None,
     typer.Option(
         metavar="FRAME",
-        help="First frame used of each trajectory.",
+        help="First frame to use of each trajectory.",
         show_default=False,
         rich_help_panel=_FRAMES,
     ),
@@ -150,7 +150,7 @@ Stop = Annotated[
     int | None,
     typer.Option(
         metavar="FRAME",
-        help="Frame before which each trajectory ends.",
+        help="Frame to stop before in each trajectory.",
         show_default=False,
         rich_help_panel=_FRAMES,
     ),
@@ -180,7 +180,7 @@ SkipBadFrames = Annotated[
     bool,
     typer.Option(
         "--skip-bad-frames",
-        help="Leave out frames that cannot be used, rather than stop.",
+        help="Leave out frames that cannot be used instead of stopping.",
         rich_help_panel=_FRAMES,
     ),
 ]
@@ -213,7 +213,7 @@ BatchSize = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Frames that are computed at once (default: as many as suit the memory).",
+        help="Frames computed at once (default: chosen to fit the memory).",
         show_default=False,
         rich_help_panel=_RUN,
     ),
@@ -223,7 +223,7 @@ Workers = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Processes that share the computing of features.",
+        help="Processes that share the computation of features.",
         rich_help_panel=_RUN,
     ),
 ]
@@ -231,8 +231,8 @@ Store = Annotated[
     Path | None,
     typer.Option(
         metavar="PATH",
-        help="Keep token features here and go on with those that are there, also "
-        "after an interruption (default: features.zarr, with the results).",
+        help="Keep token features here, and reuse those that are already there, "
+        "also after an interruption (default: features.zarr, with the results).",
         show_default=False,
         rich_help_panel=_RUN,
     ),
@@ -240,8 +240,8 @@ Store = Annotated[
 StoreDtype = Annotated[
     Literal["float16", "float32"] | None,
     typer.Option(
-        help="float16 halves the size of the store (default: as the store has it, "
-        "else float32).",
+        help="float16 halves the size of the store (default: that of an existing "
+        "store, else float32).",
         show_default=False,
         rich_help_panel=_RUN,
     ),

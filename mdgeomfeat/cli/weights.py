@@ -65,7 +65,7 @@ def import_(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Name to use it by (default: that of the file).",
+            help="Name for the network (default: that of the file).",
             show_default=False,
         ),
     ] = None,
@@ -73,12 +73,15 @@ def import_(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write it to this folder rather than to the imported networks.",
+            help="Write to this folder instead of the folder of imported networks.",
             show_default=False,
         ),
     ] = None,
     n_heads: Annotated[
-        int, typer.Option(min=1, help="Attention heads, which tensors do not show.")
+        int,
+        typer.Option(
+            min=1, help="Number of attention heads, which the file does not state."
+        ),
     ] = 8,
     lmax: Annotated[
         int, typer.Option(min=1, max=2, help="Angular order of a ViSNet.")
@@ -87,7 +90,7 @@ def import_(
         float | None,
         typer.Option(
             metavar="ANGSTROM",
-            help="Cutoff, where the tensors do not tell it.",
+            help="Cutoff, if the file does not state it.",
             show_default=False,
         ),
     ] = None,

@@ -75,7 +75,7 @@ def run(
         Path | None, typer.Option(help="Packed data (.npz) to train on.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop cleanly after so many minutes.")
+        float | None, typer.Option(help="Stop cleanly after this many minutes.")
     ] = None,
     resume: Annotated[
         bool, typer.Option(help="Continue from the folder's checkpoint.")
@@ -120,7 +120,7 @@ def data_command(
         Path | None, typer.Option(help="Folder that relative paths start from.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Build these sources alone.")
+        list[str] | None, typer.Option(help="Build only these sources.")
     ] = None,
     evaluation: Annotated[
         bool, typer.Option(help="Keep evaluation molecules; not for training.")
