@@ -372,6 +372,13 @@ def takes_features(function: Callable) -> Callable:
 def check_choice(option: str, value: object, allowed: tuple[str, ...]) -> None:
     """Refuse a value that is none of the allowed ones.
 
+    Parameters
+    ----------
+    option : str
+        Its name, for the message.
+    value : object
+    allowed : tuple of str
+
     Raises
     ------
     InputError
@@ -388,6 +395,15 @@ def check_count(
     option: str, value: object, least: int, otherwise: object = None
 ) -> None:
     """Refuse what is neither a whole number of at least `least` nor `otherwise`.
+
+    Parameters
+    ----------
+    option : str
+        Its name, for the message.
+    value : object
+    least : int
+    otherwise : object, optional
+        What is allowed instead of a number.
 
     Raises
     ------

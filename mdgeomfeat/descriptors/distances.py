@@ -122,6 +122,12 @@ def plan_distances(structure: Structure, max_pairs: int) -> PairPlan:
     Tokens that are neighbours along an unbroken chain say little, so pairs are at
     least three tokens apart; in chains so short that this leaves fewer pairs than
     tokens, two or one. Tokens of different chains always count.
+
+    Parameters
+    ----------
+    structure : Structure
+    max_pairs : int
+        Number of pairs above which closest distances of token pairs are taken.
     """
     heavy = np.flatnonzero(np.asarray(structure.numbers) > 1)
     names = atom_names(structure)
@@ -164,7 +170,13 @@ def plan_distances(structure: Structure, max_pairs: int) -> PairPlan:
 
 
 def plan_ca_distances(structure: Structure, max_pairs: int) -> PairPlan | None:
-    """Choose pairs of alpha carbons at least two residues apart, or None."""
+    """Choose pairs of alpha carbons at least two residues apart, or None.
+
+    Parameters
+    ----------
+    structure : Structure
+    max_pairs : int
+    """
     atoms = alpha_carbons(structure)
     if len(atoms) < 2:
         return None

@@ -217,7 +217,16 @@ def applicable(structure: Structure) -> list[str]:
 def descriptor_width(
     kind: str, structure: Structure, *, max_pairs: int = MAX_PAIRS
 ) -> int:
-    """Return the number of columns D of a kind without computing it."""
+    """Return the number of columns D of a kind without computing it.
+
+    Parameters
+    ----------
+    kind : str
+        One of ``KINDS``.
+    structure : Structure
+    max_pairs : int, optional
+        As in :func:`plan_descriptors`.
+    """
     if kind in ("distances", "ca_distances"):
         return len(_plan_pairs(kind, structure, max_pairs).pairs)
     if kind == "dihedrals":
@@ -329,6 +338,13 @@ def check_frames(
     boxes: NDArray[np.floating] | None,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
     """Return positions (F, A, 3) and boxes (F, 6), None where none of them is a box.
+
+    Parameters
+    ----------
+    structure : Structure
+    positions : (F, A, 3) array, Å
+    boxes : (F, 6) or (6,) array or None
+        Lengths in Å, angles in degrees.
 
     Raises
     ------

@@ -256,7 +256,15 @@ class TokenEncoder:
     def row_shapes(
         self, *, boxes: bool = False, dtype: str | None = None
     ) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
-        """Return shape and type of what one frame gives, features as `dtype`."""
+        """Return shape and type of what one frame gives, features as `dtype`.
+
+        Parameters
+        ----------
+        boxes : bool, optional
+            Whether a box belongs to a row.
+        dtype : str, optional
+            Type of the features, float32 by default.
+        """
         n_tokens, n_channels = self.structure.n_tokens, self.n_channels
         shapes: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
             "scalars": ((n_tokens, n_channels), dtype or self.spec.dtype),

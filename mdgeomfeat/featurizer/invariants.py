@@ -70,6 +70,12 @@ def invariant_names(kind: InvariantKind, n_channels: int) -> list[str]:
     ``s`` scalars, ``|v|`` norms, ``dot`` with the next token, ``triple`` inside the
     token, ``chain`` across three consecutive tokens.
 
+    Parameters
+    ----------
+    kind : {"geometric", "norms", "scalars"}
+    n_channels : int
+        C.
+
     Examples
     --------
     >>> invariant_names("norms", 2)

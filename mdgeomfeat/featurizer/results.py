@@ -274,5 +274,16 @@ class FeatureResults(Results):
 
 
 def join_channels(scalars: NDArray, vectors: NDArray) -> NDArray:
-    """Join scalars (F, N, C) and vectors (F, N, 3, C) to (F, N, 4, C)."""
+    """Join scalars (F, N, C) and vectors (F, N, 3, C) to (F, N, 4, C).
+
+    Parameters
+    ----------
+    scalars : (F, N, C) ndarray
+    vectors : (F, N, 3, C) ndarray
+
+    Returns
+    -------
+    (F, N, 4, C) ndarray
+        The scalars first.
+    """
     return np.concatenate([scalars[:, :, None, :], vectors], axis=2)

@@ -154,7 +154,18 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         return _flat(tokens)
 
     def transform_tokens(self, X: Any, boxes: Any = None) -> NDArray | list[NDArray]:
-        """Compute the features as (F, N, K) arrays; see :meth:`transform`."""
+        """Compute the features as (F, N, K) arrays; see :meth:`transform`.
+
+        Parameters
+        ----------
+        X : (F, A, 3) ndarray, mdtraj.Trajectory, or a list of these
+        boxes : array or list, optional
+            As in :meth:`transform`.
+
+        Returns
+        -------
+        (F, N, K) ndarray, or a list of them
+        """
         encoded = self.encode(X, boxes)
         if isinstance(encoded, list):
             return [self._invariants(*pair) for pair in encoded]
@@ -165,9 +176,21 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
     ) -> tuple[NDArray, NDArray] | list[tuple[NDArray, NDArray]]:
         """Compute scalars (F, N, C) and vectors (F, N, 3, C); see :meth:`transform`.
 
+        Parameters
+        ----------
+        X : (F, A, 3) ndarray, mdtraj.Trajectory, or a list of these
+        boxes : array or list, optional
+            As in :meth:`transform`.
+
         Returns
         -------
         (scalars, vectors), or a list of such pairs
+
+        Raises
+        ------
+        InputError
+            If positions or boxes do not fit the structure or each other, or are not
+            finite.
         """
         check_is_fitted(self, "encoder_")
         if not isinstance(X, list | tuple):
@@ -185,7 +208,20 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
     def fit_transform(  # type: ignore[override]
         self, X: Any, y: Any = None, boxes: Any = None
     ) -> NDArray | list[NDArray]:
-        """Fit and transform; see :meth:`transform`."""
+        """Fit and transform; see :meth:`transform`.
+
+        Parameters
+        ----------
+        X : (F, A, 3) ndarray, mdtraj.Trajectory, or a list of these
+        y : None
+            Ignored; scikit-learn passes it.
+        boxes : array or list, optional
+            As in :meth:`transform`.
+
+        Returns
+        -------
+        (F, D) ndarray, or a list of them
+        """
         return self.fit(X, y).transform(X, boxes)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray:

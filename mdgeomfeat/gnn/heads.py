@@ -45,7 +45,18 @@ class GatedEquivariantBlock(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, scalars: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (M, C), (M, 3, C) to (M, n_scalars), (M, 3, n_vectors)."""
+        """Map (M, C), (M, 3, C) to (M, n_scalars), (M, 3, n_vectors).
+
+        Parameters
+        ----------
+        scalars : (M, C) Tensor
+        vectors : (M, 3, C) Tensor
+
+        Returns
+        -------
+        scalars : (M, n_scalars) Tensor
+        vectors : (M, 3, n_vectors) Tensor
+        """
         lengths = vector_norm(self.length_proj(vectors), dim=1)
         mixed = self.update(torch.cat([scalars, lengths], dim=1))
         scalars, gates = mixed.split([self.n_scalars, self.n_vectors], dim=1)

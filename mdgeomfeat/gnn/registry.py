@@ -157,6 +157,11 @@ def verify_model(name_or_path: str | Path) -> list[str]:
     -------
     list of str
         One sentence for each problem; empty if all is well.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or it is a published checkpoint, which has no card.
     """
     path = _resolve(name_or_path)
     if path.suffix != ".safetensors":

@@ -135,6 +135,16 @@ def unit_counts(
 ) -> NDArray[np.float64]:
     """Count transitions in every unit with a sliding window.
 
+    Parameters
+    ----------
+    dtrajs : sequence of (F,) int64 ndarrays
+        Microstate of every frame.
+    units : Units
+        What is counted apart: trajectories or blocks of them.
+    lag : int
+        Frames.
+    n_states : int
+
     Returns
     -------
     (U, n_states, n_states) ndarray

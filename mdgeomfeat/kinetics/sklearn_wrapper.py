@@ -72,6 +72,12 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
 
         Lagged pairs never cross from one trajectory of the list into the next.
 
+        Parameters
+        ----------
+        X : (F, D) ndarray, or a list of them
+        y : None
+            Ignored; scikit-learn passes it.
+
         Raises
         ------
         InputError

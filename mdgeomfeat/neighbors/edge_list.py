@@ -51,7 +51,14 @@ class EdgeList:
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> EdgeList:
-        """Return the edges on another device, or with vectors of another dtype."""
+        """Return the edges on another device, or with vectors of another dtype.
+
+        Parameters
+        ----------
+        device : torch.device or str, optional
+        dtype : torch.dtype, optional
+            Of the vectors.
+        """
         return EdgeList(
             receiver=self.receiver.to(device),
             sender=self.sender.to(device),

@@ -108,6 +108,12 @@ def graph_list(
     Returns
     -------
     EdgeList
+
+    Raises
+    ------
+    InputError
+        If shapes, `graph_ptr` or an option cannot be used, or a coordinate is not
+        finite.
     """
     flat = positions if torch.is_tensor(positions) else np.asarray(positions)
     ptr = np.asarray(
@@ -136,7 +142,19 @@ def graph_list(
 
 
 def check_positions(positions: np.ndarray, ptr: np.ndarray) -> None:
-    """Raise if a coordinate is not finite, naming the first frame and atom."""
+    """Raise if a coordinate is not finite, naming the first frame and atom.
+
+    Parameters
+    ----------
+    positions : (M, 3) ndarray, Å
+    ptr : (F + 1,) int ndarray
+        Atoms of frame ``f`` are ``ptr[f]:ptr[f + 1]``.
+
+    Raises
+    ------
+    InputError
+        If a coordinate is not finite.
+    """
     if math.isfinite(float(np.sum(positions))):
         return
     bad = np.flatnonzero(~np.isfinite(positions).all(axis=-1))

@@ -84,7 +84,13 @@ class ConformerSettings:
 
 
 def read_smiles(path: str | Path) -> list[str]:
-    """Read the first column of a SMILES file (``.smi`` or ``.smi.gz``)."""
+    """Read the first column of a SMILES file (``.smi`` or ``.smi.gz``).
+
+    Raises
+    ------
+    InputError
+        If the file does not exist.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"The SMILES file {path} does not exist; check its path.")

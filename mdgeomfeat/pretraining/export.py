@@ -38,6 +38,11 @@ def read_checkpoint(path: str | Path) -> tuple[Denoiser, RunConfig, dict[str, An
     config : RunConfig
     state : dict
         ``step``, ``elapsed`` (s), and ``data``: the sha256 of what it was trained on.
+
+    Raises
+    ------
+    InputError
+        If there is no checkpoint.
     """
     path = Path(path)
     if path.is_dir():

@@ -61,7 +61,14 @@ class H5Reader(ReaderBase):
 
     @classmethod
     def parse_n_atoms(cls, filename: str, **_: Any) -> int:
-        """Return the number of atoms in a file."""
+        """Return the number of atoms in a file.
+
+        Parameters
+        ----------
+        filename : str
+        **_ : dict
+            Ignored; MDAnalysis may pass more.
+        """
         with _open_h5(filename) as file:
             return int(file.root.coordinates.shape[1])
 
@@ -156,7 +163,13 @@ def check_h5(path: str | Path) -> None:
 
 
 def h5_topology(path: str | Path) -> mdtraj.Topology:
-    """Read the topology inside an mdtraj .h5 file."""
+    """Read the topology inside an mdtraj .h5 file.
+
+    Raises
+    ------
+    InputError
+        If the file holds none.
+    """
     with _open_h5(str(path)) as file:
         topology = file.topology
     if topology is None:

@@ -165,6 +165,11 @@ def extended_xyz_universe(path: str | Path) -> mda.Universe:
 
     Names are the species of the first frame; where it has atomic numbers
     only (column ``Z``), these are turned into symbols.
+
+    Raises
+    ------
+    InputError
+        If the file has neither species nor atomic numbers.
     """
     from ase.data import chemical_symbols
 

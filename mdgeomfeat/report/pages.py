@@ -111,7 +111,21 @@ def _judged(study: StudyResult, section: html.Html) -> html.Html:
 
 
 def comparison_page(comparison: Comparison, record: Record, gallery: Gallery) -> str:
-    """Return a page with maps and agreement only."""
+    """Return a page with maps and agreement only.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    record : Record
+        What was analysed, and how.
+    gallery : Gallery
+        Where the figures are kept.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     sections = [
         ("analysed", "What was analysed", analysed_section(record)),
         *_comparison_sections(comparison, gallery),

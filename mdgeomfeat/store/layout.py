@@ -208,7 +208,13 @@ def finished_chunks(path: Path, arrays: Mapping[str, Any]) -> NDArray[np.bool_]:
 
 @contextmanager
 def damage_errors(path: object) -> Iterator[None]:
-    """Turn what goes wrong with a store that was tampered with into one sentence."""
+    """Turn what goes wrong with a store that was tampered with into one sentence.
+
+    Raises
+    ------
+    InputError
+        If the store cannot be read.
+    """
     try:
         yield
     except InputError:
@@ -230,7 +236,13 @@ def damage_errors(path: object) -> Iterator[None]:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a disk that is full or must not be written to into one sentence."""
+    """Turn a disk that is full or must not be written to into one sentence.
+
+    Raises
+    ------
+    InputError
+        If the disk is full or cannot be written to.
+    """
     try:
         yield
     except OSError as error:

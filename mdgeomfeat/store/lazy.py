@@ -98,7 +98,12 @@ class RowArray(NDArrayOperatorsMixin, ABC):
 
     @abstractmethod
     def part(self, start: int, stop: int) -> Self:
-        """Return rows ``start:stop`` without reading them."""
+        """Return rows ``start:stop`` without reading them.
+
+        Parameters
+        ----------
+        start, stop : int
+        """
 
     @abstractmethod
     def _take(self, index: NDArray[np.int64]) -> NDArray:
@@ -138,7 +143,12 @@ class LazyArray(RowArray):
         self.dtype = np.dtype(self._parts[0].dtype)
 
     def part(self, start: int, stop: int) -> LazyArray:
-        """Return rows ``start:stop`` without reading them."""
+        """Return rows ``start:stop`` without reading them.
+
+        Parameters
+        ----------
+        start, stop : int
+        """
         start, stop, _ = slice(start, stop).indices(len(self))
         ends = np.clip([start - self._starts[:-1], stop - self._starts[:-1]], 0, None)
         rows = [row[a:b] for row, a, b in zip(self._rows, *ends.tolist(), strict=True)]
@@ -185,7 +195,12 @@ class MappedArray(RowArray):
         self.dtype = np.dtype(dtype)
 
     def part(self, start: int, stop: int) -> MappedArray:
-        """Return rows ``start:stop`` without computing them."""
+        """Return rows ``start:stop`` without computing them.
+
+        Parameters
+        ----------
+        start, stop : int
+        """
         parts = [cut_rows(source, start, stop) for source in self._sources]
         return MappedArray(self._function, parts, self.shape[1:], self.dtype)
 
@@ -209,7 +224,13 @@ Rows: TypeAlias = NDArray | RowArray
 
 
 def cut_rows(array: Rows, start: int, stop: int) -> Rows:
-    """Return rows ``start:stop`` without copying or reading them."""
+    """Return rows ``start:stop`` without copying or reading them.
+
+    Parameters
+    ----------
+    array : ndarray or RowArray
+    start, stop : int
+    """
     if isinstance(array, RowArray):
         return array.part(start, stop)
     return array[start:stop]

@@ -40,6 +40,12 @@ def build_arrays(
     indices : (A,) int64 array
         Chosen atoms, each once, in the order they are to have.
     tokens : {"residue", "atom", "molecule"} or (A,) integers
+
+    Raises
+    ------
+    InputError
+        If no atom is selected, one of them has no nucleus, or the tokens do not fit
+        the atoms.
     """
     if not len(indices):
         raise InputError("No atoms are selected; choose some with select.")

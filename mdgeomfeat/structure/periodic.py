@@ -36,6 +36,11 @@ def unwrap_tree(
     -------
     (F, A, 3) array of the same float type
         Atoms that need no move keep their coordinates bit by bit.
+
+    Raises
+    ------
+    InputError
+        If the numbers of boxes and frames differ.
     """
     vectors = lattice_vectors(np.atleast_2d(boxes))
     if len(vectors) != len(positions):

@@ -221,7 +221,20 @@ def _each_once(table: AtomTable, indices: np.ndarray) -> np.ndarray:
 def mdtraj_atoms(
     topology: mdtraj.Topology, table: AtomTable, select: str
 ) -> np.ndarray:
-    """Find the atoms of a selection in mdtraj's language, (A,) int64."""
+    """Find the atoms of a selection in mdtraj's language, (A,) int64.
+
+    Parameters
+    ----------
+    topology : mdtraj.Topology
+    table : AtomTable
+        Of the same atoms.
+    select : str
+
+    Raises
+    ------
+    InputError
+        If mdtraj does not understand the selection, or it picks no atom.
+    """
     try:
         indices = np.unique(np.asarray(topology.select(select), dtype=np.int64))
     except Exception as error:  # mdtraj raises what its parser and eval raise

@@ -190,6 +190,11 @@ class Structure:
         Returns
         -------
         Windows
+
+        Raises
+        ------
+        InputError
+            If `k` is not a whole number from 0 up.
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
             raise InputError(
@@ -225,7 +230,13 @@ class Structure:
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Structure:
-        """Rebuild a structure from :meth:`to_dict`."""
+        """Rebuild a structure from :meth:`to_dict`.
+
+        Raises
+        ------
+        InputError
+            If it was written in another format.
+        """
         if state.get("format") != _FORMAT:
             raise InputError(
                 f"This structure has format {state.get('format')!r}, and this version "
@@ -345,6 +356,11 @@ class Structure:
         Returns
         -------
         Structure
+
+        Raises
+        ------
+        InputError
+            If the arrays do not fit each other.
         """
         numbers = _integers(numbers, "numbers")
         a = len(numbers)
@@ -427,6 +443,11 @@ def make_whole(
     -------
     (F, A, 3) array of the same float type
         What is whole already is returned bit by bit.
+
+    Raises
+    ------
+    InputError
+        If positions or boxes do not fit the structure.
     """
     positions = np.asarray(positions)
     if positions.ndim != 3 or positions.shape[1:] != (structure.n_atoms, 3):

@@ -64,6 +64,11 @@ def draw_maps(maps: Sequence[NamedMap], columns: Sequence[ColorBy]) -> Figure:
 
     Points are drawn in random order, so that no group hides another; in grey where
     there is nothing to colour them by.
+
+    Parameters
+    ----------
+    maps : sequence of NamedMap
+    columns : sequence of ColorBy
     """
     n_rows, n_columns = len(maps), max(1, len(columns))
     side = min(2.3, 6.6 / n_columns)

@@ -119,7 +119,13 @@ def state_color(index: int) -> str:
 
 
 def to_png(fig: Figure, dpi: int = 160) -> bytes:
-    """Return the figure as the bytes of a PNG image."""
+    """Return the figure as the bytes of a PNG image.
+
+    Parameters
+    ----------
+    fig : matplotlib Figure
+    dpi : int, optional
+    """
     buffer = io.BytesIO()
     with figure_style():
         fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
@@ -131,6 +137,11 @@ def to_data_uri(fig: Figure, kind: Literal["svg", "png"] = "svg") -> str:
 
     SVG keeps lines and text sharp in print; figures with thousands of points are
     smaller as PNG.
+
+    Parameters
+    ----------
+    fig : matplotlib Figure
+    kind : {"svg", "png"}, optional
     """
     if kind == "png":
         payload, mime = to_png(fig), "image/png"

@@ -48,7 +48,14 @@ PROGRAMS: dict[type[Backbone], Callable[[Any, int, bool], Program]] = {
 
 
 def can_run(model: Backbone, device: torch.device, dtype: torch.dtype) -> str | None:
-    """Return why the fast engine cannot run a network, or None if it can."""
+    """Return why the fast engine cannot run a network, or None if it can.
+
+    Parameters
+    ----------
+    model : Backbone
+    device : torch.device
+    dtype : torch.dtype
+    """
     if type(model) not in PROGRAMS:
         return f"the fast CPU engine does not support {type(model).__name__}"
     if device.type != "cpu":

@@ -49,7 +49,14 @@ LIMIT = 1e-5
 
 
 def can_run(model: Backbone, device: torch.device, dtype: torch.dtype) -> str | None:
-    """Return why the CUDA engine cannot run a network, or None if it can."""
+    """Return why the CUDA engine cannot run a network, or None if it can.
+
+    Parameters
+    ----------
+    model : Backbone
+    device : torch.device
+    dtype : torch.dtype
+    """
     if type(model) not in ARCHITECTURES:
         return f"the engine 'cuda' does not support {type(model).__name__}"
     if dtype != torch.float32:
