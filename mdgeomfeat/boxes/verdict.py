@@ -30,7 +30,7 @@ class BoxReason(StrEnum):
     ASKED = "it was asked for"
     REFUSED = "it was asked to be left out"
     ABSENT = "the frames have none"
-    NO_VOLUME = "it enencloses no volume"
+    NO_VOLUME = "it encloses no volume"
     PLACEHOLDER = "it is a placeholder"
     OVERLAP = "molecules would overlap their images"
 
@@ -93,7 +93,7 @@ class BoxVerdict:
         angles = ", ".join(f"{v:.6g}" for v in self.box[3:])
         box = f"that of {self.frame} ({sides} Å, angles {angles} degrees)"
         if self.reason is BoxReason.NO_VOLUME:
-            return f"{box} enencloses no volume"
+            return f"{box} encloses no volume"
         if self.reason is BoxReason.PLACEHOLDER:
             return (
                 f"{box} is a placeholder, as it repeats within "

@@ -179,5 +179,5 @@ def test_a_box_that_closes_no_volume(inform, tmp_path):
     text = "   20.000   20.000   20.000  10.00  10.00 150.00 P 1           1"
     path = built.pdb(tmp_path / "a.pdb", built.residues(["ALA"]), text)
     facts = inform(path)
-    assert "enencloses no volume" in facts["periodic"]
+    assert "encloses no volume" in facts["periodic"]
     assert [n for n in facts["notes"] if facts["periodic"] in n]

@@ -274,8 +274,8 @@ GOOD = np.zeros((2, 3, 3))
         ((GOOD, 5.0, [[9.0, 30, 30, 90, 90, 90]] * 2), "9.000 Å in frame 0"),
         ((GOOD, 8.0, [30.0, 30, 30, 30, 90, 90]), "15.000 Å"),
         ((GOOD, 1.0, [[9.0, 9, 9, 90, 90, 90]] * 3), r"\(3, 6\), but 2 frames"),
-        ((GOOD, 1.0, [9.0, -9, 9, 90, 90, 90]), "enencloses no volume"),
-        ((GOOD, 1.0, [9.0, 9, 9, 20, 90, 130]), "enencloses no volume"),
+        ((GOOD, 1.0, [9.0, -9, 9, 90, 90, 90]), "encloses no volume"),
+        ((GOOD, 1.0, [9.0, 9, 9, 20, 90, 130]), "encloses no volume"),
     ],
 )
 def test_mistakes_are_named(arguments, message):
