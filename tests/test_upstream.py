@@ -80,7 +80,7 @@ def test_whatever_a_reader_raises_is_one_sentence(monkeypatch, error):
     u = mda.Universe.empty(2)
     u.trajectory = Stumbling(np.zeros((3, 2, 3), np.float32), filename="a.xyz")
     upstream.read_frame(u.trajectory, 2)
-    with pytest.raises(InputError, match=r"frame 1 of a.xyz cannot be read") as caught:
+    with pytest.raises(InputError, match=r"Frame 1 of a.xyz cannot be read") as caught:
         upstream.read_frame(u.trajectory, 1)
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
@@ -95,6 +95,6 @@ def test_the_frame_of_a_chain_is_named_in_its_own_file(tmp_path):
             raise OSError("damaged")
 
     with pytest.raises(
-        InputError, match=r"frame 1 of b.xtc cannot be read \(damaged\)"
+        InputError, match=r"Frame 1 of b.xtc cannot be read \(damaged\)"
     ):
         upstream.read_frame(Chain(), 4)

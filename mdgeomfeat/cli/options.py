@@ -170,7 +170,7 @@ Dt = Annotated[
     typer.Option(
         "--dt",
         metavar="TIME",
-        help="Time between the frames of each file, such as 100ps, where the files do "
+        help="Time between the frames of each file, such as 100ps, if the files do "
         "not state it, or state it wrongly.",
         show_default=False,
         rich_help_panel=_FRAMES,
@@ -188,8 +188,8 @@ AllowImplausible = Annotated[
     bool,
     typer.Option(
         "--allow-implausible",
-        help="Accept positions that cannot be right: in another unit or order of "
-        "atoms.",
+        help="Accept positions that cannot be right, such as positions in another "
+        "unit or atoms in another order.",
         rich_help_panel=_FRAMES,
     ),
 ]

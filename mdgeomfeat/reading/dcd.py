@@ -118,7 +118,7 @@ def _read_header(path: str, mtime: int, size: int) -> DCDHeader:  # noqa: ARG001
             start = file.tell() + 4
     except struct.error as error:
         raise InputError(
-            f"{path} ends inside its header; copy it again, or write it anew."
+            f"{path} ends inside its header; copy it again, or write it again."
         ) from error
     version = flags[19]
     # X-PLOR keeps its time step in double precision, and has no flags behind it.

@@ -17,7 +17,7 @@ from MDAnalysis.lib.distances import minimize_vectors, self_capped_distance
 from scipy.spatial import cKDTree
 
 from mdgeomfeat.boxes import has_box
-from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.errors import InputError, MDGeomFeatWarning, sentence
 from mdgeomfeat.structure.elements import SYMBOLS
 from mdgeomfeat.structure.joints import (
     LOCAL,
@@ -122,7 +122,7 @@ def check_positions(
     for kind, words in said.items():
         others = more.get(kind, 0)
         also = f" ({others} more of the frames looked at are like it)" * bool(others)
-        warnings.warn(words + also, MDGeomFeatWarning, stacklevel=3)
+        warnings.warn(sentence(words + also), MDGeomFeatWarning, stacklevel=3)
 
 
 def look_at(
@@ -215,7 +215,7 @@ class _Frame:
         else:
             why = f"all distances are {factor:.2g} times what they should be"
             remedy = "give positions in Å"
-        return Finding("unit", True, f"{what}, and {why}: {remedy}")
+        return Finding("unit", True, f"{what}, and {why}; {remedy}")
 
     def _factor(self) -> tuple[float | None, tuple[int, int], float]:
         """Return by what factor distances are off, None for none, and a pair."""
@@ -256,9 +256,9 @@ class _Frame:
         if len(pairs) > 1:
             what += f", and {len(pairs):,} pairs under {_CLASH:g} Å"
         if distances[at] >= _SAME_PLACE:
-            return [Finding("near", False, f"{what}, which hardly any frame has")]
+            return [Finding("near", False, f"{what}, which is rare")]
         remedy = (
-            "no two atoms can stand on one place: check that the frame was written "
+            "no two atoms can be in the same place; check that the frame was written "
             "whole, leave out the copies with a selection (select=, --select)"
         )
         return [Finding("same place", True, f"{what}, and {remedy}")]
@@ -276,19 +276,19 @@ class _Frame:
             "too far apart)"
         )
         if self.used is None and (torn := self._torn(broken)) is not None:
-            return [Finding("torn", False, f"{what}: {torn}")]
+            return [Finding("torn", False, f"{what}; {torn}")]
         share = n / len(broken)
         if share < _MOST or (n < 3 and share <= 0.5):
-            text = "a bond may be wrong in the topology, or atoms have flown off"
-            return [Finding("apart", False, f"{what}: {text}")]
+            text = "a bond may be wrong in the topology, or atoms have flown away"
+            return [Finding("apart", False, f"{what}; {text}")]
         atoms = np.unique(self.joints.pairs[broken])
         length = float(np.median(self.joints.length[broken]))
         if np.median(self.near[atoms]) > _SCALED[1] * length:
-            text = "the molecule has flown apart: leave out this frame and those after"
+            text = "the molecule has blown apart; leave out this frame and those after"
             return [Finding("exploded", True, f"{what}, and {text}")]
         text = (
             "every atom has others near it, so the frame has its atoms in another "
-            "order than the topology: give the topology that it was written with"
+            "order than the topology; give the topology that it was written with"
         )
         return [Finding("order", True, f"{what}, but {text}")]
 
@@ -315,7 +315,7 @@ class _Frame:
         if _count_alike(self.vectors[broken]) > _FACES:
             return None
         return (
-            "the chain is broken as if wrapped, but there is no box: make molecules "
+            "the chain is broken as if wrapped, but there is no box; make molecules "
             "whole, or give files with the box"
         )
 
@@ -332,7 +332,7 @@ class _Frame:
                 "order",
                 False,
                 f"{self._names(pairs[at])} lie {apart[at]:,.1f} Å apart, and so do "
-                f"most residues whose numbers follow ({far.sum()} of {len(far)}): "
+                f"most residues whose numbers follow ({far.sum()} of {len(far)}); "
                 "check that the topology has the residues in the order of the frames",
             )
         ]

@@ -77,7 +77,7 @@ def test_frames_with_and_without_a_box_are_refused(first, other):
     good = (x, np.array([30.0, 30, 30, 90, 90, 90]))
     bad = (x, None if other is None else np.array(other, float))
     frames = [good, good, bad] if first else [bad, bad, good]
-    said = "frame 0 of x has a box and frame 2" if first else "frame 2 .* and frame 0"
+    said = "Frame 0 of x has a box and frame 2" if first else "Frame 2 .* and frame 0"
     with pytest.raises(InputError, match=rf"{said} of x has none.*-all.*--no-pbc"):
         judge("auto", *frames)
 
@@ -91,7 +91,7 @@ def test_frames_with_and_without_a_box_are_refused(first, other):
 )
 def test_what_is_no_box_is_left_out_and_named(box, reason, said):
     box = np.array(box, float)
-    with pytest.warns(MDGeomFeatWarning, match=f"no box is used.*{said}.*--no-pbc"):
+    with pytest.warns(MDGeomFeatWarning, match=f"No box is used.*{said}.*--no-pbc"):
         verdict = judge("auto", (zigzag(5), box))
     assert (verdict.used, verdict.reason) == (False, reason)
     np.testing.assert_array_equal(verdict.box, box)

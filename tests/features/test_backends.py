@@ -202,7 +202,7 @@ def test_a_client_whose_workers_are_threads(client, options, capfd):
         np.testing.assert_array_equal(got[name], serial[name])
     assert "11/11" in capfd.readouterr().err
     u.trajectory.coordinate_array[5] = np.nan
-    with pytest.raises(InputError, match="frame 5 of the trajectory in memory"):
+    with pytest.raises(InputError, match="Frame 5 of the trajectory in memory"):
         feat.run(backend=client)
 
 

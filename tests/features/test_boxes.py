@@ -84,7 +84,7 @@ def test_trajectories_with_and_without_a_box_are_refused(options, tmp_path, boxe
                 writer.write(u.atoms)
     u.load_new([str(f) for f in files])
     names = [files[boxed].name, files[1 - boxed].name]
-    message = rf"frame 0 of \S*{names[0]}.* has a box and .* \S*{names[1]}.* has"
+    message = rf"Frame 0 of \S*{names[0]}.* has a box and .* \S*{names[1]}.* has"
     with pytest.raises(InputError, match=message):
         GeomGNNFeaturizer(u, **options).run()
     without = GeomGNNFeaturizer(u, **options, periodic=False).run().results
@@ -96,7 +96,7 @@ def test_a_box_that_begins_with_the_second_frame_is_refused(options):
     boxes = np.tile(BOX, (len(u.trajectory), 1))
     boxes[0] = 0.0
     u.load_new(u.trajectory.coordinate_array, dimensions=boxes)
-    with pytest.raises(InputError, match=r"frame 1 of .* a box and frame 0 of .* has"):
+    with pytest.raises(InputError, match=r"Frame 1 of .* a box and frame 0 of .* has"):
         GeomGNNFeaturizer(u, **options).run()
 
 
@@ -112,7 +112,7 @@ def test_a_cell_in_the_first_frame_alone_is_refused(options, tmp_path, lengths):
             side = BOX[0] if ts.frame == 0 else lengths
             file.write(ts.positions, [side, 90.0, side, 90.0, 90.0, side])
     u.load_new(path)
-    with pytest.raises(InputError, match=r"frame 0 of .* a box and frame 1 of .* none"):
+    with pytest.raises(InputError, match=r"Frame 0 of .* a box and frame 1 of .* none"):
         GeomGNNFeaturizer(u, **options).run()
     with pytest.raises(InputError, match=r"needs a box, and frame 1 of .* has none"):
         GeomGNNFeaturizer(u, **options, periodic=True).run()
@@ -124,7 +124,7 @@ def test_a_box_that_begins_late_is_refused(options):
     boxes = np.tile(BOX, (len(u.trajectory), 1))
     boxes[:4] = 0.0
     u.load_new(u.trajectory.coordinate_array, dimensions=boxes)
-    with pytest.raises(InputError, match=r"frame 4 of .* a box and frame 0 of .* has"):
+    with pytest.raises(InputError, match=r"Frame 4 of .* a box and frame 0 of .* has"):
         GeomGNNFeaturizer(u, **options).run()
 
 

@@ -176,7 +176,7 @@ def test_an_interrupted_run_leaves_no_finished_store(chain, options, tmp_path):
     path = tmp_path / "features.zarr"
     spoil(chain, 5)
     feat = GeomGNNFeaturizer(chain, **options, store=path, batch_size=2)
-    with pytest.raises(InputError, match="frame 5"):
+    with pytest.raises(InputError, match="Frame 5"):
         feat.run()
     with pytest.raises(InputError, match="left unfinished by an interrupted run"):
         FeatureResults.load(path)
@@ -190,7 +190,7 @@ def spoil(universe, *frames):
 def test_frames_that_are_no_numbers_are_named(chain, options):
     spoil(chain, 4)
     feat = GeomGNNFeaturizer(chain, **options)
-    message = r"frame 4 of the trajectory in memory holds positions that are not finite numbers"
+    message = r"Frame 4 of the trajectory in memory holds positions that are not finite numbers"
     with pytest.raises(InputError, match=message):
         feat.run()
     with pytest.raises(InputError, match=r"atom CA, index 9"):
@@ -219,7 +219,7 @@ def test_bad_frames_can_be_left_out(chain, options, stored, tmp_path):
 def test_a_run_without_any_good_frame_stops(chain, options):
     spoil(chain, *range(7))
     feat = GeomGNNFeaturizer(chain, **options, skip_bad_frames=True)
-    with pytest.raises(InputError, match="none of the 7 frames could be used"):
+    with pytest.raises(InputError, match="None of the 7 frames could be used"):
         feat.run()
 
 
@@ -233,7 +233,7 @@ def test_a_truncated_file_is_named_with_its_frame(data, options, tmp_path):
                 writer.write(u.atoms)
         path.write_bytes(path.read_bytes()[:-40])
         cut = mda.Universe(u.filename, str(path))
-        with pytest.raises(InputError, match=r"frame 5 of .*cut\.xtc cannot be read"):
+        with pytest.raises(InputError, match=r"Frame 5 of .*cut\.xtc cannot be read"):
             GeomGNNFeaturizer(cut, **options).run()
         feat = GeomGNNFeaturizer(cut, **options, skip_bad_frames=True).run()
     assert feat.results.frames.tolist() == [0, 1, 2, 3, 4]
@@ -285,7 +285,7 @@ def test_a_store_needs_no_memory_for_all_frames(
     assert feat.results.scalars[3].shape == (6, 16)
     assert feat.results.features[3].shape == (6 * 64,)
     with pytest.raises(
-        InputError, match=r"the whole array would take .*array\[:1000\]"
+        InputError, match=r"The whole array would take .*array\[:1000\]"
     ):
         np.asarray(feat.results.features)
 

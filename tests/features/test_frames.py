@@ -235,9 +235,9 @@ def test_frames_that_cannot_be_used(arguments, message):
 
 
 def test_what_is_no_universe_is_said(tmp_path):
-    with pytest.raises(InputError, match="got a list where a Universe or an AtomGroup"):
+    with pytest.raises(InputError, match="Got a list where a Universe or an AtomGroup"):
         reader_of([])
-    with pytest.raises(InputError, match=r"got an? Atom where a Universe or"):
+    with pytest.raises(InputError, match=r"Got an? Atom where a Universe or"):
         reader_of(peptide(2, 1).atoms[0])
     with pytest.raises(InputError, match="came without coordinates"):
         reader_of(mda.Universe.empty(3))

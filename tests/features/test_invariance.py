@@ -115,7 +115,7 @@ def test_a_box_below_the_cutoff_is_refused(featurize, positions):
 
 def test_a_box_that_vanishes_is_named(featurize, positions, boxes):
     boxes[3] = 0
-    with pytest.raises(InputError, match=r"frame 0 of .* has a box and frame 3"):
+    with pytest.raises(InputError, match=r"Frame 0 of .* has a box and frame 3"):
         featurize(positions, boxes)
 
 

@@ -109,5 +109,5 @@ def test_names_fit_the_numbers(features, kind, k):
 def test_what_cannot_be_used_is_said(features):
     with pytest.raises(InputError, match="invariants='chiral' is not known; use one"):
         invariants(*features, NEXT, "chiral")
-    with pytest.raises(InputError, match=r"vectors have the shape \(4, 5, 3, 7\)"):
+    with pytest.raises(InputError, match=r"Vectors have the shape \(4, 5, 3, 7\)"):
         invariants(features[0], features[1][..., :7], NEXT)

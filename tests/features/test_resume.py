@@ -357,7 +357,7 @@ def test_a_run_that_a_bad_frame_has_stopped_goes_on_without_it(
     u = peptide(n_residues=3, n_frames=150)
     u.trajectory.coordinate_array[100, 3, 1] = np.nan
     options |= {"store": tmp_path / "f.zarr"}
-    with pytest.raises(InputError, match="frame 100 of the trajectory in memory"):
+    with pytest.raises(InputError, match="Frame 100 of the trajectory in memory"):
         GeomGNNFeaturizer(u, **options).run()
     assert len(FeatureStore(tmp_path / "f.zarr", unfinished=True)["frames"]) == 64
     computed.clear()
@@ -450,7 +450,7 @@ def test_a_gpu_that_cannot_hold_one_frame_is_said(universe, options, monkeypatch
     monkeypatch.setattr(Engine, "compute", refuse)
     options |= {"batch_size": 1, "engine": "torch"}
     feat = GeomGNNFeaturizer(universe, **options)
-    with pytest.raises(InputError, match="one frame of 12 atoms does not fit into the"):
+    with pytest.raises(InputError, match="One frame of 12 atoms does not fit into the"):
         feat.run(stop=20)
 
 

@@ -169,7 +169,7 @@ def test_coordinates_that_cannot_be_used(options, positions):
     with pytest.raises(InputError, match=r"boxes has 1 entries for 2 trajectories"):
         transformer.transform([positions, positions], boxes=[None])
     positions[2, 3] = np.nan
-    with pytest.raises(InputError, match="frame 2 of trajectory 1 holds positions"):
+    with pytest.raises(InputError, match="Frame 2 of trajectory 1 holds positions"):
         transformer.transform([positions[:1], positions])
     transformer.set_params(periodic=True).fit()
     with pytest.raises(InputError, match=r"needs a box, and frame 0 has none"):
@@ -181,7 +181,7 @@ def test_coordinates_that_cannot_be_used(options, positions):
 def test_boxes_that_cannot_be_used(options, positions):
     transformer = GeomGNNTransformer((NUMBERS, TOKENS), **options).fit()
     boxes = np.tile([90.0] * 6, (7, 1))
-    with pytest.raises(InputError, match=r"boxes have the shape \(7, 3\); give \(6,\)"):
+    with pytest.raises(InputError, match=r"The boxes have the shape \(7, 3\); give \(6,\)"):
         transformer.transform(positions, boxes=boxes[:, :3])
     # no frame may lose its box unsaid
     boxes[4, :3] = 0
@@ -193,6 +193,6 @@ def test_boxes_that_cannot_be_used(options, positions):
     # nor one of those that the verdict does not rest on
     many = np.tile([90.0] * 6, (42, 1))
     many[4] = 0
-    with pytest.raises(InputError, match="frame 4 has no usable box where others"):
+    with pytest.raises(InputError, match="Frame 4 has no usable box where others"):
         transformer.transform(np.tile(positions, (6, 1, 1)), boxes=many)
     transformer.set_params(periodic=False).fit_transform(positions, boxes=boxes)

@@ -33,7 +33,7 @@ def spoil(frame, value=np.nan, atom=0):
 def test_frames_that_are_no_numbers(write, top, refuse, featurize, name, value):
     path = write(name, change=spoil(7, value))
     said = refuse("features", path, top)
-    assert f"frame 7 of {path}" in said
+    assert f"Frame 7 of {path}" in said
     assert "CH3" in said
     assert "skip" in said
     run = featurize(path, top, "--skip-bad-frames")
@@ -146,7 +146,7 @@ def test_damaged_coordinates_are_found(write, top, refuse, featurize, tmp_path):
             found += 1
             bad = shutil.copy(path, tmp_path / "bad.xtc")
     assert found > 1
-    assert f"frame 5 of {bad}" in refuse("features", bad, top)
+    assert f"Frame 5 of {bad}" in refuse("features", bad, top)
     run = featurize(bad, top, "--skip-bad-frames")
     assert run.results.frames[:].tolist() == [*range(5), *range(6, N)]
 
@@ -167,7 +167,7 @@ def test_damaged_coordinates_at_the_beginning(
     else:
         pytest.fail("no flipped bit was found out")
     assert inform(path, top)["frames"] == "20"
-    assert f"frame {frame} of {path}" in refuse("features", path, top)
+    assert f"Frame {frame} of {path}" in refuse("features", path, top)
     run = featurize(path, top, "--skip-bad-frames")
     assert len(run.results.frames) == N - 1
     assert run.results.dt == 2.0

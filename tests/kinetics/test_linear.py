@@ -54,7 +54,7 @@ def test_standardizer_of_vectors_commutes_with_rotation():
 
 
 def test_constant_input_has_no_standardizer():
-    with pytest.raises(ScoreError, match="no column varies"):
+    with pytest.raises(ScoreError, match="No column varies"):
         fit_standardizer([np.ones((100, 3), np.float32)])
 
 

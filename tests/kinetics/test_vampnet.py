@@ -120,7 +120,7 @@ def test_unusable_data():
     rng = np.random.default_rng(3)
     x = [rng.normal(size=(200, 3)).astype(np.float32)]
     flat = [np.ones((200, 3), np.float32)]
-    with pytest.raises(ScoreError, match="no column varies"):
+    with pytest.raises(ScoreError, match="No column varies"):
         fit_vampnet(flat, x, 5, spec(3))
     with pytest.raises(ScoreError, match="do not vary in the stopping part"):
         fit_vampnet(x, flat, 5, spec(3))

@@ -204,7 +204,7 @@ def test_traces_and_small_structures_are_sound():
 def test_what_is_refused_may_be_accepted(chain):
     structure, x = chain
     frames = [("frame 0 of t.dcd", x / 10, None), ("frame 1 of t.dcd", x / 10, None)]
-    with pytest.raises(InputError, match=r"in frame 0 of t\.dcd .*in nm.*--allow-imp"):
+    with pytest.raises(InputError, match=r"In frame 0 of t\.dcd .*in nm.*--allow-imp"):
         check_positions(structure, frames, periodic=False, allow=False)
     with pytest.warns(MDGeomFeatWarning, match=r"nm are.*\(1 more of the frames"):
         check_positions(structure, frames, periodic=False, allow=True)
