@@ -118,7 +118,7 @@ class FeatureSpec:
         A name from the registry, or the path of a safetensors file with its card or
         of a published checkpoint. A network itself is stored by the name of its class;
         its fingerprint stands beside the spec in stores and models.
-    tokens : {"residue", "atom", "molecule"} or (A,) array of int
+    tokens : {"residue", "atom", "molecule"} or (A,) ndarray of int
         What gets one row of features.
     window : int, optional
         Give each token a graph of its own that holds the tokens up to this many

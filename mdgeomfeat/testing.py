@@ -45,7 +45,7 @@ def random_rotation(seed: int = 0) -> np.ndarray:
 
     Returns
     -------
-    (3, 3) float64 ndarray
+    (3, 3) ndarray of float64
     """
     q, r = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
     q = q * np.sign(np.diag(r))
@@ -76,7 +76,7 @@ def compute_features(
     Parameters
     ----------
     model : Backbone
-    numbers : (A,) int ndarray
+    numbers : (A,) ndarray of int
         Atomic numbers.
     positions : (F, A, 3) ndarray, Å
     boxes : (F, 6) ndarray, optional
@@ -208,7 +208,7 @@ def assert_equivariant(
     model : Backbone or callable
         A network, or a function of (numbers, positions, boxes) that returns scalars
         (F, A, C) and vectors (F, A, 3, C).
-    numbers : (A,) int ndarray
+    numbers : (A,) ndarray of int
         Atomic numbers.
     positions : (F, A, 3) ndarray, Å
     boxes : (F, 6) ndarray, optional

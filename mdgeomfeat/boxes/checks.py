@@ -23,7 +23,7 @@ def check_boxes(boxes: ArrayLike, n_frames: int) -> np.ndarray:
 
     Parameters
     ----------
-    boxes : (F, 6) or (6,) array
+    boxes : (F, 6) or (6,) ndarray
         ``[a, b, c, alpha, beta, gamma]``, Å and degrees. A row of zeros stands for
         a frame without a box.
     n_frames : int
@@ -31,7 +31,7 @@ def check_boxes(boxes: ArrayLike, n_frames: int) -> np.ndarray:
 
     Returns
     -------
-    (F, 6) float64 array
+    (F, 6) ndarray of float64
 
     Raises
     ------
@@ -64,7 +64,7 @@ def check_cutoff(
 
     Parameters
     ----------
-    boxes : (F, 6) array
+    boxes : (F, 6) ndarray
         As :func:`check_boxes` returns them; rows of zeros are passed over.
     cutoff : float, Å
     names : sequence of F str, optional

@@ -60,11 +60,11 @@ def lattice_vectors(boxes: ArrayLike) -> np.ndarray:
 
     Parameters
     ----------
-    boxes : (..., 6) array, Å and degrees
+    boxes : (..., 6) ndarray, Å and degrees
 
     Returns
     -------
-    (..., 3, 3) float64 array, Å
+    (..., 3, 3) ndarray of float64, Å
         The first vector along x, the second in the xy plane, which is the
         orientation that MDAnalysis and the trajectory formats use. Zeros where there
         is no box.
@@ -94,7 +94,7 @@ def box_heights(lattice: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    lattice : (..., 3, 3) array, Å
+    lattice : (..., 3, 3) ndarray, Å
         Rows are lattice vectors; zeros give zeros.
     """
     a, b, c = (lattice[..., k, :] for k in range(3))
@@ -112,12 +112,12 @@ def reduced_lattices(vectors: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    vectors : (F, 3, 3) array, Å
+    vectors : (F, 3, 3) ndarray, Å
         Rows are lattice vectors.
 
     Returns
     -------
-    (F, 3, 3) array, Å
+    (F, 3, 3) ndarray, Å
     """
     h = vectors.copy()
     for _ in range(50):

@@ -35,11 +35,11 @@ def nearest_image(positions: np.ndarray, box: np.ndarray, numbers: np.ndarray) -
 
     Parameters
     ----------
-    positions : (A, 3) array, Å
+    positions : (A, 3) ndarray, Å
         As read: however wrapped, or not at all.
-    box : (6,) array, Å and degrees
+    box : (6,) ndarray, Å and degrees
         Such that :func:`mdgeomfeat.boxes.has_box` holds.
-    numbers : (A,) int array
+    numbers : (A,) ndarray of int
         Atomic numbers; hydrogen counts only if there is nothing else.
 
     Returns

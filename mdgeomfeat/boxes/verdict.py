@@ -42,9 +42,9 @@ class BoxSample(NamedTuple):
     ----------
     where : str
         Words for it, such as ``frame 3 of run.xtc``.
-    positions : (A, 3) array, Å
+    positions : (A, 3) ndarray, Å
         Of the selected atoms, as read.
-    box : (6,) array or None
+    box : (6,) ndarray or None
     """
 
     where: str
@@ -64,7 +64,7 @@ class BoxVerdict:
         Frames that were looked at.
     frame : str
         Words for the frame that decided, "" if all agree.
-    box : (6,) array or None
+    box : (6,) ndarray or None
         Of that frame; of the first one if all agree. Å and degrees.
     distance : float or None
         Å; what two atoms are apart that cannot be so near.
@@ -122,7 +122,7 @@ def judge_box(
         True and False force.
     samples : iterable of BoxSample
         Frames of all trajectories; not looked at if `periodic` is False.
-    numbers : (A,) int array
+    numbers : (A,) ndarray of int
         Atomic numbers.
 
     Returns

@@ -87,19 +87,19 @@ def closest_distances(
         Frames; connected parts must be whole.
     boxes : (F, 6) ndarray or None
         Lengths in Å, angles in degrees; rows of zeros are no box.
-    atoms : (M,) int64 ndarray
+    atoms : (M,) ndarray of int64
         Atoms, sorted by group.
-    starts : (G,) int64 ndarray
+    starts : (G,) ndarray of int64
         Where each group starts in `atoms`.
-    part : (M,) int64 ndarray
+    part : (M,) ndarray of int64
         Connected part of each of `atoms`; only atoms of different parts are measured
         to the nearest image.
-    pairs : (D, 2) int64 ndarray
+    pairs : (D, 2) ndarray of int64
         Pairs of groups.
 
     Returns
     -------
-    (F, D) float32 ndarray, Å
+    (F, D) ndarray of float32, Å
     """
     values = np.empty((len(positions), len(pairs)), dtype=np.float32)
     bounds = np.append(starts, len(atoms))

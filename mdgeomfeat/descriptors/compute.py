@@ -30,7 +30,7 @@ class Descriptors:
     ----------
     kind : str
         One of :data:`KINDS`, or ``angles``.
-    values : (F, D) float32 ndarray
+    values : (F, D) ndarray of float32
         Å for distances and positions, radians for angles.
     names : list of str
         D names, such as ``A:LEU42:phi:sin``.

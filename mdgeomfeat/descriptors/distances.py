@@ -37,13 +37,13 @@ class PairPlan:
 
     Attributes
     ----------
-    pairs : (D, 2) int64 ndarray
+    pairs : (D, 2) ndarray of int64
         Positions in `atoms`, or in the groups if there are any.
-    atoms : (M,) int64 ndarray
+    atoms : (M,) ndarray of int64
         Local atom indices; sorted by group if there are groups.
-    part : (M,) int64 ndarray
+    part : (M,) ndarray of int64
         Connected part of each of `atoms`.
-    starts : (G,) int64 ndarray or None
+    starts : (G,) ndarray of int64 or None
         Where each group starts in `atoms`; the distance of two groups is that of
         their closest atoms.
     names : list of str
@@ -67,7 +67,7 @@ class PairPlan:
         positions: NDArray[np.floating],
         boxes: NDArray[np.floating] | None,
     ) -> NDArray[np.float32]:
-        """Measure all frames, with whole parts; (F, D) float32 ndarray, Å.
+        """Measure all frames, with whole parts; (F, D) ndarray of float32, Å.
 
         Within a connected part, distances are those of the molecule itself, however
         near its images are. Between parts the nearest image counts: it stays the same

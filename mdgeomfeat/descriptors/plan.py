@@ -89,7 +89,7 @@ class DescriptorPlan:
 
         Returns
         -------
-        (F, D) float32 ndarray
+        (F, D) ndarray of float32
 
         Raises
         ------
@@ -342,8 +342,8 @@ def check_frames(
     Parameters
     ----------
     structure : Structure
-    positions : (F, A, 3) array, Å
-    boxes : (F, 6) or (6,) array or None
+    positions : (F, A, 3) ndarray, Å
+    boxes : (F, 6) or (6,) ndarray or None
         Lengths in Å, angles in degrees.
 
     Raises

@@ -34,7 +34,7 @@ def superpose(
 
     Returns
     -------
-    (F, A, 3) float64 ndarray
+    (F, A, 3) ndarray of float64
         Superposed frames, with the reference's centre at the origin.
 
     Raises

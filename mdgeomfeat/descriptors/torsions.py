@@ -70,7 +70,7 @@ class Torsions:
 
     Attributes
     ----------
-    atoms : (T, 4) int64 ndarray
+    atoms : (T, 4) ndarray of int64
         Local atom indices.
     kinds : tuple of str
         ``phi``, ``psi``, ``chi1`` …

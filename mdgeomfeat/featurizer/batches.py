@@ -41,9 +41,9 @@ class Batch:
     Attributes
     ----------
     times : (n,) ndarray, ps
-    positions : (n, A, 3) float32 ndarray, Å
+    positions : (n, A, 3) ndarray of float32, Å
         NaN, as times are, where a frame could not be read.
-    boxes : (n, 6) float32 ndarray
+    boxes : (n, 6) ndarray of float32
         Zeros where there is none.
     good : (n,) ndarray of bool
         Which of them can be used.

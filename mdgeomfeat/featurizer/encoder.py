@@ -187,9 +187,9 @@ class TokenEncoder:
 
         Parameters
         ----------
-        positions : (F, A, 3) array, Å
+        positions : (F, A, 3) ndarray, Å
             As they are: broken molecules need no mending where there is a box.
-        boxes : (F, 6) array or None
+        boxes : (F, 6) ndarray or None
             Å and degrees.
 
         Returns

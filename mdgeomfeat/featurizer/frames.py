@@ -186,8 +186,8 @@ class FramePlan:
 
         Parameters
         ----------
-        frames : (F,) array of int
-        times : (F,) array, ps
+        frames : (F,) ndarray of int
+        times : (F,) ndarray, ps
         """
         trajectory = np.searchsorted(self.first_frames, frames, side="right") - 1
         runs = segments(trajectory, frames, times)
@@ -346,9 +346,9 @@ def segments(
 
     Parameters
     ----------
-    trajectory : (F,) array of int
-    frames : (F,) array of int
-    times : (F,) array, ps, optional
+    trajectory : (F,) ndarray of int
+    frames : (F,) ndarray of int
+    times : (F,) ndarray, ps, optional
     """
     if len(frames) == 0:
         return []
@@ -366,13 +366,13 @@ def seams(trajectory: NDArray, frames: NDArray, times: NDArray) -> NDArray[np.in
 
     Parameters
     ----------
-    trajectory : (F,) array of int
-    frames : (F,) array of int
-    times : (F,) array, ps
+    trajectory : (F,) ndarray of int
+    frames : (F,) ndarray of int
+    times : (F,) ndarray, ps
 
     Returns
     -------
-    (n,) array of int
+    (n,) ndarray of int
         First rows after each seam.
     """
     joined = _neighbours(trajectory, frames)
@@ -402,7 +402,7 @@ def time_step(times: NDArray, runs: Sequence[slice]) -> float | None:
 
     Parameters
     ----------
-    times : (F,) array, ps
+    times : (F,) ndarray, ps
     runs : sequence of slice
         Unbroken runs.
     """

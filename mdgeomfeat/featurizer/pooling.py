@@ -85,11 +85,11 @@ class TokenPool:
 
         Parameters
         ----------
-        values : (F, A, ..., C) float array
+        values : (F, A, ..., C) ndarray of float
 
         Returns
         -------
-        (F, N, ..., G C) array
+        (F, N, ..., G C) ndarray
         """
         F, A, *shape = values.shape
         flat = np.ascontiguousarray(values).reshape(F, A, -1)

@@ -63,9 +63,9 @@ class FeatureResults(Results):
         a store: of the rows that are indexed).
     token_features : (F, N, K) ndarray
         The same, token by token.
-    positions : (F, A, 3) float32 ndarray, Å
+    positions : (F, A, 3) ndarray of float32, Å
         Of the selected atoms, molecules made whole and put side by side.
-    boxes : (F, 6) float32 ndarray or None, Å and degrees
+    boxes : (F, 6) ndarray of float32 or None, Å and degrees
         None where no box is used.
     times : (F,) ndarray, ps
         NaN where the trajectory has none.
@@ -159,10 +159,10 @@ class FeatureResults(Results):
 
         Parameters
         ----------
-        arrays : mapping of str to (F, ...) array
+        arrays : mapping of str to (F, ...) ndarray
             ``scalars``, ``vectors``, ``positions`` and, with a box, ``boxes``.
-        times : (F,) array, ps
-        frames, trajectory : (F,) array of int
+        times : (F,) ndarray, ps
+        frames, trajectory : (F,) ndarray of int
         structure : Structure
         provenance : dict
         """

@@ -133,9 +133,9 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : (F, A, 3) array, Å, or mdtraj.Trajectory, or a list of either
+        X : (F, A, 3) ndarray, Å, or mdtraj.Trajectory, or a list of either
             Of all atoms of the structure's source, or of the selected ones.
-        boxes : (F, 6) or (6,) array, Å and degrees, or a list of them, optional
+        boxes : (F, 6) or (6,) ndarray, Å and degrees, or a list of them, optional
             An mdtraj trajectory brings its own.
 
         Returns
@@ -154,7 +154,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         return _flat(tokens)
 
     def transform_tokens(self, X: Any, boxes: Any = None) -> NDArray | list[NDArray]:
-        """Compute the features as (F, N, K) arrays; see :meth:`transform`.
+        """Compute the features as (F, N, K) ndarrays; see :meth:`transform`.
 
         Parameters
         ----------

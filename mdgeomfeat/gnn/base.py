@@ -26,7 +26,7 @@ class EdgeGeometry:
 
     Attributes
     ----------
-    receiver, sender : (E,) int64 Tensor
+    receiver, sender : (E,) Tensor of int64
     distance : (E,) Tensor, Å
     direction : (E, 3) Tensor
         Unit vector from receiver to sender; zero for coincident atoms.
@@ -88,7 +88,7 @@ def sum_edges(messages: Tensor, receiver: Tensor, n_atoms: int) -> Tensor:
     Parameters
     ----------
     messages : (E, ...) Tensor
-    receiver : (E,) int64 Tensor
+    receiver : (E,) Tensor of int64
         Fast when sorted, correct either way.
     n_atoms : int
 
@@ -129,7 +129,7 @@ class Backbone(nn.Module, ABC):
 
         Parameters
         ----------
-        numbers : (M,) int64 Tensor
+        numbers : (M,) Tensor of int64
             Atomic numbers of all atoms of all graphs of the batch.
         edges : EdgeList
             Pairs within ``spec.cutoff``; indices into `numbers`.

@@ -51,7 +51,7 @@ def as_arrays(arrays: Arrays | NDArray[np.floating], name: str = "input") -> lis
 
     Parameters
     ----------
-    arrays : (F, ...) array or sequence of them
+    arrays : (F, ...) ndarray or sequence of them
         One array per unbroken trajectory.
     name : str
         What to call it in a message.
@@ -138,7 +138,7 @@ def gather(
 
     Parameters
     ----------
-    arrays : list of (F, ...) arrays
+    arrays : list of (F, ...) ndarrays
         Trajectories.
     index : (P, 2) ndarray of int64
         Trajectory and frame.

@@ -104,7 +104,7 @@ def ck_test(
 
     Parameters
     ----------
-    dtrajs : list of (F,) int arrays
+    dtrajs : list of (F,) ndarrays of int
         Microstates of every unbroken trajectory.
     model : MarkovModel
         The model.

@@ -38,7 +38,7 @@ class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
 
     Parameters
     ----------
-    arrays : (F, ...) array or list of them
+    arrays : (F, ...) ndarray or list of them
         Features of every unbroken trajectory: in memory, as
         ``results.token_features_list()`` gives them, or lazy, as
         ``results.split(results.token_features)`` does for a store.
@@ -47,7 +47,7 @@ class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
 
     Attributes
     ----------
-    arrays : list of (F, ...) arrays
+    arrays : list of (F, ...) ndarrays
     lag : int
 
     Raises

@@ -55,9 +55,9 @@ def landscape(
 
     Parameters
     ----------
-    cvs : list of (F, d) arrays
+    cvs : list of (F, d) ndarrays
         Collective variables of every trajectory.
-    weights : list of (F,) arrays, or None
+    weights : list of (F,) ndarrays, or None
         Stationary weights of the frames.
     axes : sequence of int
         Which variables, one or two.
@@ -89,9 +89,9 @@ def free_energy(
 
     Parameters
     ----------
-    *axes : (F,) arrays
+    *axes : (F,) ndarrays
         One or two collective variables.
-    weights : (F,) array, optional
+    weights : (F,) ndarray, optional
         Weight of every frame; those with weight 0 do not count.
     bins : int
         Bins along each axis.

@@ -97,7 +97,7 @@ def choose_lag(
 
     Parameters
     ----------
-    arrays : list of (F, ...) arrays
+    arrays : list of (F, ...) ndarrays
         Features of every unbroken trajectory.
     groups : sequence of int, optional
         Equal numbers mark pieces of one run.

@@ -83,7 +83,7 @@ class CVModel:
 
         Parameters
         ----------
-        arrays : list of (F, ...) arrays
+        arrays : list of (F, ...) ndarrays
             The features it was made for.
 
         Returns
@@ -291,7 +291,7 @@ def make_cv_model(
         How it was fitted.
     fitted : LinearMap or sequence of Lobe
         The estimator; lobes of several seeds are joined by TICA of all their outputs.
-    arrays : list of (F, ...) arrays
+    arrays : list of (F, ...) ndarrays
         Trajectories that fix order and signs.
     lag : int
         Lag in frames.
@@ -335,7 +335,7 @@ def join_lobes(
     ----------
     lobes : sequence of Lobe
         Of the same mixer.
-    arrays : list of (F, ...) arrays
+    arrays : list of (F, ...) ndarrays
         Data that fit the map.
     lag : int
         Lag in frames.

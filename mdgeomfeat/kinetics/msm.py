@@ -137,7 +137,7 @@ def unit_counts(
 
     Parameters
     ----------
-    dtrajs : sequence of (F,) int64 ndarrays
+    dtrajs : sequence of (F,) ndarrays of int64
         Microstate of every frame.
     units : Units
         What is counted apart: trajectories or blocks of them.
@@ -221,7 +221,7 @@ def coarse_transitions(
         Transition matrix between microstates.
     stationary : (m,) ndarray
         Stationary probabilities.
-    assignment : (m,) array of int
+    assignment : (m,) ndarray of int
         State of every microstate.
     n : int
         Number of states.

@@ -28,7 +28,7 @@ def fit_pca(
 
     Parameters
     ----------
-    arrays : list of (F, ...) arrays
+    arrays : list of (F, ...) ndarrays
         Training trajectories.
     standardizer : Standardizer
         Of the same trajectories, for flat features.

@@ -29,7 +29,7 @@ def vamp2_score(outputs: Arrays, lag: int) -> float:
 
     Parameters
     ----------
-    outputs : list of (F, d) arrays
+    outputs : list of (F, d) ndarrays
         Outputs of every unbroken trajectory of the part to score.
     lag : int
         Lag in frames.
@@ -59,7 +59,7 @@ def null_score(
 
     Parameters
     ----------
-    outputs : list of (F, d) arrays
+    outputs : list of (F, d) ndarrays
         Outputs of every unbroken trajectory.
     lag : int
         Lag in frames.

@@ -135,7 +135,7 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : (F, D) array, or list of (F_i, D) arrays
+        X : (F, D) ndarray, or list of (F_i, D) ndarrays
             One trajectory, or one array per unbroken trajectory.
         y : None
             Not used.

@@ -54,7 +54,7 @@ def fit_standardizer(
 
     Parameters
     ----------
-    arrays : list of (F, ...) arrays
+    arrays : list of (F, ...) ndarrays
         Training trajectories.
     view : callable, optional
         Applied to every chunk of frames first, such as :func:`flat_features`.

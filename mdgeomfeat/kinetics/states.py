@@ -191,7 +191,7 @@ def discretize(
 
     Parameters
     ----------
-    cvs : list of (F, d) arrays
+    cvs : list of (F, d) ndarrays
         Collective variables.
     n_micro : int, optional
         Number of clusters; by default the square root of the number of frames,
@@ -228,7 +228,7 @@ def build_states(
 
     Parameters
     ----------
-    cvs : list of (F, d) arrays
+    cvs : list of (F, d) ndarrays
         Collective variables of every unbroken trajectory.
     lag : int
         Lag in frames.

@@ -90,7 +90,7 @@ def fit_tica(
 
     Parameters
     ----------
-    arrays : list of (F, ...) arrays
+    arrays : list of (F, ...) ndarrays
         Training trajectories.
     lag : int
         Lag in frames.
@@ -126,7 +126,7 @@ def fit_tica_guarded(arrays: Arrays, stop: Arrays, lag: int, dim: int) -> Linear
 
     Parameters
     ----------
-    arrays, stop : list of (F, ...) arrays
+    arrays, stop : list of (F, ...) ndarrays
         Training part, and the part that decides.
     lag, dim : int
         Lag in frames, number of outputs.

@@ -123,7 +123,7 @@ def implied_timescales(
 
     Parameters
     ----------
-    dtrajs : list of (F,) int arrays
+    dtrajs : list of (F,) ndarrays of int
         Microstates of every unbroken trajectory.
     lags : sequence of int
         Frames.

@@ -210,7 +210,7 @@ def fit_vampnet(
 
     Parameters
     ----------
-    arrays, stop : list of (F, ...) arrays
+    arrays, stop : list of (F, ...) ndarrays
         Training part and stopping part.
     lag : int
         Lag in frames.

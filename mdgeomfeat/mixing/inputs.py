@@ -34,7 +34,7 @@ def prepare(tokens: Tensor, spec: MixerSpec, *, training: bool) -> Tensor:
 
     Parameters
     ----------
-    tokens : (B, N, K) or (B, N, 4, C) tensor
+    tokens : (B, N, K) or (B, N, 4, C) Tensor
     spec : MixerSpec
         ``input_dropout`` and ``merge`` say what is done.
     training : bool

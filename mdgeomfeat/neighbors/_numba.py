@@ -197,21 +197,21 @@ def search_half(
 
     Parameters
     ----------
-    position : (M, 3) float array, Å
-    ptr : (G + 1,) int64 array
+    position : (M, 3) ndarray of float, Å
+    ptr : (G + 1,) ndarray of int64
         Atoms of graph ``g`` are ``ptr[g]:ptr[g + 1]``.
-    lattice, inverse : (G, 3, 3) float64 array
-    periodic : (G,) bool array
+    lattice, inverse : (G, 3, 3) ndarray of float64
+    periodic : (G,) ndarray of bool
     cutoff : float, Å
     brute_force_atoms : int
         Graphs with fewer atoms test all pairs.
     begin, end : int
-    row_ptr : (n_atoms + 1,) int64 array
+    row_ptr : (n_atoms + 1,) ndarray of int64
         Written: the pairs of atom ``i`` of these graphs, counted from
         ``ptr[begin]``, with atoms of higher number are ``row_ptr[i]:row_ptr[i+1]``.
-    sender : (capacity,) integer array
+    sender : (capacity,) ndarray of int
         Written: the other atom, counted from ``ptr[begin]``; ascending in a row.
-    vector : (capacity, 3) float64 array
+    vector : (capacity, 3) ndarray of float64
         Written: from the lower to the higher number, Å.
 
     Returns
@@ -302,21 +302,21 @@ def search_numba(
 
     Parameters
     ----------
-    position : (M, 3) float array, Å
-    ptr : (G + 1,) int64 array
+    position : (M, 3) ndarray of float, Å
+    ptr : (G + 1,) ndarray of int64
         Atoms of graph ``g`` are ``ptr[g]:ptr[g + 1]``.
-    lattice : (G, 3, 3) float64 array, Å
+    lattice : (G, 3, 3) ndarray of float64, Å
         Lower triangular; read only where `periodic`.
-    periodic : (G,) bool array
+    periodic : (G,) ndarray of bool
     cutoff : float, Å
     brute_force_atoms : int, optional
         Graphs with fewer atoms test all pairs.
 
     Returns
     -------
-    row_ptr : (M + 1,) int64 array
-    sender : (E,) int64 array
-    vector : (E, 3) float64 array, Å
+    row_ptr : (M + 1,) ndarray of int64
+    sender : (E,) ndarray of int64
+    vector : (E, 3) ndarray of float64, Å
     """
     n_graphs = len(ptr) - 1
     inverse = inverse_lattices(lattice, periodic)

@@ -27,11 +27,11 @@ def search_torch(
 
     Parameters
     ----------
-    positions : (M, 3) tensor, Å
+    positions : (M, 3) Tensor, Å
         Edge vectors carry the gradient with respect to it.
-    ptr : (G + 1,) int64 array
-    lattice : (G, 3, 3) float64 array, Å
-    periodic : (G,) bool array
+    ptr : (G + 1,) ndarray of int64
+    lattice : (G, 3, 3) ndarray of float64, Å
+    periodic : (G,) ndarray of bool
     cutoff : float, Å
     device : str or torch.device
         Where the search runs.

@@ -18,8 +18,8 @@ def search_torch_cluster(
 
     Parameters
     ----------
-    position : (M, 3) float64 array, Å
-    ptr : (G + 1,) int64 array
+    position : (M, 3) ndarray of float64, Å
+    ptr : (G + 1,) ndarray of int64
     cutoff : float, Å
 
     Returns

@@ -18,11 +18,11 @@ class EdgeList:
 
     Attributes
     ----------
-    receiver, sender : (E,) int64 tensor
+    receiver, sender : (E,) Tensor of int64
         An edge carries a message from sender j to receiver i.
-    vector : (E, 3) tensor, Å
+    vector : (E, 3) Tensor, Å
         ``r_j - r_i`` under the minimum image.
-    row_ptr : (n_atoms_total + 1,) int64 tensor
+    row_ptr : (n_atoms_total + 1,) Tensor of int64
         Edges of receiver ``i`` stand at ``row_ptr[i]:row_ptr[i + 1]``.
     """
 
@@ -33,7 +33,7 @@ class EdgeList:
 
     @property
     def distance(self) -> torch.Tensor:
-        """Lengths of the edge vectors, (E,) tensor, Å."""
+        """Lengths of the edge vectors, (E,) Tensor, Å."""
         return torch.linalg.vector_norm(self.vector, dim=-1)
 
     @property

@@ -37,10 +37,10 @@ def neighbor_list(
 
     Parameters
     ----------
-    positions : (F, A, 3) array or tensor, Å
+    positions : (F, A, 3) ndarray or Tensor, Å
     cutoff : float, Å
         An edge needs ``distance < cutoff``, strictly.
-    boxes : (F, 6) or (6,) array, optional
+    boxes : (F, 6) or (6,) ndarray, optional
         ``[a, b, c, alpha, beta, gamma]``, Å and degrees. Rows of zeros are frames
         without a box. Molecules need not be whole, atoms need not be inside.
     max_neighbors : int, optional
@@ -97,9 +97,9 @@ def graph_list(
 
     Parameters
     ----------
-    positions : (M, 3) array or tensor, Å
+    positions : (M, 3) ndarray or Tensor, Å
         Atoms of all graphs, one graph after the other.
-    graph_ptr : (G + 1,) integer array
+    graph_ptr : (G + 1,) ndarray of int
         Atoms of graph ``g`` are ``graph_ptr[g]:graph_ptr[g + 1]``.
     cutoff : float, Å
     max_neighbors, backend, dtype, device
@@ -147,7 +147,7 @@ def check_positions(positions: np.ndarray, ptr: np.ndarray) -> None:
     Parameters
     ----------
     positions : (M, 3) ndarray, Å
-    ptr : (F + 1,) int ndarray
+    ptr : (F + 1,) ndarray of int
         Atoms of frame ``f`` are ``ptr[f]:ptr[f + 1]``.
 
     Raises

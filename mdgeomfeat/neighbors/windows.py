@@ -47,7 +47,7 @@ def window_copies(windows: WindowsLike, n_frames: int, n_atoms: int) -> np.ndarr
 
     Returns
     -------
-    (n_frames * n_copies,) int64 array
+    (n_frames * n_copies,) ndarray of int64
         Copy ``c`` of frame ``f`` has the number ``f * n_copies + c`` and is the
         atom ``f * n_atoms + windows.atoms[c]``.
     """
@@ -66,7 +66,7 @@ def own_copies(windows: WindowsLike, n_frames: int, n_atoms: int) -> torch.Tenso
 
     Returns
     -------
-    (n_frames * n_atoms,) int64 tensor
+    (n_frames * n_atoms,) Tensor of int64
 
     Raises
     ------
@@ -132,7 +132,7 @@ def window_edges(
     -------
     edges : EdgeList
         Between copies, sorted by receiving copy.
-    copy_to_atom : (n_frames * n_copies,) int64 tensor
+    copy_to_atom : (n_frames * n_copies,) Tensor of int64
         The atom (``f * n_atoms + a``) that each copy is.
     """
     ptr = np.asarray(windows.ptr, dtype=np.int64)

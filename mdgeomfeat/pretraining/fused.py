@@ -217,7 +217,7 @@ def fused_forward(model: ET, numbers: Tensor, pairs: PairList) -> tuple[Tensor, 
     ----------
     model : ET
         See `supports`.
-    numbers : (M,) int64 Tensor
+    numbers : (M,) Tensor of int64
     pairs : PairList
 
     Returns

@@ -31,7 +31,7 @@ class Agreement:
 
     Attributes
     ----------
-    r2 : (T,) float64 ndarray
+    r2 : (T,) ndarray of float64
         R² of each target; NaN where it does not vary in the part that it needs.
     names : list of str
         T names of the targets.
@@ -81,9 +81,9 @@ def agreement(
 
     Parameters
     ----------
-    features : sequence of (F, D) arrays
+    features : sequence of (F, D) ndarrays
         One array per trajectory; they may be lazy, as those of a store.
-    targets : sequence of (F, T) arrays
+    targets : sequence of (F, T) ndarrays
         The same frames; angles as sine and cosine columns.
     names : sequence of str, optional
         Names of the targets; ``0``, ``1`` … if None.

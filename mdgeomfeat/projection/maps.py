@@ -33,9 +33,9 @@ class MapResult:
 
     Attributes
     ----------
-    embedding : (n, 2) float32 ndarray
+    embedding : (n, 2) ndarray of float32
         Places in the plane; without unit.
-    frames : (n,) int64 ndarray
+    frames : (n,) ndarray of int64
         Rows of the input that the embedding shows, ascending.
     method : {"umap", "pca"}
         How it was made.
@@ -68,7 +68,7 @@ def fit_map(
 
     Parameters
     ----------
-    features : (F, D) array
+    features : (F, D) ndarray
         One row per frame; may be lazy, as those of a store.
     method : {"umap", "pca"}
         UMAP keeps neighbourhoods, PCA the largest linear variation.

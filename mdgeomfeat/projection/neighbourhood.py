@@ -26,21 +26,21 @@ def knn_r2(
 
     Parameters
     ----------
-    embedding : (F, D) array
+    embedding : (F, D) ndarray
         A map, or features.
-    targets : (F, T) array
+    targets : (F, T) ndarray
         Angles in radians, or plain numbers.
     k : int
         Neighbours.
     periodic : bool
         Targets are angles: sine and cosine are predicted, and R² is that of the
         point on the circle.
-    groups : (F,) int array, optional
+    groups : (F,) ndarray of int, optional
         Trajectory of each frame; at least two different ones.
 
     Returns
     -------
-    (T,) float64 ndarray
+    (T,) ndarray of float64
         R² = 1 - Σ ‖y - y'‖² / Σ ‖y - mean‖²; 1 is perfect, 0 is no better than
         the mean, NaN where the target does not vary.
 
@@ -74,9 +74,9 @@ def neighbour_purity(
 
     Parameters
     ----------
-    embedding : (F, D) array
+    embedding : (F, D) ndarray
         A map, or features.
-    inside : (F,) bool array
+    inside : (F,) ndarray of bool
         Frames that belong to the basin, for example those with phi > 0.
     k, groups
         As in :func:`knn_r2`.

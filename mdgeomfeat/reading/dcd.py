@@ -234,7 +234,7 @@ def _shape_matrix(
 
     Parameters
     ----------
-    cell : (6,) array
+    cell : (6,) ndarray
         As stored.
     version : int
         Of :class:`DCDHeader`. Files of CHARMM itself hold matrices. Among the others,
@@ -243,7 +243,7 @@ def _shape_matrix(
 
     Returns
     -------
-    (3, 3) array or None
+    (3, 3) ndarray or None
         None where the cell is no matrix, or an orthorhombic one, whose lengths and
         angles say the same.
     """

@@ -20,8 +20,8 @@ class Frame(NamedTuple):
 
     Attributes
     ----------
-    positions : (A, 3) array, Å
-    box : (6,) array or None
+    positions : (A, 3) ndarray, Å
+    box : (6,) ndarray or None
         Lengths (Å) and angles (degrees).
     time : float or None
         ps; None if the file states none.
@@ -102,16 +102,16 @@ def oriented(
 
     Parameters
     ----------
-    vectors : (3, 3) array, Å
+    vectors : (3, 3) ndarray, Å
         Rows are lattice vectors, in any orientation. A left-handed lattice is the same
         lattice as its inverse, so that a frame is never mirrored.
-    positions : (A, 3) array, Å
+    positions : (A, 3) ndarray, Å
 
     Returns
     -------
-    box : (6,) array
+    box : (6,) ndarray
         Lengths (Å) and angles (degrees).
-    positions : (A, 3) array, Å
+    positions : (A, 3) ndarray, Å
         Untouched where the first vector lies along x and the second in the xy plane.
     """
     if np.linalg.det(vectors) < 0:

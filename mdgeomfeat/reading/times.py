@@ -235,9 +235,9 @@ def doubt_about(frames: NDArray, times: NDArray) -> str | None:
 
     Parameters
     ----------
-    frames : (n,) array of int
+    frames : (n,) ndarray of int
         Frames of one file.
-    times : (n,) array, ps
+    times : (n,) ndarray, ps
 
     Returns
     -------
@@ -275,13 +275,13 @@ def odd_steps(times: NDArray, counted: NDArray | None = None) -> NDArray[np.bool
 
     Parameters
     ----------
-    times : (n,) array, ps
-    counted : (n - 1,) array of bool, optional
+    times : (n,) ndarray, ps
+    counted : (n - 1,) ndarray of bool, optional
         Steps that count; the others are not odd.
 
     Returns
     -------
-    (n - 1,) array of bool
+    (n - 1,) ndarray of bool
     """
     steps = np.diff(np.asarray(times, dtype=np.float64))
     odd = np.ones(len(steps), bool) if counted is None else counted.copy()

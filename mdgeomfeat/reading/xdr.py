@@ -47,9 +47,9 @@ class XDRFrames(NamedTuple):
 
     Attributes
     ----------
-    offsets : (F,) int64 array
+    offsets : (F,) ndarray of int64
         Of the frames with positions that are whole and sound.
-    times : (F,) float64 array, ps
+    times : (F,) ndarray of float64, ps
         Of the same frames.
     problem : str or None
         What is wrong after them.

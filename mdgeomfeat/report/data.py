@@ -152,9 +152,9 @@ class StateFrames:
         Where the frames of each state are from, the most central first.
     positions : tuple of (n_i, P, 3) ndarray, Å
         What is drawn: atoms, or token centres of large molecules.
-    numbers : (P,) int ndarray
+    numbers : (P,) ndarray of int
         Atomic numbers of what is drawn; zeros for token centres.
-    bonds : (B, 2) int ndarray
+    bonds : (B, 2) ndarray of int
         Which of them are joined.
     files : tuple of str
         Name of each state's PDB file.

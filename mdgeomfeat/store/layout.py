@@ -127,7 +127,7 @@ def tokens_to_json(tokens: NDArray) -> dict[str, list]:
 
 
 def tokens_from_json(columns: Mapping[str, list]) -> NDArray:
-    """Turn columns back into a table of tokens, (N,) structured array."""
+    """Turn columns back into a table of tokens, (N,) structured ndarray."""
     arrays = {name: np.asarray(column) for name, column in columns.items()}
     n_tokens = len(next(iter(arrays.values())))
     table = np.empty(n_tokens, [(name, a.dtype) for name, a in arrays.items()])

@@ -232,7 +232,7 @@ class StoreWriter:
         ----------
         dt : float
             Time between the frames of each file, ps.
-        times : sequence of (n,) array, ps
+        times : sequence of (n,) ndarray, ps
             Of every row of every trajectory.
         """
         with disk_errors(self.path):

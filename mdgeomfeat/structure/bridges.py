@@ -35,14 +35,14 @@ def without_bridges(
 
     Parameters
     ----------
-    bonds : (B, 2) int64 array
-    names : (A,) object array of str
-    residue : (A,) int64 array
+    bonds : (B, 2) ndarray of int64
+    names : (A,) ndarray of str
+    residue : (A,) ndarray of int64
         Residue of each atom.
-    resids : (R,) int64 array
-    positions : (A, 3) float64 array or None
+    resids : (R,) ndarray of int64
+    positions : (A, 3) ndarray of float64 or None
         Å, of the first frame, which decides: by the nearest image in its box.
-    box : (6,) float64 array or None
+    box : (6,) ndarray of float64 or None
     guessed : bool
         Whether the bonds were guessed. Stated ones are believed without positions,
         and across any distance where the numbers follow on and no box is known, as a

@@ -37,9 +37,9 @@ def build_arrays(
     Parameters
     ----------
     table : AtomTable
-    indices : (A,) int64 array
+    indices : (A,) ndarray of int64
         Chosen atoms, each once, in the order they are to have.
-    tokens : {"residue", "atom", "molecule"} or (A,) integers
+    tokens : {"residue", "atom", "molecule"} or (A,) array_like of int
 
     Raises
     ------

@@ -94,7 +94,7 @@ def resolve_elements(ag: AtomGroup, *, warn: bool = True) -> np.ndarray:
 
     Returns
     -------
-    (A,) int64 array
+    (A,) ndarray of int64
         0 stands for a virtual site, lone pair, Drude particle or dummy atom.
 
     Raises
@@ -118,13 +118,13 @@ def element_numbers(
     Parameters
     ----------
     table : AtomTable
-    indices : (A,) int array
+    indices : (A,) ndarray of int
 
     Returns
     -------
-    numbers : (A,) int64 array
+    numbers : (A,) ndarray of int64
         0 for sites without a nucleus, -1 where nothing fits.
-    guessed : (A,) bool array
+    guessed : (A,) ndarray of bool
         True where the element was not stated by the topology.
     """
     indices = np.asarray(indices, dtype=np.int64)

@@ -23,22 +23,22 @@ def spanning_forest(
 
     Parameters
     ----------
-    residue : (A,) int64 array
+    residue : (A,) ndarray of int64
         Residue of each atom, numbered from 0.
-    next_residue : (R,) int64 array
+    next_residue : (R,) ndarray of int64
         The residue that follows in the chain, -1 if none.
-    bonds : (B, 2) int64 array or None
-    fragment : (A,) int64 array or None
+    bonds : (B, 2) ndarray of int64 or None
+    fragment : (A,) ndarray of int64 or None
         Atoms of different fragments are known not to be joined by bonds.
-    positions : (A, 3) array or None
+    positions : (A, 3) ndarray or None
         Reference frame, Å.
-    box : (6,) array or None
+    box : (6,) ndarray or None
 
     Returns
     -------
-    parent : (A,) int64 array
+    parent : (A,) ndarray of int64
         -1 for the first atom of each connected component.
-    order : (A,) int64 array
+    order : (A,) ndarray of int64
         All atoms, parents before children.
     """
     n = len(residue)
@@ -69,7 +69,7 @@ def connected_parts(parent: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    parent : (A,) int64 array
+    parent : (A,) ndarray of int64
         The atom that each atom hangs on, -1 for the first of a part.
     """
     part = np.where(parent >= 0, parent, np.arange(len(parent)))

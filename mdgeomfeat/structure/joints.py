@@ -49,12 +49,12 @@ class Joints(NamedTuple):
 
     Attributes
     ----------
-    pairs : (B, 2) int64 array
-    length : (B,) float array
+    pairs : (B, 2) ndarray of int64
+    length : (B,) ndarray of float
         Usual length, Å.
-    limit : (B,) float array
+    limit : (B,) ndarray of float
         Length beyond which the two are not joined, Å.
-    kind : (B,) int64 array
+    kind : (B,) ndarray of int64
         The same number for pairs that are named alike; -1 for those of bonds alone.
     """
 

@@ -34,9 +34,9 @@ def say_left_out(
     Parameters
     ----------
     table : AtomTable
-    residues : (R,) bool array
+    residues : (R,) ndarray of bool
         What was left out, without water.
-    atoms : (A,) int64 array
+    atoms : (A,) ndarray of int64
         What was chosen.
     select : str
         The selection that gave it, to be added to.

@@ -24,17 +24,17 @@ def unwrap_tree(
 
     Parameters
     ----------
-    positions : (F, A, 3) float array, Å
-    boxes : (F, 6) array
+    positions : (F, A, 3) ndarray of float, Å
+    boxes : (F, 6) ndarray
         Lengths in Å, angles in degrees; rows that are no box leave a frame alone.
-    parent : (A,) int64 array
+    parent : (A,) ndarray of int64
         -1 for the first atom of each part; that of the first part stays where it is.
-    order : (A,) int64 array
+    order : (A,) ndarray of int64
         All atoms, parents before children.
 
     Returns
     -------
-    (F, A, 3) array of the same float type
+    (F, A, 3) ndarray of the same float type
         Atoms that need no move keep their coordinates bit by bit.
 
     Raises

@@ -31,11 +31,11 @@ class Blocks(NamedTuple):
 
     Attributes
     ----------
-    atoms : (A,) int64 array
+    atoms : (A,) ndarray of int64
         All atoms, part by part.
-    bounds : (K + 1,) int64 array
+    bounds : (K + 1,) ndarray of int64
         Where the blocks begin in `atoms`.
-    first : (P + 1,) int64 array
+    first : (P + 1,) ndarray of int64
         The first block of each part.
     """
 
@@ -62,15 +62,15 @@ def place_parts(x, h, inverse, heights, safe, steps, blocks):  # type: ignore[no
 
     Parameters
     ----------
-    x : (A, 3) array, Å
+    x : (A, 3) ndarray, Å
         Positions as read.
-    h, inverse : (3, 3) arrays
+    h, inverse : (3, 3) ndarrays
         Reduced lattice vectors as rows, and their inverse.
-    heights : (3,) array, Å
+    heights : (3,) ndarray, Å
         Distances between opposite faces.
     safe : float
         Below this square no image of a difference vector is shorter.
-    steps : (A, 3) array
+    steps : (A, 3) ndarray
         Whole lattice steps that put each part together; changed.
     blocks : Blocks
     """

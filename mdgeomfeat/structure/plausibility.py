@@ -94,7 +94,7 @@ def check_positions(
     Parameters
     ----------
     structure : Structure
-    frames : iterable of (where, (A, 3) array, (6,) array or None)
+    frames : iterable of (where, (A, 3) ndarray, (6,) ndarray or None)
         Words for a frame, positions in Å, lengths and angles of its box.
     periodic : bool
         Whether the box is used.
@@ -137,8 +137,8 @@ def look_at(
     Parameters
     ----------
     structure : Structure
-    positions : (A, 3) array, Å
-    box : (6,) array or None
+    positions : (A, 3) ndarray, Å
+    box : (6,) ndarray or None
         Lengths in Å, angles in degrees.
     periodic : bool
         Whether the box is used.
@@ -166,8 +166,8 @@ class _Frame:
     Parameters
     ----------
     structure : Structure
-    x : (A, 3) float64 array, Å
-    used, there : (6,) array or None
+    x : (A, 3) ndarray of float64, Å
+    used, there : (6,) ndarray or None
         The box that is used, and the one that the file has.
     joints : Joints
     """

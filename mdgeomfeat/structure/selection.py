@@ -93,7 +93,7 @@ def default_atoms(table: AtomTable) -> np.ndarray:
 
     Returns
     -------
-    (A,) int64 array
+    (A,) ndarray of int64
 
     Raises
     ------
@@ -137,7 +137,7 @@ def one_location(table: AtomTable, indices: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     table : AtomTable
-    indices : (A,) int64 array
+    indices : (A,) ndarray of int64
 
     Returns
     -------

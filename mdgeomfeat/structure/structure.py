@@ -28,11 +28,11 @@ class Windows(NamedTuple):
 
     Attributes
     ----------
-    ptr : (N + 1,) int64 array
+    ptr : (N + 1,) ndarray of int64
         The atoms of window i are ``atoms[ptr[i]:ptr[i + 1]]``.
-    atoms : (S,) int64 array
+    atoms : (S,) ndarray of int64
         Local atom indices, token by token.
-    pooled : (S,) bool array
+    pooled : (S,) ndarray of bool
         True for the atoms of the window's own token.
     """
 
@@ -49,22 +49,22 @@ class Structure:
 
     Attributes
     ----------
-    numbers : (A,) int64 array
+    numbers : (A,) ndarray of int64
         Atomic numbers.
-    token_of_atom : (A,) int64 array
+    token_of_atom : (A,) ndarray of int64
         Token of each atom, 0 … N - 1; every token has an atom.
-    tokens : (N,) structured array
+    tokens : (N,) structured ndarray
         Fields segid, chainID, resid, icode, resname, n_atoms.
-    chain : (N,) int64 array
+    chain : (N,) ndarray of int64
         Number of the unbroken chain that a token belongs to. Consecutive tokens of
         one chain are neighbours in sequence.
-    names : (A,) str array
+    names : (A,) ndarray of str
         Atom names, "" where unknown.
-    bonds : (B, 2) int64 array or None
+    bonds : (B, 2) ndarray of int64 or None
         Bonds among these atoms, as far as the topology knows them.
-    indices : (A,) int64 array
+    indices : (A,) ndarray of int64
         Index of each atom in the topology it was taken from.
-    parent, order : (A,) int64 arrays
+    parent, order : (A,) ndarrays of int64
         The tree along which :func:`make_whole` walks: the atom that each atom hangs
         on (-1 for the first of a connected part), and all atoms, parents first.
     """
@@ -266,7 +266,7 @@ class Structure:
         ----------
         ag : MDAnalysis AtomGroup of A atoms
             As :func:`~mdgeomfeat.structure.select_atoms` gives it.
-        tokens : {"residue", "atom", "molecule"} or (A,) integers
+        tokens : {"residue", "atom", "molecule"} or (A,) array_like of int
             ``"molecule"`` takes bonded fragments. Integers number the tokens of the
             atoms; the tokens are ordered by number.
 
@@ -310,7 +310,7 @@ class Structure:
         select : str, optional
             A selection in mdtraj's language, taken at its word except for virtual
             sites. By default what :func:`~mdgeomfeat.structure.select_atoms` takes.
-        tokens : {"residue", "atom", "molecule"} or (A,) integers
+        tokens : {"residue", "atom", "molecule"} or (A,) array_like of int
 
         Returns
         -------
@@ -341,15 +341,15 @@ class Structure:
 
         Parameters
         ----------
-        numbers : (A,) integers
+        numbers : (A,) array_like of int
             Atomic numbers.
-        token_of_atom : (A,) integers, optional
+        token_of_atom : (A,) array_like of int, optional
             0 … N - 1; by default every atom is a token.
-        chain : (N,) integers, optional
+        chain : (N,) array_like of int, optional
             Tokens with the same number that follow each other are neighbours in
             sequence; by default all tokens are one chain.
-        bonds : (B, 2) integers, optional
-        names : (A,) str, optional
+        bonds : (B, 2) array_like of int, optional
+        names : (A,) array_like of str, optional
         resnames, resids : (N,) str and int, optional
             By default ``TOK`` and 1 … N.
 
@@ -435,13 +435,13 @@ def make_whole(
     Parameters
     ----------
     structure : Structure
-    positions : (F, A, 3) float array, Å
-    boxes : (F, 6) float array or None
+    positions : (F, A, 3) ndarray of float, Å
+    boxes : (F, 6) ndarray of float or None
         Lengths in Å, angles in degrees; None or rows of zeros leave frames alone.
 
     Returns
     -------
-    (F, A, 3) array of the same float type
+    (F, A, 3) ndarray of the same float type
         What is whole already is returned bit by bit.
 
     Raises

@@ -35,25 +35,25 @@ class AtomTable:
 
     Attributes
     ----------
-    names : (A,) object array of str
-    residue : (A,) int64 array
+    names : (A,) ndarray of str
+    residue : (A,) ndarray of int64
         Number of the residue, in file order. A residue of the reader is split
         where the chain identifier changes and where its atom names start anew.
-    resnames, segids, chainids, icodes : (R,) object arrays of str
-    resids : (R,) int64 array
-    elements : (A,) object array of str or None
+    resnames, segids, chainids, icodes : (R,) ndarrays of str
+    resids : (R,) ndarray of int64
+    elements : (A,) ndarray of str or None
         As stated by the topology; None where it states none at all.
-    symbol_types : (A,) object array of str or None
+    symbol_types : (A,) ndarray of str or None
         Atom types, only if every one of them is an element symbol.
-    masses : (A,) float64 array or None
+    masses : (A,) ndarray of float64 or None
         In u; None if the topology has none (guessed ones do not count).
-    altlocs : (A,) object array of str
-    occupancies : (A,) float64 array
-    bonds : (B, 2) int64 array or None
+    altlocs : (A,) ndarray of str
+    occupancies : (A,) ndarray of float64
+    bonds : (B, 2) ndarray of int64 or None
         Without those that bridge a gap in a chain.
-    positions : (A, 3) float64 array or None
+    positions : (A, 3) ndarray of float64 or None
         Å, of the first frame.
-    box : (6,) float64 array or None
+    box : (6,) ndarray of float64 or None
     """
 
     names: np.ndarray

@@ -35,7 +35,7 @@ def file_numbers(
     ----------
     universe : Universe
     infos : list of TrajectoryInfo
-    frames : (F,) int array
+    frames : (F,) ndarray of int
         Those that would be used.
     stated_dt : float or None
         Time between the frames of each file, ps, as it was stated for them.

@@ -50,7 +50,7 @@ def write_states(
         The same atoms.
     positions : (F, A, 3) ndarray, Å
         Whole molecules.
-    frames : sequence of (n_i,) int ndarray
+    frames : sequence of (n_i,) ndarray of int
         Rows of ``positions``, by state.
     origins : sequence of sequence of FrameOrigin
         Where these are from.
@@ -163,7 +163,7 @@ def state_angles(
     ----------
     angles : iterable of (name, (F,) ndarray), radians
         One number per frame, so that long trajectories fit into memory too.
-    states : (F,) int ndarray
+    states : (F,) ndarray of int
         State of every frame, -1 where it belongs to none.
     n_states : int
     """

@@ -37,7 +37,7 @@ def write_cvs(
     data : Featurized
     cvs : list of (F_i, d) ndarray
         One array per unbroken run.
-    states : list of (F_i,) int ndarray or None
+    states : list of (F_i,) ndarray of int or None
     """
     dim = cvs[0].shape[1]
     header = ["trajectory", "file", "frame", "time_ps"]

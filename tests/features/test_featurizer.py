@@ -360,7 +360,10 @@ def test_a_finished_featurizer_can_be_pickled_with_its_results(chain, options):
         ({"window": 1.5}, "window=1.5 must be a whole number"),
         ({"batch_size": 0}, "batch_size=0 must be a whole number of at least 1"),
         ({"batch_size": None}, "whole number of at least 1, or 'auto'"),
-        ({"model": None}, "model=None is not a model; give a name, a path or a Backbone"),
+        (
+            {"model": None},
+            "model=None is not a model; give a name, a path or a Backbone",
+        ),
         ({"select": 5}, "select=5 is not text"),
         ({"max_neighbors": 0}, "max_neighbors=0 must be a whole number of at least 1"),
         ({"invariants": "all"}, "invariants='all' is not known"),

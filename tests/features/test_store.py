@@ -274,7 +274,7 @@ def test_a_damaged_chunk_is_said(tmp_path, values):
     fill(writer, values)
     writer.finish()
     (writer.path / "trajectory-0000/scalars/c.0.0.0").write_bytes(b"garbage")
-    with pytest.raises(InputError, match=r"scalars/c\.0\.0\.0 is damaged: delete this"):
+    with pytest.raises(InputError, match=r"scalars/c\.0\.0\.0 is damaged; delete this"):
         FeatureStore(writer.path)["scalars"][:2]
 
 

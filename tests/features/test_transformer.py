@@ -153,8 +153,8 @@ def test_a_pipeline_with_tica(runs, options):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("top.pdb", "got a str as structure; give a Universe, an AtomGroup"),
-        ((), "a tuple of 0 is not a structure; give atomic numbers"),
+        ("top.pdb", "Got a str as structure; give a Universe, an AtomGroup"),
+        ((), "A tuple of 0 is not a structure; give atomic numbers"),
     ],
 )
 def test_what_is_no_structure(options, source, message):
@@ -166,7 +166,7 @@ def test_coordinates_that_cannot_be_used(options, positions):
     transformer = GeomGNNTransformer((NUMBERS, TOKENS), **options).fit()
     with pytest.raises(InputError, match=r"have the shape \(24, 3\); give \(frames"):
         transformer.transform(positions[0])
-    with pytest.raises(InputError, match=r"boxes has 1 entries for 2 trajectories"):
+    with pytest.raises(InputError, match=r"boxes= has 1 entries for 2 trajectories"):
         transformer.transform([positions, positions], boxes=[None])
     positions[2, 3] = np.nan
     with pytest.raises(InputError, match="Frame 2 of trajectory 1 holds positions"):
@@ -181,7 +181,9 @@ def test_coordinates_that_cannot_be_used(options, positions):
 def test_boxes_that_cannot_be_used(options, positions):
     transformer = GeomGNNTransformer((NUMBERS, TOKENS), **options).fit()
     boxes = np.tile([90.0] * 6, (7, 1))
-    with pytest.raises(InputError, match=r"The boxes have the shape \(7, 3\); give \(6,\)"):
+    with pytest.raises(
+        InputError, match=r"The boxes have the shape \(7, 3\); give \(6,\)"
+    ):
         transformer.transform(positions, boxes=boxes[:, :3])
     # no frame may lose its box unsaid
     boxes[4, :3] = 0

@@ -62,10 +62,10 @@ class Engine(ABC):
 
         Parameters
         ----------
-        numbers : (A,) integer array
+        numbers : (A,) ndarray of int
             Atomic numbers.
-        positions : (F, A, 3) float32 or float64 array, Å
-        boxes : (F, 6) or (6,) array, optional
+        positions : (F, A, 3) ndarray of float32 or float64, Å
+        boxes : (F, 6) or (6,) ndarray, optional
             ``[a, b, c, alpha, beta, gamma]``, Å and degrees; rows of zeros are
             frames without a box.
         windows : Windows, optional
@@ -74,8 +74,8 @@ class Engine(ABC):
 
         Returns
         -------
-        scalars : (F, A, C) array
-        vectors : (F, A, 3, C) array
+        scalars : (F, A, C) ndarray
+        vectors : (F, A, 3, C) ndarray
 
         Raises
         ------

@@ -26,9 +26,9 @@ def frame_edges(
 
     Parameters
     ----------
-    positions : (F, A, 3) array, Å
+    positions : (F, A, 3) ndarray, Å
     cutoff : float, Å
-    boxes : (F, 6) array, optional
+    boxes : (F, 6) ndarray, optional
     windows : Windows, optional
     max_neighbors : int, optional
         The nearest are chosen among the atoms of the same window.
@@ -38,7 +38,7 @@ def frame_edges(
     Returns
     -------
     edges : EdgeList
-    copies : (n_copies,) int64 tensor or None
+    copies : (n_copies,) Tensor of int64 or None
         Which atom of the batch each copy is; None without windows.
     """
     edges = neighbor_list(

@@ -31,9 +31,9 @@ class FilterTable(NamedTuple):
 
     Attributes
     ----------
-    rows : (L, intervals + 3, K) float64 array
+    rows : (L, intervals + 3, K) ndarray of float64
         Coefficients.
-    at_zero : (L, K) float64 array
+    at_zero : (L, K) ndarray of float64
         The filters of the edge of an atom to itself.
     """
 

@@ -20,10 +20,10 @@ class Frames:
 
     Attributes
     ----------
-    numbers : (A,) int64 array
-    positions : (F, A, 3) array, Å
-    lattice, inverse : (F, 3, 3) float64 array
-    periodic : (F,) bool array
+    numbers : (A,) ndarray of int64
+    positions : (F, A, 3) ndarray, Å
+    lattice, inverse : (F, 3, 3) ndarray of float64
+    periodic : (F,) ndarray of bool
     """
 
     numbers: np.ndarray

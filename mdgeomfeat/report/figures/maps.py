@@ -31,7 +31,7 @@ class NamedMap:
     ----------
     name : str
     embedding : (n, 2) ndarray
-    frames : (n,) int ndarray
+    frames : (n,) ndarray of int
         Row of each point in the arrays that colour it.
     """
 

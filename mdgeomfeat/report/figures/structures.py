@@ -37,9 +37,9 @@ def draw_structures(
     ----------
     states : sequence of (n_i, A, 3) ndarray, Å
         Representative frames, the most central first.
-    numbers : (A,) int ndarray
+    numbers : (A,) ndarray of int
         Atomic numbers; atoms other than carbon get a coloured dot.
-    bonds : (B, 2) int ndarray
+    bonds : (B, 2) ndarray of int
         Pairs of atoms joined by a stick.
     titles : sequence of str
         One per state.

@@ -35,7 +35,7 @@ def draw_time_series(
         One array per unbroken trajectory, dimensionless.
     dt : float or None
         Time between frames, ps; None draws frames.
-    states : sequence of (F_i,) int ndarray or None
+    states : sequence of (F_i,) ndarray of int or None
         State of each frame, -1 for frames outside the model.
     max_cvs : int
         At most this many rows.

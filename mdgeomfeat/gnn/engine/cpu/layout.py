@@ -21,7 +21,7 @@ class Layout:
         Padded: heads to a power of two, channels to whole registers.
     width, columns : int
         Lanes that message kernels and products take at once.
-    channel : (C,) int64 array
+    channel : (C,) ndarray of int64
         Where each channel of the network stands.
     """
 

@@ -38,6 +38,6 @@ class Program(ABC):
         graph : Graph
         memory : object
             Of :meth:`memory`; only one thread at a time may use it.
-        scalars : (M, C) float32 array
-        vectors : (M, 3, C) float32 array
+        scalars : (M, C) ndarray of float32
+        vectors : (M, 3, C) ndarray of float32
         """

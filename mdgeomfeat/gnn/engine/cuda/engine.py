@@ -87,12 +87,12 @@ class _Nodes:
 
     Attributes
     ----------
-    numbers : (K,) int64 tensor
-    atoms : (K,) int64 tensor or None
+    numbers : (K,) Tensor of int64
+    atoms : (K,) Tensor of int64 or None
         Which atom of the frame each node is; None if they are the same.
-    first, last : (K,) int64 tensor
+    first, last : (K,) Tensor of int64
         The graph of a node holds the nodes ``first[k]`` to ``last[k]``.
-    own : (A,) int64 tensor or None
+    own : (A,) Tensor of int64 or None
         The node that has the features of each atom; None if they are the same.
     """
 

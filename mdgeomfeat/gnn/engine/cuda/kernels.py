@@ -42,14 +42,14 @@ class Pairs:
 
     Attributes
     ----------
-    row_ptr : (M + 1,) int64 tensor
+    row_ptr : (M + 1,) Tensor of int64
         Pairs of receiver ``i`` stand at ``row_ptr[i]:row_ptr[i + 1]``.
-    sender : (E,) int64 tensor
-    interval : (E,) int32 tensor
+    sender : (E,) Tensor of int64
+    interval : (E,) Tensor of int32
         Where the distance stands in the tables of filters.
-    place : (E,) float32 tensor
+    place : (E,) Tensor of float32
         How far it is into that interval, 0 to 1.
-    direction : (E, 3) float32 tensor
+    direction : (E, 3) Tensor of float32
         Unit vector from receiver to sender; zero for coincident atoms.
     """
 
@@ -79,14 +79,14 @@ class DeviceProgram(ABC):
 
         Parameters
         ----------
-        numbers : (M,) int64 tensor
+        numbers : (M,) Tensor of int64
             Atomic numbers, M > 0.
         pairs : Pairs
 
         Returns
         -------
-        scalars : (M, C) float32 tensor
-        vectors : (M, 3, C) float32 tensor
+        scalars : (M, C) Tensor of float32
+        vectors : (M, 3, C) Tensor of float32
         """
 
 

@@ -116,21 +116,21 @@ def find_pairs(
 
     Parameters
     ----------
-    positions : (F, K, 3) float64 tensor, Å
+    positions : (F, K, 3) Tensor of float64, Å
         Of the nodes.
-    cells : (F, 3, 3) and (F, 3, 3) float64 tensor, or None
+    cells : (F, 3, 3) and (F, 3, 3) Tensor of float64, or None
         Lattices and their inverses, lower triangular, zero for frames without a box;
         None if there is no box at all.
-    first, last : (K,) int64 tensor
+    first, last : (K,) Tensor of int64
         A node's graph holds the nodes ``first[k]`` to ``last[k]`` of its frame.
     cutoff : float, Å
         A pair needs ``distance < cutoff``, strictly.
 
     Returns
     -------
-    row_ptr : (F K + 1,) int64 tensor
-    sender : (E,) int64 tensor
-    vector : (E, 3) float64 tensor, Å
+    row_ptr : (F K + 1,) Tensor of int64
+    sender : (E,) Tensor of int64
+    vector : (E, 3) Tensor of float64, Å
         From receiver to sender, under the minimum image.
     """
     n_nodes, frame_nodes = positions.shape[0] * positions.shape[1], positions.shape[1]
