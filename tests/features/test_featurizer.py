@@ -190,7 +190,7 @@ def spoil(universe, *frames):
 def test_frames_that_are_no_numbers_are_named(chain, options):
     spoil(chain, 4)
     feat = GeomGNNFeaturizer(chain, **options)
-    message = r"Frame 4 of the trajectory in memory holds positions that are not finite numbers"
+    message = r"Frame 4 of the trajectory in memory holds positions that are not finite"
     with pytest.raises(InputError, match=message):
         feat.run()
     with pytest.raises(InputError, match=r"atom CA, index 9"):
