@@ -434,7 +434,8 @@ def test_a_gpu_that_is_too_small_gets_smaller_batches(
     assert refused == [16, 8]
     lines = [str(w.message) for w in said if "GPU" in str(w.message)]
     assert lines == [
-        f"The GPU's memory is too small for {n} frames at once; continuing with {n // 2}."
+        f"The GPU's memory is too small for {n} frames at once; "
+        f"continuing with {n // 2}."
         for n in (16, 8)
     ]
     assert r.provenance["batch_size"] == 16
