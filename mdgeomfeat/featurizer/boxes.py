@@ -20,7 +20,7 @@ from mdgeomfeat.boxes.verdict import Periodic
 from mdgeomfeat.featurizer.frames import FramePlan
 from mdgeomfeat.featurizer.unusable import read_frame
 from mdgeomfeat.reading.dcd import check_orientation
-from mdgeomfeat.reading.dropped import check_dropped
+from mdgeomfeat.reading.dropped import check_columns, check_dropped
 from mdgeomfeat.structure.plausibility import check_positions
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def decide_box(
         lengths and angles say, if the reader has dropped one, or if positions cannot
         be right; see :mod:`mdgeomfeat.structure.plausibility`.
     """
+    check_columns(reader)
     looked_at = list(_samples(reader, plan, structure, skip_bad, periodic is not False))
     samples = [sample for sample, _ in looked_at]
     verdict = judge_box(periodic, samples, structure.numbers)

@@ -151,6 +151,73 @@ def test_a_box_that_the_reader_dropped_is_named(options, tmp_path):
     np.testing.assert_allclose(one.boxes, [BOX])
 
 
+def _extended(u, path, lattice='Lattice="40 0 0 0 40 0 0 0 40"', forces=False):
+    properties = "species:S:1:forces:R:3:pos:R:3" if forces else "species:S:1:pos:R:3"
+    with path.open("w") as file:
+        for ts in u.trajectory:
+            print(f"{len(u.atoms)}\nProperties={properties} {lattice}", file=file)
+            for element, at in zip(u.atoms.elements, ts.positions, strict=True):
+                row = " ".join(f"{x:.4f}" for x in [*(at[::-1] if forces else []), *at])
+                print(element, row, file=file)
+    return str(path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_lattice_that_the_reader_dropped_is_named(options, tmp_path):
+    u = peptide()
+    top = str(tmp_path / "top.pdb")
+    u.atoms.write(top)
+    dropped = _extended(u, tmp_path / "cell.xyz")
+    with pytest.raises(InputError, match=r"cell.xyz states a box .*open_universe"):
+        GeomGNNFeaturizer(mda.Universe(top, dropped), **options).run()
+    want = GeomGNNFeaturizer(mda.Universe(top, dropped), **options, periodic=False)
+    for lattice in (
+        "",
+        'Lattice="0.0 0 0 0 0 0 0 0 0.0"',
+        'Lattice="40 0 0 0 40 0 0 0 40" pbc="F F F"',
+    ):
+        free = mda.Universe(top, _extended(u, tmp_path / "free.xyz", lattice))
+        got = GeomGNNFeaturizer(free, **options).run().results
+        np.testing.assert_array_equal(got.scalars, want.run().results.scalars)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_columns_that_the_reader_takes_for_positions_are_named(options, tmp_path):
+    # Two frames of a molecule turned inside out look like a molecule.
+    u = peptide()
+    top = str(tmp_path / "top.pdb")
+    u.atoms.write(top)
+    path = _extended(u, tmp_path / "forces.xyz", forces=True)
+    for periodic in ("auto", False):
+        with pytest.raises(InputError, match=r"forces:R:3:pos:R:3.*open_universe"):
+            GeomGNNFeaturizer(
+                mda.Universe(top, path), **options, periodic=periodic
+            ).run()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("velocities", [False, True])
+def test_a_box_of_a_restart_that_the_reader_dropped_is_named(
+    options, tmp_path, velocities
+):
+    u = peptide(box=BOX)
+    top, path = str(tmp_path / "top.pdb"), tmp_path / "one.inpcrd"
+    u.atoms.write(top)
+    numbers = u.atoms.positions.ravel()
+    lines = [
+        "".join(f"{x:12.7f}" for x in numbers[at : at + 6])
+        for at in range(0, len(numbers), 6)
+    ]
+    lines *= 1 + velocities
+    text = "\n".join(["a restart", f"{len(u.atoms):6d}", *lines, ""])
+    path.write_text(text + "".join(f"{x:12.7f}" for x in BOX) + "\n")
+    with pytest.raises(InputError, match=r"one.inpcrd states a box in its last line"):
+        GeomGNNFeaturizer(mda.Universe(top, str(path)), **options).run()
+    GeomGNNFeaturizer(mda.Universe(top, str(path)), **options, periodic=False).run()
+    path.write_text(text)
+    assert GeomGNNFeaturizer(mda.Universe(top, str(path)), **options).run()
+
+
 def test_the_unit_is_said_rather_than_a_box_below_the_cutoff(options):
     u = peptide(6, 3, box=np.array([60.0, 60.0, 60.0, 90.0, 90.0, 90.0]))
     GeomGNNFeaturizer(u, **options).run()
