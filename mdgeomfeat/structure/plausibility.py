@@ -224,6 +224,8 @@ class _Frame:
             ratio = self.apart / self.joints.length
             low, factor, high = np.quantile(ratio, [0.1, 0.5, 0.9])
             same = high <= _SAME_FACTOR * low
+            if factor > _SCALED[1]:
+                same &= self._far_from_all(factor)
             if same and not _SCALED[0] < factor < _SCALED[1] and factor > 0:
                 at = int(np.argmin(np.abs(ratio - factor)))
                 return float(factor), tuple(self.joints.pairs[at]), self.apart[at]
@@ -239,6 +241,16 @@ class _Frame:
             and (np.abs(np.quantile(organic, [0.1, 0.9]) / _BOHR - 1) < _LIKE).all()
         )
         return _BOHR if bohr and len(self.apart) <= 2 else None, pair, usual
+
+    def _far_from_all(self, factor: float) -> bool:
+        """Tell whether joined atoms are as far from any other as from each other.
+
+        In another unit, the nearest is the one that an atom is joined to. In another
+        order, joined atoms may all happen to lie some 2.5 Å apart, with others between.
+        """
+        atoms = np.unique(self.joints.pairs)
+        ratio = self.near / bond_lengths(self.structure.numbers, self._nearest_pairs)
+        return bool(abs(np.median(ratio[atoms]) / factor - 1) < _LIKE)
 
     @property
     def _nearest_pairs(self) -> np.ndarray:

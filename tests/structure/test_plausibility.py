@@ -122,6 +122,23 @@ def test_another_order_of_atoms(chain, order):
     assert "another order than the topology" in finding.words
 
 
+@pytest.mark.parametrize("factor", [1.0, 1 / BOHR, 0.1])
+def test_an_order_in_which_bonds_seem_stretched_is_no_unit(factor):
+    # Every third atom of a zigzag comes first: bonds join what has two atoms between,
+    # so that all are 2.5 times too long, much as where hydrogens stand elsewhere.
+    n = 40
+    u = mda.Universe.empty(n, 1, atom_resindex=np.zeros(n, int), trajectory=True)
+    u.add_TopologyAttr("elements", ["C"] * n)
+    u.add_TopologyAttr("bonds", [(k, k + 1) for k in range(n - 1)])
+    structure = Structure.from_atomgroup(u.atoms)
+    at = np.arange(n)
+    x = factor * np.stack([1.25 * at, 0.87 * (at % 2), 0 * at], axis=-1)
+    assert kinds(structure, x) == ([] if factor == 1 else [("unit", True)])
+    if factor == 1:
+        other = x[np.concatenate([at[::3], at[1::3], at[2::3]])]
+        assert kinds(structure, other) == [("order", True)]
+
+
 def test_residues_of_one_kind_in_another_order(chain):
     structure, x = chain
     residues = x.reshape(12, 5, 3)[np.random.default_rng(1).permutation(12)]
