@@ -44,6 +44,11 @@ def settle_dt(reader: Any, dt: float | None, store: Path | None) -> float | None
                 "which holds here too; state another with --dt (dt=)."
             )
         return kept
+    if kept is not None and abs(kept - dt) > 1e-9 * dt:
+        _warn(
+            f"{store} was made with {kept:g} ps stated as the time between frames, "
+            f"and {dt:g} ps takes its place there."
+        )
     overruled = [i for i in trajectory_info(reader, dt) if i.overruled is not None]
     if overruled:
         more = f" (and {len(overruled) - 1} more files)" if overruled[1:] else ""
