@@ -32,6 +32,7 @@ ROOMS = [
     ["mixing"],
     ["kinetics"],
     ["projection"],
+    ["variables"],
     ["report"],
     ["workflow"],
     ["cli"],

@@ -29,7 +29,7 @@ so that a mixed vector is about as long as one channel's.
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +39,11 @@ from mdgeomfeat.featurespec import DEFAULT_SEED, InvariantKind, check_choice
 
 __all__ = [
     "N_MIXES",
+    "channel_mixes",
     "invariant_names",
     "invariants",
     "n_invariants",
+    "vector_invariants",
 ]
 
 N_MIXES = 16
@@ -157,27 +159,56 @@ def invariants(
         if kind == "scalars":
             continue
         v = np.asarray(vectors[block], dtype=out.dtype)
-        if kind == "norms":
-            out[block, :, n_channels:] = np.linalg.norm(v, axis=2)
-        else:
-            out[block, :, n_channels:] = _products(v, np.asarray(next_token), mixes)
+        out[block, :, n_channels:] = vector_invariants(v, next_token, kind, mixes)
     return out
 
 
-def _products(v: NDArray, next_token: NDArray[np.int64], mixes: NDArray) -> NDArray:
-    """Return (F, N, 48) dot and triple products of mixed vectors (F, N, 3, C)."""
+def vector_invariants(
+    v: Any,
+    next_token: NDArray[np.int64],
+    kind: InvariantKind,
+    mixes: Any,
+    xp: Any = np,
+) -> Any:
+    """Return what the vectors of tokens contribute to the invariants.
+
+    Parameters
+    ----------
+    v : (F, N, 3, C) array
+    next_token : (N,) ndarray of int
+    kind : {"norms", "geometric"}
+    mixes : (3, C, 16) array
+        Of :func:`channel_mixes`, in the precision of `v`.
+    xp : module
+        Whose arrays these are: NumPy, or torch, which can differentiate it. The
+        slope of a length is zero where the vector is.
+
+    Returns
+    -------
+    (F, N, C or 48) array
+    """
+    if kind == "norms":
+        square = (v * v).sum(axis=2)
+        absent = square == 0
+        return xp.sqrt(square + absent) * ~absent
     a, b, c = (v @ mix for mix in mixes)
-    out = np.zeros((*v.shape[:2], 3 * N_MIXES), dtype=v.dtype)
-    dots, inside, across = np.split(out, 3, axis=-1)
+    following = np.asarray(next_token)
+    first = np.flatnonzero(following >= 0)
+    second = following[first]
+    dots, inside, across = (xp.zeros_like(a[:, :, 0]) for _ in range(3))
+    dots[:, first] = (a[:, first] * b[:, second]).sum(axis=2)
+    inside[:] = _determinants(a, b, c)
+    third = following[second]
+    first, second, third = (x[third >= 0] for x in (first, second, third))
+    across[:, first] = _determinants(a[:, first], b[:, second], c[:, third])
+    return xp.concatenate([dots, inside, across], axis=-1)
 
-    pair = np.flatnonzero(next_token >= 0)
-    second = next_token[pair]
-    dots[:, pair] = (a[:, pair] * b[:, second]).sum(axis=2)
 
-    inside[:] = (a * np.cross(b, c, axis=2)).sum(axis=2)
-
-    third = next_token[second]
-    first, second, third = (x[third >= 0] for x in (pair, second, third))
-    turned = np.cross(b[:, second], c[:, third], axis=2)
-    across[:, first] = (a[:, first] * turned).sum(axis=2)
-    return out
+def _determinants(a: Any, b: Any, c: Any) -> Any:
+    """Return a . (b x c) along axis 2."""
+    (a0, a1, a2), (b0, b1, b2), (c0, c1, c2) = (
+        (x[:, :, 0], x[:, :, 1], x[:, :, 2]) for x in (a, b, c)
+    )
+    return (
+        a0 * (b1 * c2 - b2 * c1) + a1 * (b2 * c0 - b0 * c2) + a2 * (b0 * c1 - b1 * c0)
+    )

@@ -65,6 +65,10 @@ class TokenPool:
     ----------
     n_groups : int
         Groups G of atoms in a token.
+    slots : (A,) ndarray of int
+        The group of each atom among those of all tokens, N G.
+    divisors : (N G,) ndarray of int
+        What the sum over a group is divided by; 1 where it has no atoms.
 
     Raises
     ------
@@ -74,11 +78,12 @@ class TokenPool:
 
     def __init__(self, structure: Structure, how: Pooling) -> None:
         groups, self.n_groups = atom_groups(structure, how)
-        slots = structure.token_of_atom * self.n_groups + groups
-        self._order = np.argsort(slots, kind="stable")
-        counts = np.bincount(slots, minlength=structure.n_tokens * self.n_groups)
+        self.slots = structure.token_of_atom * self.n_groups + groups
+        self._order = np.argsort(self.slots, kind="stable")
+        counts = np.bincount(self.slots, minlength=structure.n_tokens * self.n_groups)
         self._ptr = np.concatenate([[0], np.cumsum(counts)])
-        self._divisors = np.ones_like(counts) if how == "sum" else counts
+        ones = np.ones_like(counts)
+        self.divisors = ones if how == "sum" else np.maximum(counts, ones)
 
     def __call__(self, values: NDArray) -> NDArray:
         """Return one row for each token.
@@ -93,7 +98,7 @@ class TokenPool:
         """
         F, A, *shape = values.shape
         flat = np.ascontiguousarray(values).reshape(F, A, -1)
-        divisors = self._divisors.astype(values.dtype)
+        divisors = self.divisors.astype(values.dtype)
         out = np.empty((F, len(divisors), flat.shape[2]), values.dtype)
         _pool(flat, self._order, self._ptr, divisors, out)
         if self.n_groups == 1:

@@ -3,8 +3,8 @@
 Every pair with ``distance < cutoff`` is an edge, in both directions, under the
 minimum image in any triclinic box. Nothing is dropped unless ``max_neighbors`` is
 given. Three backends share one signature: ``"numba"`` (cell lists, the default),
-``"torch"`` (brute force on any device, differentiable in the positions) and
-``"torch-cluster"`` (optional, without a box only).
+``"torch"`` (brute force on any device) and ``"torch-cluster"`` (optional, without a box
+only). Edge vectors are differentiable in positions that require a gradient.
 """
 
 from __future__ import annotations

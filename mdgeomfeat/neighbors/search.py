@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -38,6 +39,8 @@ def neighbor_list(
     Parameters
     ----------
     positions : (F, A, 3) ndarray or Tensor, Å
+        Where a tensor requires a gradient, edge vectors carry it, whatever the
+        backend.
     cutoff : float, Å
         An edge needs ``distance < cutoff``, strictly.
     boxes : (F, 6) or (6,) ndarray, optional
@@ -222,9 +225,22 @@ def _search(
                 "backend='numba' or leave the box out."
             )
         edges = search_torch_cluster(array, ptr, cutoff)
+    if tensor is not None and tensor.requires_grad and not edges.vector.requires_grad:
+        edges = _attached(edges, tensor)
     if max_neighbors is not None:
         edges = keep_nearest(edges, max_neighbors)
     return edges.to(device, dtype)
+
+
+def _attached(edges: EdgeList, positions: torch.Tensor) -> EdgeList:
+    """Return edges found by compiled code, with vectors that know their positions.
+
+    Within one image a vector is ``r_j - r_i`` and a constant.
+    """
+    r = positions.to(device=edges.vector.device, dtype=edges.vector.dtype)
+    difference = r[edges.sender] - r[edges.receiver]
+    constant = (edges.vector - difference).detach()
+    return replace(edges, vector=difference + constant)
 
 
 def _assemble(row_ptr: np.ndarray, sender: np.ndarray, vector: np.ndarray) -> EdgeList:

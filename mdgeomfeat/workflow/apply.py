@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import FeatureSpec, feature_options
+from mdgeomfeat.variables.saved import check_same_molecule, read_model_folder
 from mdgeomfeat.workflow.baselines import PRIMARY, gnn_input
 from mdgeomfeat.workflow.features import Featurized, default_folder, featurize
-from mdgeomfeat.workflow.models import assign_states, read_model_folder
+from mdgeomfeat.workflow.models import assign_states
 from mdgeomfeat.workflow.notes import remembered_warnings
 from mdgeomfeat.workflow.options import ReadOptions
 from mdgeomfeat.workflow.output import check_output, output_folder
@@ -70,7 +69,7 @@ def apply_model(
             read, work, progress, usual_dt=cv_model.metadata.get("stated_dt")
         )
         _say_stated_dt(cv_model, data, read, progress)
-        check_same_molecule(cv_model.metadata, data)
+        check_same_molecule(cv_model.metadata, data.structure)
         vectors = len(cv_model.input_shape) == 3
         cvs = cv_model.transform(gnn_input(data, vectors=vectors))
         write_cvs(work / "cvs.csv", data, cvs, assign_states(cv_model, cvs))
@@ -119,57 +118,6 @@ def _applied(asked: FeatureSpec, made_with: FeatureSpec) -> FeatureSpec:
             "out with --apply."
         )
     return replace(made_with, **chosen)
-
-
-def check_same_molecule(metadata: dict[str, Any], data: Featurized) -> None:
-    """Refuse atoms and tokens that are not those of the model.
-
-    Raises
-    ------
-    InputError
-        Naming the first token that differs.
-    """
-    stored = metadata["structure"]
-    labels = data.structure.token_labels()
-    if len(labels) != len(stored["labels"]):
-        raise InputError(
-            f"The model was made for {len(stored['labels'])} tokens and these files "
-            f"have {len(labels)}; give the same molecule, or the same atoms with "
-            "--select."
-        )
-    there = _elements(stored["numbers"], stored["token_of_atom"], len(labels))
-    here = _elements(
-        data.structure.numbers.tolist(),
-        data.structure.token_of_atom.tolist(),
-        len(labels),
-    )
-    for a, b, name_a, name_b in zip(there, here, stored["labels"], labels, strict=True):
-        if a != b:
-            raise InputError(
-                "The selected atoms are not those that the model was made for "
-                f"({name_a} of {_formula(a)} there, {name_b} of {_formula(b)} here); "
-                "give the same molecule, or the same atoms with --select."
-            )
-
-
-def _elements(
-    numbers: Sequence[int], token_of_atom: Sequence[int], n_tokens: int
-) -> list[list[int]]:
-    """Return the sorted atomic numbers of every token.
-
-    Features do not depend on the order of atoms within a token, which differs between
-    programs, nor on the names of tokens.
-    """
-    elements: dict[int, list[int]] = {}
-    for number, token in zip(numbers, token_of_atom, strict=False):
-        elements.setdefault(token, []).append(number)
-    return [sorted(elements.get(token, [])) for token in range(n_tokens)]
-
-
-def _formula(numbers: list[int]) -> str:
-    from mdgeomfeat.structure.elements import SYMBOLS
-
-    return " ".join(f"{SYMBOLS[z]}{n}" for z, n in Counter(numbers).items())
 
 
 def _say_stated_dt(

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdgeomfeat.errors import InputError
-from mdgeomfeat.featurespec import FeatureSpec
+from mdgeomfeat.variables.saved import CVS, NETWORK
 from mdgeomfeat.workflow.features import Featurized
 
 if TYPE_CHECKING:
     from mdgeomfeat.gnn import Backbone
     from mdgeomfeat.kinetics import CVModel, StudyResult
 
-__all__ = ["assign_states", "feature_recipe", "read_model_folder", "write_model"]
-
-CVS, NETWORK = "cvs", "network"
+__all__ = ["assign_states", "feature_recipe", "write_model"]
 
 
 def feature_recipe(data: Featurized) -> dict[str, Any]:
@@ -72,7 +69,7 @@ def assign_states(model: CVModel, cvs: list[np.ndarray]) -> list[np.ndarray]:
     Parameters
     ----------
     model : CVModel
-        As :func:`read_model_folder` gives it.
+        As `mdgeomfeat.variables.read_model_folder` gives it.
     cvs : list of (F_i, d) ndarray
     """
     from scipy.spatial import cKDTree
@@ -81,73 +78,3 @@ def assign_states(model: CVModel, cvs: list[np.ndarray]) -> list[np.ndarray]:
     tree = cKDTree(np.array(stored["centres"]))
     state = np.array(stored["state_of_centre"])
     return [state[tree.query(values)[1]] for values in cvs]
-
-
-def _is_recipe(metadata: Any) -> bool:
-    """Whether a model's metadata say how to apply it to trajectories."""
-    needed: dict[str, set[str]] = {
-        "features": {"select", "tokens", "window", "invariants"},
-        "states": {"centres", "state_of_centre"},
-        "structure": {"labels", "numbers", "token_of_atom"},
-    }
-    return (
-        isinstance(metadata, dict)
-        and all(
-            isinstance(metadata.get(part), dict) and keys <= metadata[part].keys()
-            for part, keys in needed.items()
-        )
-        and _fingerprint(metadata) is not None
-    )
-
-
-def _fingerprint(metadata: dict[str, Any]) -> str | None:
-    """Return that of the network, which stood among the features at first."""
-    return metadata.get(
-        "model_fingerprint", metadata["features"].get("model_fingerprint")
-    )
-
-
-def read_model_folder(path: Path) -> tuple[CVModel, FeatureSpec]:
-    """Read what :func:`write_model` wrote.
-
-    Parameters
-    ----------
-    path : Path
-        The folder ``model`` of a report, or the report's folder.
-
-    Returns
-    -------
-    model : CVModel
-    features : FeatureSpec
-        What its inputs were made with; ``model`` is the network itself.
-
-    Raises
-    ------
-    InputError
-        If there is no model.
-    """
-    from mdgeomfeat.gnn import read_model
-    from mdgeomfeat.kinetics import CVModel
-
-    folder = path / "model" if (path / "model").is_dir() else path
-    if not (folder / f"{CVS}.safetensors").is_file():
-        raise InputError(
-            f"--apply '{path}' holds no model; give the folder 'model' of a report "
-            "that vamp or tica wrote."
-        )
-    model = CVModel.load(folder / CVS)
-    if not _is_recipe(model.metadata):
-        raise InputError(
-            f"--apply '{path}' does not say which features it needs; give the folder "
-            "'model' of a report that vamp or tica wrote."
-        )
-    network = read_model(folder / f"{NETWORK}.safetensors")
-    if network.fingerprint != _fingerprint(model.metadata):
-        raise InputError(
-            f"--apply '{path}' holds a network that does not belong to its collective "
-            "variables; copy the folder again."
-        )
-    features = FeatureSpec.from_stored(
-        model.metadata, model.metadata["structure"]["token_of_atom"]
-    )
-    return model, replace(features, model=network)

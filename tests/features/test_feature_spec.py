@@ -164,7 +164,7 @@ def test_tokens_of_each_atom_in_an_earlier_store():
 
 
 def test_a_model_of_an_earlier_version_is_read():
-    from mdgeomfeat.workflow.models import read_model_folder
+    from mdgeomfeat.variables import read_model_folder
 
     model, spec = read_model_folder(EARLIER / "model")
     assert model.input_shape

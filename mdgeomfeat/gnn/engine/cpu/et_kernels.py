@@ -45,7 +45,15 @@ from mdgeomfeat.gnn.engine.cpu.simd import (
 )
 from mdgeomfeat.jit import cached_njit
 
-__all__ = ["Weights", "Work", "network"]
+__all__ = [
+    "Weights",
+    "Work",
+    "finish",
+    "network",
+    "own_messages",
+    "pair_messages",
+    "project",
+]
 
 
 class Weights(NamedTuple):
@@ -79,7 +87,7 @@ class Work(NamedTuple):
 
 
 @cached_njit()
-def _own_messages(n, weights, work, layer, with_self, C, wide, head):
+def own_messages(n, weights, work, layer, with_self, C, wide, head):
     """Set the sums to what atoms send to themselves, or to zero."""
     width = size(wide)
     projected, own = work.projected, weights.own
@@ -110,7 +118,7 @@ def _own_messages(n, weights, work, layer, with_self, C, wide, head):
 
 
 @cached_njit()
-def _pair_messages(n, graph, table, work, table_at, layer, C, wide, head):
+def pair_messages(n, graph, table, work, table_at, layer, C, wide, head):
     """Add what each pair sends, in both directions; filters are evaluated once."""
     width = size(wide)
     projected, vectors = work.projected, work.vectors
@@ -212,7 +220,7 @@ def _edge_messages(n, graph, table, work, table_at, layer, C, wide, head):
 
 
 @cached_njit()
-def _project(n, weights, work, layer, C, n_channels, epsilon, wide, tile):
+def project(n, weights, work, layer, C, n_channels, epsilon, wide, tile):
     """Compute query, key and values of every node."""
     width = size(tile)
     n_panels = (4 if layer == 0 else 5) * C // width
@@ -290,7 +298,7 @@ def _update(n, weights, work, layer, C, wide, tile, zeros):
 
 
 @cached_njit()
-def _finish(n, graph, weights, work, layer, C, epsilon, wide, scalars, vectors):
+def finish(n, graph, weights, work, layer, C, epsilon, wide, scalars, vectors):
     """Write the results in the network's own order of channels."""
     n_channels = weights.channel.shape[0]
     for i in range(n):
@@ -354,17 +362,17 @@ def network(
             for b in range(0, C, width):
                 store(work.scalars, i * C + b, load(weights.embedding, z + b, wide))
         for layer in range(n_layers):
-            _project(n, weights, work, layer, C, n_channels, epsilon, wide, tile)
-            _own_messages(n, weights, work, layer, with_self, C, wide, head)
+            project(n, weights, work, layer, C, n_channels, epsilon, wide, tile)
+            own_messages(n, weights, work, layer, with_self, C, wide, head)
             if directed:
                 _edge_messages(
                     n, graph, weights.table, work, layer * rows, layer, C, wide, head
                 )
             else:
-                _pair_messages(
+                pair_messages(
                     n, graph, weights.table, work, layer * rows, layer, C, wide, head
                 )
             _update(n, weights, work, layer, C, wide, tile, zeros)
-        _finish(n, graph, weights, work, n_layers, C, epsilon, wide, scalars, vectors)
+        finish(n, graph, weights, work, n_layers, C, epsilon, wide, scalars, vectors)
 
     return run

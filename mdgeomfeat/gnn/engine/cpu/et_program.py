@@ -15,7 +15,7 @@ from mdgeomfeat.gnn.engine.cpu.program import Program
 from mdgeomfeat.gnn.engine.filters import FilterTable, filter_table
 from mdgeomfeat.gnn.et import ET
 
-__all__ = ["ETProgram"]
+__all__ = ["ETProgram", "et_weights"]
 
 # Of the table of filters; features then agree to about the rounding of float32.
 TOLERANCE = 1e-6
@@ -39,7 +39,7 @@ class ETProgram(Program):
         exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
         table = filter_table(exact.radial_filters, spec.cutoff, TOLERANCE)
         self.intervals = table.intervals
-        self._weights = _weights(exact, table, layout)
+        self._weights = et_weights(exact, table, layout)
         self._C = C = layout.n_channels
         self._zeros = aligned(3 * C)
         self._n_layers = spec.n_layers
@@ -78,7 +78,7 @@ class ETProgram(Program):
         )
 
 
-def _weights(exact: ET, table: FilterTable, layout: Layout) -> Weights:
+def et_weights(exact: ET, table: FilterTable, layout: Layout) -> Weights:
     """Return the weights in the order of the kernels."""
     pad, panels = layout.pad, layout.panels
     layers: list[Any] = list(exact.layers)

@@ -9,7 +9,7 @@ import numpy as np
 from mdgeomfeat.gnn.engine.filters import coordinate
 from mdgeomfeat.jit import cached_njit
 
-__all__ = ["pair_records", "window_pairs"]
+__all__ = ["pair_gradients", "pair_records", "window_pairs"]
 
 
 @cached_njit(error_model="numpy")
@@ -33,6 +33,32 @@ def pair_records(vector, n_pairs, cutoff, intervals, interval, spline, direction
         direction[3 * e] = x * share
         direction[3 * e + 1] = y * share
         direction[3 * e + 2] = z * share
+
+
+@cached_njit(error_model="numpy")
+def pair_gradients(row_ptr, sender, vector, by_distance, by_direction, gradient):
+    """Add the gradients of pairs to those of their atoms, (n, 3)."""
+    for i in range(row_ptr.shape[0] - 1):
+        for e in range(row_ptr[i], row_ptr[i + 1]):
+            x, y, z = vector[e, 0], vector[e, 1], vector[e, 2]
+            r = math.sqrt(x * x + y * y + z * z)
+            if r == 0.0:
+                continue
+            x, y, z = x / r, y / r, z / r
+            a, b, c = (
+                np.float64(by_direction[3 * e]),
+                np.float64(by_direction[3 * e + 1]),
+                np.float64(by_direction[3 * e + 2]),
+            )
+            along = by_distance[e] - (a * x + b * y + c * z) / r
+            a, b, c = a / r + along * x, b / r + along * y, c / r + along * z
+            j = sender[e]
+            gradient[i, 0] -= a
+            gradient[i, 1] -= b
+            gradient[i, 2] -= c
+            gradient[j, 0] += a
+            gradient[j, 1] += b
+            gradient[j, 2] += c
 
 
 @cached_njit()

@@ -34,6 +34,7 @@ __all__ = [
     "muladd",
     "register_floats",
     "repeat",
+    "sigmoid",
     "silu",
     "size",
     "spread",
@@ -298,32 +299,46 @@ _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
 _ROUND = 12582912.0
 
 
+def _one_plus_exp(builder: Any, x: Any) -> Any:
+    """Return ``1 + exp(-x)``, with exp as 2^n times a polynomial."""
+    n = x.type.count
+
+    def clamp(value: Any, limit: float, sign: str) -> Any:
+        bound = _constant(n, limit)
+        return builder.select(builder.fcmp_ordered(sign, value, bound), value, bound)
+
+    y = builder.fsub(_constant(n, -0.0), x)
+    y = clamp(clamp(y, 87.0, "<"), -87.0, ">")
+    shifted = _muladd(builder, y, _constant(n, _LOG2_E), _constant(n, _ROUND))
+    whole = builder.fsub(shifted, _constant(n, _ROUND))
+    r = _muladd(builder, whole, _constant(n, -_LN2_HIGH), y)
+    r = _muladd(builder, whole, _constant(n, -_LN2_LOW), r)
+    value = _constant(n, _EXP[0])
+    for coefficient in _EXP[1:]:
+        value = _muladd(builder, value, r, _constant(n, coefficient))
+    integers = ir.VectorType(I32, n)
+    power = builder.shl(builder.bitcast(shifted, integers), _integers(n, 23))
+    scaled = builder.add(builder.bitcast(value, integers), power)
+    exponential = builder.bitcast(scaled, ir.VectorType(FLOAT, n))
+    return builder.fadd(exponential, _constant(n, 1.0))
+
+
 @intrinsic
 def silu(typingctx, vector):  # type: ignore[no-untyped-def]
-    """Return ``x / (1 + exp(-x))``, with exp as 2^n times a polynomial."""
+    """Return ``x / (1 + exp(-x))``."""
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        n, x = vector.n, args[0]
+        return builder.fdiv(args[0], _one_plus_exp(builder, args[0]))
 
-        def clamp(value: Any, limit: float, sign: str) -> Any:
-            bound = _constant(n, limit)
-            return builder.select(
-                builder.fcmp_ordered(sign, value, bound), value, bound
-            )
+    return signature(vector, vector), codegen
 
-        y = builder.fsub(_constant(n, -0.0), x)
-        y = clamp(clamp(y, 87.0, "<"), -87.0, ">")
-        shifted = _muladd(builder, y, _constant(n, _LOG2_E), _constant(n, _ROUND))
-        whole = builder.fsub(shifted, _constant(n, _ROUND))
-        r = _muladd(builder, whole, _constant(n, -_LN2_HIGH), y)
-        r = _muladd(builder, whole, _constant(n, -_LN2_LOW), r)
-        value = _constant(n, _EXP[0])
-        for coefficient in _EXP[1:]:
-            value = _muladd(builder, value, r, _constant(n, coefficient))
-        integers = ir.VectorType(I32, n)
-        power = builder.shl(builder.bitcast(shifted, integers), _integers(n, 23))
-        scaled = builder.add(builder.bitcast(value, integers), power)
-        exponential = builder.bitcast(scaled, ir.VectorType(FLOAT, n))
-        return builder.fdiv(x, builder.fadd(exponential, _constant(n, 1.0)))
+
+@intrinsic
+def sigmoid(typingctx, vector):  # type: ignore[no-untyped-def]
+    """Return ``1 / (1 + exp(-x))``."""
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        one = _constant(vector.n, 1.0)
+        return builder.fdiv(one, _one_plus_exp(builder, args[0]))
 
     return signature(vector, vector), codegen

@@ -1,0 +1,20 @@
+"""Learnt variables as functions of positions, with gradients.
+
+:class:`CollectiveVariables` is what ``vamp`` or ``tica`` saved, as a
+:class:`torch.nn.Module` from positions to the d outputs: neighbour list, network,
+pooling, invariants, standardiser and linear map or lobe. It is what a bias pushes
+along and what importances are slopes of.
+"""
+
+from __future__ import annotations
+
+from mdgeomfeat.variables.collective import CollectiveVariables
+from mdgeomfeat.variables.saved import check_same_molecule, read_model_folder
+from mdgeomfeat.variables.smoothness import jump_at_cutoff
+
+__all__ = [
+    "CollectiveVariables",
+    "check_same_molecule",
+    "jump_at_cutoff",
+    "read_model_folder",
+]

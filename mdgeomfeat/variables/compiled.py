@@ -1,0 +1,129 @@
+"""Values and gradients of collective variables in compiled code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.autograd.function import once_differentiable
+
+from mdgeomfeat.boxes import check_boxes
+from mdgeomfeat.gnn.engine.cpu.gradients import GradientEngine, cannot_differentiate
+from mdgeomfeat.neighbors.search import check_positions
+from mdgeomfeat.variables.head import TokenHead
+
+if TYPE_CHECKING:
+    from mdgeomfeat.variables.collective import CollectiveVariables
+
+__all__ = ["CompiledVariables", "Differentiated", "obstacle"]
+
+
+def obstacle(variables: CollectiveVariables) -> str | None:
+    """Return why variables cannot be computed in compiled code, or None."""
+    why_not = cannot_differentiate(variables.network)
+    if why_not is not None:
+        return why_not
+    if variables.network.dtype != torch.float32:
+        return "compiled gradients are computed in float32"
+    if variables.windows is not None or variables.features.max_neighbors is not None:
+        return "compiled gradients exist for whole frames and all neighbours only"
+    return None
+
+
+class CompiledVariables:
+    """Computes collective variables and their gradients, frame by frame.
+
+    Only one thread at a time may call it.
+
+    Parameters
+    ----------
+    variables : CollectiveVariables
+    """
+
+    def __init__(self, variables: CollectiveVariables) -> None:
+        self._engine = GradientEngine(
+            variables.network, variables.structure.numbers
+        )
+        self._pool = variables.pool
+        self._share = (1.0 / self._pool.divisors[self._pool.slots]).astype(np.float32)
+        self._head = TokenHead(variables)
+        self._dim = variables.dim
+
+    def __call__(
+        self,
+        positions: NDArray,
+        boxes: NDArray | None = None,
+        *,
+        gradients: bool = True,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute values and gradients.
+
+        Parameters
+        ----------
+        positions : (F, A, 3) array, Å
+        boxes : (F, 6) array, optional
+        gradients : bool
+            Whether to compute them; otherwise they are empty.
+
+        Returns
+        -------
+        values : (F, d) ndarray
+        gradients : (F, d, A, 3) ndarray, 1/Å
+        """
+        F, A, _ = positions.shape
+        check_positions(positions.reshape(-1, 3), np.arange(F + 1) * A)
+        cells = None if boxes is None else check_boxes(boxes, F)
+        values = np.empty((F, self._dim))
+        slopes = np.empty((F, self._dim, A, 3) if gradients else (F, self._dim, 0, 3))
+        for f in range(F):
+            scalars, vectors = self._engine.features(
+                positions[f], None if cells is None else cells[f]
+            )
+            values[f], (by_s, by_v) = self._head(
+                self._pool(scalars[None])[0], self._pool(vectors[None])[0]
+            )
+            if not gradients:
+                continue
+            by_s, by_v = self._by_atoms(by_s), self._by_atoms(by_v)
+            for k in range(self._dim):
+                slopes[f, k] = self._engine.gradient(by_s[k], by_v[k])
+        return values, slopes
+
+    def _by_atoms(self, slopes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn slopes by tokens, (d, N, ..., G C), into those by atoms, (d, A, ..., C)."""
+        d, N, *rest, width = slopes.shape
+        G = self._pool.n_groups
+        slots = np.moveaxis(slopes.reshape(d, N, *rest, G, width // G), -2, 2)
+        by_atoms = slots.reshape(d, N * G, *rest, width // G)[:, self._pool.slots]
+        return by_atoms * self._share.reshape(-1, *(1 for _ in rest), 1)
+
+
+class Differentiated(torch.autograd.Function):
+    """Compiled variables as a node of an autograd graph."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        positions: torch.Tensor,
+        boxes: NDArray | None,
+        compiled: CompiledVariables,
+    ) -> torch.Tensor:
+        """Return the values, (F, d), keeping their gradients."""
+        values, slopes = compiled(
+            positions.detach().cpu().numpy(),
+            boxes,
+            gradients=ctx.needs_input_grad[0],
+        )
+        ctx.slopes = torch.from_numpy(slopes)
+        ctx.like = positions.dtype, positions.device
+        return torch.from_numpy(values).to(positions.device)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_values: torch.Tensor) -> tuple[Any, ...]:
+        """Contract with the gradients."""
+        dtype, device = ctx.like
+        total = torch.einsum("fd,fdak->fak", by_values.cpu().double(), ctx.slopes)
+        return total.to(dtype=dtype, device=device), None, None

@@ -1,0 +1,180 @@
+"""From token features to collective variables and back, without an autograd graph.
+
+Pooled features of one frame go through invariants, standardiser and linear map in a
+handful of products; only a lobe is left to torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mdgeomfeat.featurizer.invariants import N_MIXES
+from mdgeomfeat.jit import cached_njit
+
+if TYPE_CHECKING:
+    from mdgeomfeat.variables.collective import CollectiveVariables
+
+__all__ = ["TokenHead"]
+
+Slopes = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class TokenHead:
+    """The outputs of one frame and their gradients by its token features.
+
+    Parameters
+    ----------
+    variables : CollectiveVariables
+    """
+
+    def __init__(self, variables: CollectiveVariables) -> None:
+        self._next = np.array(variables.structure.next_token, np.int64)
+        self._lobe = variables.lobe
+        self._joined = variables.joined and self._lobe is not None
+        # Linear maps see the vectors of joined channels by their norms.
+        self._kind = "norms" if variables.joined else variables.features.invariants
+        self._shift = variables.shift.numpy()
+        self._factor = variables.factor.numpy()
+        self._matrix = variables.matrix.numpy()
+        self._offset = variables.offset.numpy()
+        self._slopes = np.ascontiguousarray((self._factor[:, None] * self._matrix).T)
+        mixes = variables.mixes.numpy().astype(np.float32)
+        self._mixes = np.ascontiguousarray(np.concatenate(list(mixes), axis=1))
+
+    def __call__(
+        self, scalars: NDArray[np.float32], vectors: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], Slopes]:
+        """Compute outputs and gradients.
+
+        Parameters
+        ----------
+        scalars : (N, C) float32 array
+        vectors : (N, 3, C) float32 array
+
+        Returns
+        -------
+        values : (d,) ndarray
+        slopes : (d, N, C) and (d, N, 3, C) float32 ndarray
+        """
+        if self._joined:
+            joined = np.concatenate([scalars[:, None], vectors], axis=1)
+            values, slopes = self._outputs(joined)
+            return values, (slopes[:, :, 0], slopes[:, :, 1:])
+        C = scalars.shape[1]
+        if self._kind == "scalars":
+            values, slopes = self._outputs(scalars)
+            return values, (slopes, np.zeros((len(slopes), *vectors.shape), np.float32))
+        if self._kind == "norms":
+            norms = np.sqrt((vectors * vectors).sum(axis=1))
+            values, slopes = self._outputs(np.concatenate([scalars, norms], axis=1))
+            inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+            by_norm = slopes[:, :, C:] * inverse
+            return values, (slopes[:, :, :C], by_norm[:, :, None] * vectors)
+        mixed = (vectors.reshape(-1, C) @ self._mixes).reshape(len(vectors), 3, -1)
+        products = np.empty((len(vectors), 3 * N_MIXES), np.float32)
+        _products(mixed, self._next, products)
+        values, slopes = self._outputs(np.concatenate([scalars, products], axis=1))
+        by_mixed = np.zeros((len(slopes), *mixed.shape), np.float32)
+        _products_back(mixed, self._next, slopes[:, :, C:], by_mixed)
+        by_vectors = by_mixed.reshape(-1, 3 * N_MIXES) @ self._mixes.T
+        return values, (slopes[:, :, :C], by_vectors.reshape(-1, *vectors.shape))
+
+    def _outputs(
+        self, features: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Return (d,) outputs of one frame's features and their slopes (d, ...)."""
+        if self._lobe is None:
+            flat = features.reshape(-1).astype(np.float64)
+            values = ((flat - self._shift) * self._factor) @ self._matrix + self._offset
+            slopes = self._slopes.astype(np.float32).reshape(-1, *features.shape)
+            return values, slopes
+        x = torch.from_numpy(features).unsqueeze(0).requires_grad_()
+        with torch.enable_grad():
+            out = self._lobe(x)
+        seen = out.detach().numpy()[0].astype(np.float64)
+        values = ((seen - self._shift) * self._factor) @ self._matrix + self._offset
+        rows = torch.from_numpy(self._slopes.astype(np.float32)).unsqueeze(1)
+        # All outputs in one backward pass: the frame stands there d times.
+        (slopes,) = torch.autograd.grad(out, x, rows, is_grads_batched=True)
+        return values, slopes[:, 0].numpy()
+
+
+@cached_njit()
+def _cross(a, b):
+    """Return the cross product of two triples."""
+    return (
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    )
+
+
+@cached_njit()
+def _triple(mixed, token, column):
+    return mixed[token, 0, column], mixed[token, 1, column], mixed[token, 2, column]
+
+
+@cached_njit()
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@cached_njit()
+def _products(mixed, next_token, out):
+    """Write dot, inside and across products (N, 48) of mixed vectors (N, 3, 48)."""
+    M = mixed.shape[2] // 3
+    for i in range(mixed.shape[0]):
+        j = next_token[i]
+        k = next_token[j] if j >= 0 else -1
+        for m in range(M):
+            a = _triple(mixed, i, m)
+            b, c = _triple(mixed, i, M + m), _triple(mixed, i, 2 * M + m)
+            zero = np.float32(0.0)
+            out[i, m] = _dot(a, _triple(mixed, j, M + m)) if j >= 0 else zero
+            out[i, M + m] = _dot(a, _cross(b, c))
+            out[i, 2 * M + m] = zero
+            if k >= 0:
+                b, c = _triple(mixed, j, M + m), _triple(mixed, k, 2 * M + m)
+                out[i, 2 * M + m] = _dot(a, _cross(b, c))
+
+
+@cached_njit()
+def _add_triple(by, token, column, factor, value):
+    by[token, 0, column] += factor * value[0]
+    by[token, 1, column] += factor * value[1]
+    by[token, 2, column] += factor * value[2]
+
+
+@cached_njit()
+def _add_determinant(mixed, by, i, j, k, m, M, factor):
+    """Add the gradient of a_i . (b_j x c_k)."""
+    a = _triple(mixed, i, m)
+    b, c = _triple(mixed, j, M + m), _triple(mixed, k, 2 * M + m)
+    _add_triple(by, i, m, factor, _cross(b, c))
+    _add_triple(by, j, M + m, factor, _cross(c, a))
+    _add_triple(by, k, 2 * M + m, factor, _cross(a, b))
+
+
+@cached_njit()
+def _products_back(mixed, next_token, by_products, by_mixed):
+    """Add the gradients by mixed vectors (d, N, 3, 48) to `by_mixed`."""
+    M = mixed.shape[2] // 3
+    for s in range(by_products.shape[0]):
+        for i in range(mixed.shape[0]):
+            j = next_token[i]
+            k = next_token[j] if j >= 0 else -1
+            for m in range(M):
+                by = by_mixed[s]
+                _add_determinant(mixed, by, i, i, i, m, M, by_products[s, i, M + m])
+                if j >= 0:
+                    factor = by_products[s, i, m]
+                    _add_triple(by, i, m, factor, _triple(mixed, j, M + m))
+                    _add_triple(by, j, M + m, factor, _triple(mixed, i, m))
+                if k >= 0:
+                    _add_determinant(
+                        mixed, by, i, j, k, m, M, by_products[s, i, 2 * M + m]
+                    )

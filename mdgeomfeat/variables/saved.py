@@ -1,0 +1,159 @@
+"""Saved models: what a folder holds, and which molecule it was made for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.featurespec import FeatureSpec
+
+if TYPE_CHECKING:
+    from mdgeomfeat.kinetics import CVModel
+    from mdgeomfeat.structure import Structure
+
+__all__ = [
+    "CVS",
+    "NETWORK",
+    "check_same_molecule",
+    "network_fingerprint",
+    "read_model_folder",
+]
+
+CVS, NETWORK = "cvs", "network"
+
+_NEEDED: dict[str, set[str]] = {
+    "features": {"select", "tokens", "window", "invariants"},
+    "states": {"centres", "state_of_centre"},
+    "structure": {"labels", "numbers", "token_of_atom"},
+}
+
+
+def _is_recipe(metadata: Any) -> bool:
+    """Whether a model's metadata say how to apply it to trajectories."""
+    return (
+        isinstance(metadata, dict)
+        and all(
+            isinstance(metadata.get(part), dict) and keys <= metadata[part].keys()
+            for part, keys in _NEEDED.items()
+        )
+        and network_fingerprint(metadata) is not None
+    )
+
+
+def network_fingerprint(metadata: dict[str, Any]) -> str | None:
+    """Return that of a model's network, which stood among the features at first.
+
+    Parameters
+    ----------
+    metadata : dict
+        Of the model.
+    """
+    return metadata.get(
+        "model_fingerprint", metadata["features"].get("model_fingerprint")
+    )
+
+
+def read_model_folder(path: str | Path) -> tuple[CVModel, FeatureSpec]:
+    """Read the model that ``vamp`` or ``tica`` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The folder ``model`` of a report, or the report's folder.
+
+    Returns
+    -------
+    model : CVModel
+    features : FeatureSpec
+        What its inputs were made with; ``model`` is the network itself.
+
+    Raises
+    ------
+    InputError
+        If there is no model.
+    """
+    from mdgeomfeat.gnn import read_model
+    from mdgeomfeat.kinetics import CVModel
+
+    path = Path(path)
+    folder = path / "model" if (path / "model").is_dir() else path
+    if not (folder / f"{CVS}.safetensors").is_file():
+        raise InputError(
+            f"The folder '{path}' holds no model; give the folder 'model' of a report "
+            "that vamp or tica wrote."
+        )
+    model = CVModel.load(folder / CVS)
+    if not _is_recipe(model.metadata):
+        raise InputError(
+            f"The model in '{path}' does not say which features it needs; give the "
+            "folder 'model' of a report that vamp or tica wrote."
+        )
+    network = read_model(folder / f"{NETWORK}.safetensors")
+    if network.fingerprint != network_fingerprint(model.metadata):
+        raise InputError(
+            f"The folder '{path}' holds a network that does not belong to its "
+            "collective variables; copy the folder again."
+        )
+    features = FeatureSpec.from_stored(
+        model.metadata, model.metadata["structure"]["token_of_atom"]
+    )
+    return model, replace(features, model=network)
+
+
+def check_same_molecule(metadata: dict[str, Any], structure: Structure) -> None:
+    """Refuse atoms and tokens that are not those of a model.
+
+    Parameters
+    ----------
+    metadata : dict
+        Of the model.
+    structure : Structure
+
+    Raises
+    ------
+    InputError
+        Naming the first token that differs.
+    """
+    stored = metadata["structure"]
+    labels = structure.token_labels()
+    if len(labels) != len(stored["labels"]):
+        raise InputError(
+            f"The model was made for {len(stored['labels'])} tokens and these files "
+            f"have {len(labels)}; give the same molecule, or the same atoms with "
+            "--select."
+        )
+    there = _elements(stored["numbers"], stored["token_of_atom"], len(labels))
+    here = _elements(
+        structure.numbers.tolist(), structure.token_of_atom.tolist(), len(labels)
+    )
+    for a, b, name_a, name_b in zip(there, here, stored["labels"], labels, strict=True):
+        if a != b:
+            raise InputError(
+                "The selected atoms are not those that the model was made for "
+                f"({name_a} of {_formula(a)} there, {name_b} of {_formula(b)} here); "
+                "give the same molecule, or the same atoms with --select."
+            )
+
+
+def _elements(
+    numbers: Sequence[int], token_of_atom: Sequence[int], n_tokens: int
+) -> list[list[int]]:
+    """Return the sorted atomic numbers of every token.
+
+    Features do not depend on the order of atoms within a token, which differs between
+    programs, nor on the names of tokens.
+    """
+    elements: dict[int, list[int]] = {}
+    for number, token in zip(numbers, token_of_atom, strict=False):
+        elements.setdefault(token, []).append(number)
+    return [sorted(elements.get(token, [])) for token in range(n_tokens)]
+
+
+def _formula(numbers: list[int]) -> str:
+    from mdgeomfeat.structure.elements import SYMBOLS
+
+    return " ".join(f"{SYMBOLS[z]}{n}" for z, n in Counter(numbers).items())
