@@ -1,6 +1,6 @@
 """Measure values and gradients of collective variables: compiled beside eager torch.
 
-    python benchmarks/gradients.py --model et-64 --rounds 5
+    OMP_NUM_THREADS=1 python benchmarks/gradients.py --model et-64 --rounds 5
 
 Systems are alanine dipeptide (heavy atoms of ``data/ala2``) and a compact heap of 290
 atoms in 35 tokens at a protein's density, in every round once with each engine, on one
@@ -24,6 +24,7 @@ import MDAnalysis as mda
 import numpy as np
 import torch
 
+from mdgeomfeat.featurespec import FeatureSpec
 from mdgeomfeat.featurizer.invariants import n_invariants
 from mdgeomfeat.gnn import Backbone, load_model
 from mdgeomfeat.kinetics import CVModel
@@ -72,11 +73,8 @@ def random_map(network: Backbone, structure: Structure, dim: int) -> CVModel:
             width=D,
         ),
         metadata={
-            "features": {
-                "window": None,
-                "invariants": "geometric",
-                "model_fingerprint": network.fingerprint,
-            },
+            "features": FeatureSpec(model=network).to_dict(),
+            "model_fingerprint": network.fingerprint,
             "structure": {
                 "numbers": structure.numbers.tolist(),
                 "token_of_atom": structure.token_of_atom.tolist(),
@@ -108,16 +106,17 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in given.model or ["et-64"]:
         network = load_model(name)
+        features = FeatureSpec(model=network)
         for structure, positions in (dipeptide(), heap()):
             frame = positions[None]
             for dim in given.dim or [1, 2]:
                 model = random_map(network, structure, dim)
                 engines = [
-                    CollectiveVariables(model, network, structure, engine=e)
+                    CollectiveVariables(model, features, structure, engine=e)
                     for e in ("auto", "torch")
                 ]
                 exact = CollectiveVariables(
-                    model, network, structure, engine="torch", dtype="float64"
+                    model, features, structure, engine="torch", dtype="float64"
                 )
                 want, got = (c.differentiate(frame)[1] for c in (exact, engines[0]))
                 rates: list[list[float]] = [[], []]

@@ -54,9 +54,26 @@ def cached_njit(**options: Any) -> Callable[[Callable], Any]:
         # the old code of functions from other files that became a part of it.
         file = jitted._cache._cache_file
         file._source_stamp = (file._source_stamp, _sources())
+        file._load_index = _or_nothing(file._load_index)
         return jitted
 
     return decorate
+
+
+def _or_nothing(load: Callable[[], dict]) -> Callable[[], dict]:
+    """Return a reader of an index that is empty where it names types that are gone.
+
+    numba reads the types of all signatures before it looks whether the index is of the
+    same source; those of an earlier version may not exist any more.
+    """
+
+    def load_index() -> dict:
+        try:
+            return load()
+        except (AttributeError, ImportError):
+            return {}
+
+    return load_index
 
 
 @lru_cache

@@ -192,11 +192,12 @@ class CollectiveVariables(nn.Module):
         InputError
             If features jump where a pair crosses the cutoff or neighbours are capped.
         """
-        if self.features.max_neighbors is not None:
+        nearest = self.features.max_neighbors
+        if nearest is not None:
             raise InputError(
-                f"This model sees the nearest {self.features.max_neighbors} neighbours of an "
-                "atom, so its variables jump where two of them change places; a bias "
-                "needs a model made without max_neighbors."
+                f"This model sees the nearest {nearest} neighbours of an atom, so its "
+                "variables jump where two of them change places; a bias needs a model "
+                "made without max_neighbors."
             )
         jump = jump_at_cutoff(self.network, self.structure.numbers)
         if jump > SMOOTH_LIMIT:
@@ -306,11 +307,14 @@ class CollectiveVariables(nn.Module):
             )
         wanted = self.features.periodic
         if wanted != "auto" and wanted != (boxes is not None):
-            has, gets = ("a", "none") if wanted else ("no", "one")
+            has, gets, remedy = (
+                ("a", "none", "give the box")
+                if wanted
+                else ("no", "one", "leave it out and give whole molecules")
+            )
             raise InputError(
-                f"This model was made with periodic={wanted}, hence {has} box, and here "
-                f"it gets {gets}; "
-                + ("give the box." if wanted else "leave it out and keep molecules whole.")
+                f"This model was made with periodic={wanted}, hence {has} box, and "
+                f"here it gets {gets}; {remedy}."
             )
         if boxes is None:
             return None

@@ -43,9 +43,7 @@ class CompiledVariables:
     """
 
     def __init__(self, variables: CollectiveVariables) -> None:
-        self._engine = GradientEngine(
-            variables.network, variables.structure.numbers
-        )
+        self._engine = GradientEngine(variables.network, variables.structure.numbers)
         self._pool = variables.pool
         self._share = (1.0 / self._pool.divisors[self._pool.slots]).astype(np.float32)
         self._head = TokenHead(variables)
@@ -92,7 +90,7 @@ class CompiledVariables:
         return values, slopes
 
     def _by_atoms(self, slopes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn slopes by tokens, (d, N, ..., G C), into those by atoms, (d, A, ..., C)."""
+        """Turn slopes by tokens (d, N, ..., G C) into those by atoms (d, A, ..., C)."""
         d, N, *rest, width = slopes.shape
         G = self._pool.n_groups
         slots = np.moveaxis(slopes.reshape(d, N, *rest, G, width // G), -2, 2)

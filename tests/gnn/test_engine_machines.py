@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import namedtuple
 
 import pytest
 
@@ -154,6 +155,35 @@ def test_kept_code_is_not_used_after_a_change_in_another_file(tmp_path, monkeypa
     assert not compiles("before")
     assert compiles("after")
     assert not compiles("after")
+
+
+def test_kept_code_whose_types_are_gone_is_compiled_anew(tmp_path, monkeypatch):
+    import numba
+
+    from mdgeomfeat import jit
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    module = sys.modules[__name__]
+
+    def compiles(name):
+        pair = namedtuple(name, "x y")
+        pair.__module__ = __name__
+        monkeypatch.setattr(module, name, pair, raising=False)
+
+        @jit.cached_njit()
+        def total(p):
+            return p.x + p.y
+
+        told = []
+        with jit.when_compiling(lambda: told.append(True)):
+            assert total(pair(20, 22)) == 42
+        return bool(told)
+
+    assert compiles("Earlier")
+    assert not compiles("Earlier")
+    monkeypatch.delattr(module, "Earlier")
+    assert compiles("Later")
+    assert not compiles("Later")
 
 
 def test_a_temporary_folder_of_others_is_not_trusted(tmp_path, monkeypatch):
