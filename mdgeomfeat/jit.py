@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -124,8 +125,18 @@ def when_compiling(tell: Callable[[], object]) -> Iterator[None]:
 
 
 def n_threads() -> int:
-    """Return how many threads to use: numba's number, which workers set to one."""
-    return int(numba.get_num_threads())
+    """Return how many threads to use: numba's number, which workers set to one.
+
+    numba starts its threads when it is first asked, and so sets OpenMP's number, which
+    torch shares. Torch keeps the one it had: a second thread for small kernels costs a
+    thousand times the time on a busy machine.
+    """
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    wanted = int(numba.get_num_threads())
+    if torch is not None and torch.get_num_threads() != before:
+        torch.set_num_threads(before)
+    return wanted
 
 
 def run_threads(

@@ -157,6 +157,21 @@ def test_kept_code_is_not_used_after_a_change_in_another_file(tmp_path, monkeypa
     assert not compiles("after")
 
 
+def test_a_pair_search_leaves_the_threads_of_torch_alone():
+    code = (
+        "import torch; torch.set_num_threads(1)\n"
+        "from mdgeomfeat.neighbors import neighbor_list\n"
+        "neighbor_list(torch.rand(1, 9, 3).double(), 5.0)\n"
+        "print(torch.get_num_threads())\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"NUMBA_NUM_THREADS": "2"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stdout.strip() == "1"
+
+
 def test_kept_code_whose_types_are_gone_is_compiled_anew(tmp_path, monkeypatch):
     import numba
 
