@@ -99,8 +99,8 @@ class TokenHead:
         values = ((seen - self._shift) * self._factor) @ self._matrix + self._offset
         rows = torch.from_numpy(self._slopes.astype(np.float32)).unsqueeze(1)
         # All outputs in one backward pass: the frame stands there d times.
-        (slopes,) = torch.autograd.grad(out, x, rows, is_grads_batched=True)
-        return values, slopes[:, 0].numpy()
+        (by_x,) = torch.autograd.grad(out, x, rows, is_grads_batched=True)
+        return values, by_x[:, 0].numpy()
 
 
 @cached_njit()
