@@ -92,8 +92,9 @@ def test_values_and_gradients(dipeptides, case):
     values, gradients = exact.differentiate(positions, box)
     arrays = system.arrays(kind, pool, method == "equivariant")
     applied = model.transform(arrays)[0][::EVERY]
-    # A map of features in float64 is exact; lobes are computed in float32.
-    assert np.abs(values - applied).max() < (1e-8 if method == "tica" else 1e-5)
+    # Maps of features in float64 are exact. --apply computes lobes in float32, and
+    # these networks, never trained, give features of a small spread.
+    assert np.abs(values - applied).max() < (1e-8 if method == "tica" else 3e-5)
 
     expected = finite_differences(exact, positions[1], box)
     size = np.linalg.norm(expected, axis=-1)
