@@ -239,7 +239,7 @@ def test_broken_positions_are_named(dipeptides, engine):
     variables = system.variables(system.model("tica"), engine=engine, dtype="float32")
     positions = system.positions
     positions[1, 4, 2] = np.nan
-    with pytest.raises(InputError, match=r"atom 4 of frame 1 .* not finite"):
+    with pytest.raises(InputError, match=r"Atom 4 of frame 1 .* not finite"):
         variables.differentiate(positions)
 
 
