@@ -50,7 +50,7 @@ def check_boxes(boxes: ArrayLike, n_frames: int) -> np.ndarray:
     bad = np.flatnonzero(present & ~has_box(array))
     if bad.size:
         raise InputError(
-            f"The box of frame {bad[0]} is {array[bad[0]].tolist()}, which closes no "
+            f"The box of frame {bad[0]} is {array[bad[0]].tolist()}, which encloses no "
             "volume or is a placeholder; give [a, b, c, alpha, beta, gamma] in Å and "
             "degrees, or no box."
         )

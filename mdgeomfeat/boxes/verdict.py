@@ -110,7 +110,7 @@ def judge_box(
 ) -> BoxVerdict:
     """Decide whether nearest images in the box are used, and say why not.
 
-    A box is left out where it cannot be one: where there is none, where it closes no
+    A box is left out where it cannot be one: where there is none, where it encloses no
     volume, where it is a placeholder, or where atoms that are not bonded would overlap
     the images of others in one of the frames (:func:`nearest_image`). How far the
     molecules reach makes no difference: in a simulation they may be longer than

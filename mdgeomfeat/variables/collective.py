@@ -72,11 +72,6 @@ class CollectiveVariables(nn.Module):
     InputError
         If the structure is another molecule than the model's, network and model do
         not belong together, or the engine cannot do what is asked.
-
-    Examples
-    --------
-    >>> variables = CollectiveVariables.load("report", structure)  # doctest: +SKIP
-    >>> values, gradients = variables.differentiate(positions)     # doctest: +SKIP
     """
 
     numbers: Tensor

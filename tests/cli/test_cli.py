@@ -197,7 +197,7 @@ def test_apply_without_a_model(run_cli, pdb, xtc, tmp_path):
 
 @pytest.mark.parametrize("metadata", [None, {}, {"features": 5}, {"features": {}}])
 def test_a_model_that_says_too_little_is_refused(metadata):
-    from mdgeomfeat.workflow.models import _is_recipe
+    from mdgeomfeat.variables.saved import _is_recipe
 
     assert not _is_recipe(metadata)
 

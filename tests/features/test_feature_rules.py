@@ -47,14 +47,14 @@ def test_without_memory_batches_are_halved_and_put_down(
 def test_a_frame_that_does_not_fit_is_said(chain, options, monkeypatch):
     monkeypatch.setattr(TokenEncoder, "_compute", lambda *_: None)
     feat = GeomGNNFeaturizer(chain, **options, batch_size=1)
-    with pytest.raises(InputError, match="one frame of 24 atoms does not fit"):
+    with pytest.raises(InputError, match="One frame of 24 atoms does not fit"):
         feat.run()
 
 
 def test_half_of_the_free_memory_is_the_limit(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     memory.check_memory(500, "this", "take less")
-    with pytest.raises(InputError, match=r"this would take .*; take less"):
+    with pytest.raises(InputError, match=r"This would take .*; take less"):
         memory.check_memory(501, "this", "take less")
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     memory.check_memory(1e18, "this", "take less")

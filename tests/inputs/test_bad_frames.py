@@ -54,7 +54,7 @@ def test_nothing_but_bad_frames(write, top, refuse):
         ts.positions[:] = np.nan
 
     path = write("none.dcd", change=all_bad)
-    assert "none of the 20 frames" in refuse("features", path, top, "--skip-bad-frames")
+    assert "None of the 20 frames" in refuse("features", path, top, "--skip-bad-frames")
 
 
 @pytest.mark.parametrize("name", ["t.xtc", "t.trr", "t.dcd"])
@@ -231,13 +231,13 @@ def test_runs_glued_into_one_file(write, top, inform, featurize, run_cli, quick,
     ]  # fmt: skip
     assert [len(x) for x in run.results.features_list()] == [40, 40, 40]
     (note,) = run.notes
-    assert "times jump 2 times, first from 78 to 0 ps at frame 40 of" in note
+    assert "Times jump 2 times, first from 78 to 0 ps at frame 40 of" in note
     out = tmp_path / "tica"
     options = ("--lag", "4ps", "--dim", 1, "--states", 2, "--no-maps", "--out", out)
     done = run_cli("tica", path, top, *options, *quick)
     assert done.exit_code == 0, done.output
     summary = (out / "summary.json").read_text()
-    assert "times jump 2 times" in summary
+    assert "Times jump 2 times" in summary
 
 
 def test_lags_in_time_need_times(write, top, refuse, tmp_path):

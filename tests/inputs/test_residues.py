@@ -106,7 +106,7 @@ def test_one_of_the_alternate_locations_is_kept(inform, featurize, tmp_path):
     facts = inform(path)
     assert facts["selected"] == "15 atoms by default"
     (note,) = facts["notes"]
-    assert "alternate locations" in note
+    assert "Alternate locations" in note
     assert "(A:2)" in note
     kept = built.pdb(tmp_path / "b.pdb", [a for a in double if a.altloc != "A"])
     got, expected = featurize(path).results, featurize(kept).results

@@ -8,7 +8,7 @@ from math import ceil, exp
 import numpy as np
 import pytest
 from chains import THREE, embed, markov_chain, two_state
-from test_lag import square_waves
+from test_lag_choice import square_waves
 
 from mdgeomfeat.errors import MDGeomFeatWarning
 from mdgeomfeat.kinetics import (

@@ -286,7 +286,7 @@ def test_mistakes_are_named(arguments, message):
 def test_coordinates_that_are_not_numbers_are_named():
     positions = GOOD.copy()
     positions[1, 2, 0] = np.nan
-    with pytest.raises(InputError, match=r"atom 2 of frame 1.*skip-bad-frames"):
+    with pytest.raises(InputError, match=r"Atom 2 of frame 1.*skip-bad-frames"):
         neighbor_list(positions, 5.0)
 
 

@@ -222,7 +222,7 @@ def isoleucine():
 def test_alternate_locations_keep_the_fullest(isoleucine):
     u = isoleucine
     first = u.select_atoms("altLoc A or altLoc B").altLocs[0]
-    with pytest.warns(MDGeomFeatWarning, match="alternate locations in 1 of"):
+    with pytest.warns(MDGeomFeatWarning, match="Alternate locations in 1 of"):
         ag = select_atoms(u)
     assert len(ag) == len(set(ag.names))
     assert set(ag.altLocs) <= {"", first}
@@ -276,7 +276,7 @@ def test_atoms_that_stand_twice_are_kept_once():
 
 def test_heme_protein_has_one_location_everywhere():
     ag, texts = said(lambda: select_atoms(entry("19hc")))
-    assert any("alternate locations in 7 of the residues" in t for t in texts)
+    assert any("Alternate locations in 7 of the residues" in t for t in texts)
     assert any("HEM (2)" in t for t in texts)
     keys = {(a.segid, a.resid, a.icode, a.name) for a in ag}
     assert len(keys) == len(ag)
@@ -345,7 +345,7 @@ def test_what_was_added_is_not_advised_again():
     everything = "group default or resid 301 303"
     assert said(lambda: select_atoms(u, everything))[1] == []
     zinc, (text,) = said(lambda: select_atoms(u, "group default or resname ZN"))
-    assert "only the selection is analysed; residues left out: MG (1)" in text
+    assert "Only the selection is analysed; residues left out: MG (1)" in text
     option = text.split('--select "')[1].split('"')[0]
     both, texts = said(lambda: select_atoms(u, option))
     assert texts == []

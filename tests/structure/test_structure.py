@@ -369,11 +369,11 @@ def test_arrays():
     [
         ({"numbers": []}, "at least one atom"),
         ({"numbers": [6.5]}, "numbers must be whole numbers"),
-        ({"numbers": [0, 6]}, "atomic numbers must be 1 to 118, got 0 to 6"),
+        ({"numbers": [0, 6]}, "Atomic numbers must be 1 to 118, got 0 to 6"),
         ({"numbers": [6, 6], "token_of_atom": [0]}, "token_of_atom has 1 values for 2"),
         ({"numbers": [6, 6], "token_of_atom": [0, 2]}, "each used at least once"),
         ({"numbers": [6, 6], "token_of_atom": [-1, 0]}, "numbered from 0"),
-        ({"numbers": [6, 6], "chain": [0]}, "chain has 1 values for 2 tokens"),
+        ({"numbers": [6, 6], "chain": [0]}, "chain= has 1 values for 2 tokens"),
         ({"numbers": [6, 6], "bonds": [[0, 2]]}, "Bonds must be pairs"),
         ({"numbers": [6, 6], "names": ["C"]}, "names has shape"),
     ],

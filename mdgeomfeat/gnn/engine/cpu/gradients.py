@@ -68,7 +68,7 @@ class GradientEngine:
     ) -> None:
         obstacle = cannot_differentiate(model)
         if obstacle is not None or not isinstance(model, ET):
-            raise InputError(f"{obstacle}; use engine='torch'")
+            raise InputError(f"{obstacle}; use engine='torch'.")
         spec = model.spec
         self._cutoff = spec.cutoff
         layout = plan_layout(spec.n_channels, spec.n_heads, register_floats())
