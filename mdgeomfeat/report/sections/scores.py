@@ -30,7 +30,7 @@ def scores_section(study: StudyResult, clock: Clock, gallery: Gallery) -> html.H
                 "scores",
                 figure,
                 alt="Held-out VAMP-2 scores of all inputs.",
-                caption="Held-out VAMP-2 scores: mean over held-out parts and seeds, "
+                caption="Held-out VAMP-2 scores: mean over held-out parts, "
                 "bars show one standard deviation over held-out parts."
                 + (
                     " The grey tick is what the same outputs score by chance (the "
@@ -161,7 +161,8 @@ def _reading(study: StudyResult) -> html.Html:
                 "± parts is the standard deviation over held-out parts. It is mostly "
                 "the parts' own difference: to compare inputs, use the paired "
                 f"differences from the {study.primary}, which are taken part by part.",
-                "± seeds is the standard deviation over independent trainings.",
+                "The score is that of the networks of all seeds joined; ± seeds is the "
+                "standard deviation over seeds by themselves.",
                 "The null is the score of the same outputs when their lagged half is "
                 "shifted far beyond the slowest timescale: what chance gives. There is "
                 "a dash where the held-out parts are too short for that.",
