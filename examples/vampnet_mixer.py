@@ -18,7 +18,7 @@ features = GeomGNNFeaturizer(universe).run(step=2)
 
 # Tokens (frames, residues, channels), not one flat vector: the mixer combines them.
 inputs = {"features": features.results.token_features_list()}
-settings = StudySettings(method="vamp", mixer="mlp", dt=features.results.dt, seeds=2)
+settings = StudySettings(method="vampnet", mixer="mlp", dt=features.results.dt, seeds=2)
 study = run_study(inputs, primary="features", settings=settings)
 
 for choice in choices_in_words(study):

@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from feature_fixtures import chain, gly2, model, options
 from typer.testing import CliRunner
+
+__all__ = ["chain", "gly2", "model", "options"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("MDGEOMFEAT_SHARED", ROOT.parent / "shared"))

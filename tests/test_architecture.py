@@ -18,7 +18,7 @@ PYPROJECT = PACKAGE.parent / "pyproject.toml"
 
 # Every room may import from those that stand above it.
 ROOMS = [
-    ["errors", "jit"],
+    ["errors", "jit", "text"],
     ["boxes", "memory", "upstream"],
     ["structure"],
     ["neighbors"],
@@ -34,7 +34,7 @@ ROOMS = [
     ["projection"],
     ["variables"],
     ["report"],
-    ["workflow"],
+    ["commands"],
     ["cli"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

@@ -9,7 +9,7 @@ import typer
 from mdgeomfeat.cli import options as o
 from mdgeomfeat.cli.progress import make_reporter
 from mdgeomfeat.cli.reading import takes_read_options
-from mdgeomfeat.workflow.options import ReadOptions
+from mdgeomfeat.commands.options import ReadOptions
 
 __all__ = ["features"]
 
@@ -30,7 +30,7 @@ def features(
     A run that was interrupted goes on where it stopped when the same command is given
     again.
     """
-    from mdgeomfeat.workflow.features import write_features
+    from mdgeomfeat.commands.features import write_features
 
     folder = write_features(read, out, overwrite, make_reporter())
     typer.echo(str(folder))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mdgeomfeat.cli.reading import takes_read_options
-from mdgeomfeat.workflow.options import ReadOptions
+from mdgeomfeat.commands.options import ReadOptions
 
 __all__ = ["info"]
 
@@ -25,7 +25,7 @@ def info(
     ] = False,
 ) -> None:
     """Say what is in these files: atoms, box, times, and what would be selected."""
-    from mdgeomfeat.workflow.inspection import inspect_files
+    from mdgeomfeat.commands.inspection import inspect_files
 
     found = inspect_files(read)
     if as_json:

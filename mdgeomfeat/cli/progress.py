@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mdgeomfeat.workflow.progress import Advance, Tell
+from mdgeomfeat.commands.progress import Advance, Tell
 
 __all__ = ["PlainReporter", "RichReporter", "make_reporter"]
 

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any
 
 from mdgeomfeat.cli import options as o
-from mdgeomfeat.workflow.options import ReadOptions
+from mdgeomfeat.commands.options import ReadOptions
 
 __all__ = ["takes_read_options"]
 

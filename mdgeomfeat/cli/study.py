@@ -10,8 +10,8 @@ import typer
 from mdgeomfeat.cli import options as o
 from mdgeomfeat.cli.progress import make_reporter
 from mdgeomfeat.cli.reading import takes_read_options
+from mdgeomfeat.commands.options import ReadOptions, StudyOptions
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.workflow.options import ReadOptions, StudyOptions
 
 __all__ = ["tica", "vamp"]
 
@@ -51,13 +51,13 @@ def vamp(
             seeds=seeds,
             temperature=temperature,
         )
-        from mdgeomfeat.workflow.apply import apply_model
+        from mdgeomfeat.commands.apply import apply_model
 
         folder = apply_model(apply, read, out, overwrite, make_reporter())
         typer.echo(str(folder / "cvs.csv"))
         return
     study = StudyOptions(
-        method="vamp",
+        method="vampnet",
         lag=lag,
         dim=dim,
         mixer=None if mixer is None else mixer.value,
@@ -106,7 +106,7 @@ def _run(
     read: ReadOptions, study: StudyOptions, out: Path | None, overwrite: bool
 ) -> None:
     """Run a study and say where its report is."""
-    from mdgeomfeat.workflow.study import write_study
+    from mdgeomfeat.commands.study import write_study
 
     folder = write_study(read, study, out, overwrite, make_reporter())
     typer.echo(str(folder / "report.html"))

@@ -27,6 +27,9 @@ __all__ = ["CVModel", "join_lobes", "make_cv_model"]
 
 FORMAT: Final = 2
 
+# What models say that were written before methods had the names of their estimators.
+_OLD_METHODS = {"vamp": "vampnet"}
+
 #: Ridge of the linear map behind stacked lobes, whose outputs are nearly collinear.
 _STACK_RIDGE: Final = 0.01
 
@@ -51,7 +54,7 @@ class CVModel:
 
     Attributes
     ----------
-    method : {"vamp", "tica"}
+    method : {"vampnet", "tica"}
         How it was found.
     lag : int
         Lag in frames.
@@ -242,7 +245,7 @@ class CVModel:
                     ]
                 )
         return cls(
-            method=card["method"],
+            method=_OLD_METHODS.get(card["method"], card["method"]),
             lag=card["lag"],
             input_shape=shape,
             lobe=lobe,
@@ -287,7 +290,7 @@ def make_cv_model(
 
     Parameters
     ----------
-    method : {"vamp", "tica"}
+    method : {"vampnet", "tica"}
         How it was fitted.
     fitted : LinearMap or sequence of Lobe
         The estimator; lobes of several seeds are joined by TICA of all their outputs.

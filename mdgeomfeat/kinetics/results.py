@@ -24,7 +24,7 @@ from mdgeomfeat.mixing import KINDS
 
 __all__ = ["Score", "StudyResult", "StudySettings"]
 
-METHODS = ("vamp", "tica")
+METHODS = ("vampnet", "tica")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,8 @@ class StudySettings:
 
     Parameters
     ----------
-    method : {"vamp", "tica"}
-        What makes the collective variables. With ``"vamp"`` every input is scored
+    method : {"vampnet", "tica"}
+        What makes the collective variables. With ``"vampnet"`` every input is scored
         with a VAMPNet and with TICA, with ``"tica"`` with TICA only.
     lag : int, optional
         Lag in frames.
@@ -74,7 +74,7 @@ class StudySettings:
         If a value is not allowed.
     """
 
-    method: str = "vamp"
+    method: str = "vampnet"
     lag: int | None = None
     dim: int | None = None
     mixer: str | None = None
@@ -218,11 +218,11 @@ class StudyResult:
         Collective variables of every trajectory, slowest first.
     timescales : ImpliedTimescales
         Of Markov models over lags, frames.
-    msm : StateModel
+    states : StateModel
         States at the lag of the study.
     free_energy : FreeEnergy or None
         Over the first two collective variables (or the only one) with the weights of
-        `msm`; None where these are not known.
+        `states`; None where these are not known.
     profiles : tuple of FreeEnergy
         The same along each collective variable.
     folds : list of Fold
@@ -243,7 +243,7 @@ class StudyResult:
     model: CVModel
     cvs: list[NDArray[np.float64]]
     timescales: ImpliedTimescales
-    msm: StateModel
+    states: StateModel
     free_energy: FreeEnergy | None
     profiles: tuple[FreeEnergy, ...]
     folds: list[Fold]
@@ -292,7 +292,7 @@ class StudyResult:
                 "upper": listed(self.in_time(its.upper)),
                 "bootstrap_unit": its.unit,
             },
-            "msm": self.msm.to_dict(self.settings.dt or 1.0),
+            "states": self.states.to_dict(self.settings.dt or 1.0),
             "free_energy": {
                 "surface": None if surface is None else surface.to_dict(),
                 "profiles": [profile.to_dict() for profile in self.profiles],

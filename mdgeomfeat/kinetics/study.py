@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError, clause
 from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, cut, nonfinite_frame
-from mdgeomfeat.kinetics.comparison import Comparison
 from mdgeomfeat.kinetics.energy import FreeEnergy, landscape
 from mdgeomfeat.kinetics.evidence import Evidence, weigh_evidence
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
@@ -32,6 +31,7 @@ from mdgeomfeat.kinetics.reasons import (
 )
 from mdgeomfeat.kinetics.results import StudyResult, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, ceiling
+from mdgeomfeat.kinetics.scoring import InputScorer
 from mdgeomfeat.kinetics.splits import Fold, make_folds
 from mdgeomfeat.kinetics.states import StateModel, build_states
 from mdgeomfeat.kinetics.tica import fit_tica_guarded
@@ -99,7 +99,7 @@ def run_study(
     mixer = mixers[primary]
     seeds = _choose_seeds(settings, mixers.values(), n_frames)
     fewer_seeds = (
-        settings.seeds is None and settings.method == "vamp" and seeds < _SEEDS
+        settings.seeds is None and settings.method == "vampnet" and seeds < _SEEDS
     )
     settings = replace(settings, seeds=seeds)
     steps = _Steps(progress, 3 + (settings.seeds or 1))
@@ -138,7 +138,7 @@ def run_study(
     cvs = model.transform(main)
 
     steps.next("states")
-    msm = build_states(
+    states = build_states(
         cvs,
         scan.lag,
         n_states=settings.n_states,
@@ -147,11 +147,11 @@ def run_study(
         n_samples=settings.n_bootstrap,
         seed=settings.seed,
     )
-    slowest = _slowest(scan, msm)
+    slowest = _slowest(scan, states)
     longest = max(lengths) // 4
     lags = sorted({*lag_series(min(longest, max(10 * scan.lag, 20))), scan.lag})
     its = implied_timescales(
-        msm.microstates,
+        states.microstates,
         lags,
         dim,
         units=make_units(lengths, scan.lag, slowest, settings.groups),
@@ -166,7 +166,7 @@ def run_study(
         groups=settings.groups,
         max_folds=settings.max_folds,
     )
-    comparison = Comparison(
+    scorer = InputScorer(
         arrays=arrays,
         failures=failures,
         primary=primary,
@@ -177,16 +177,16 @@ def run_study(
         slowest=slowest,
         settings=settings,
     )
-    steps.extend(comparison.n_fits)
-    scores = comparison.run(steps.next)
+    steps.extend(scorer.n_fits)
+    scores = scorer.run(steps.next)
     steps.finish()
     evidence = weigh_evidence(scan, scores[0], folds, scan.lag, dim)
-    top = known_ceiling(msm, dim, evidence)
+    top = known_ceiling(states, dim, evidence)
     scores = [replace(s, ceiling=top) for s in scores]
     doubts = [
-        *_doubts(scan, msm, evidence, folds, n_frames),
+        *_doubts(scan, states, evidence, folds, n_frames),
         *([FewerOutputs(dim, model.dim)] if model.dim < dim else []),
-        *msm.doubts,
+        *states.doubts,
         *(FitsFailed(s.method, s.input, s.failure) for s in scores if s.failure),
     ]
     if doubts:
@@ -202,7 +202,7 @@ def run_study(
         primary=primary,
         lag=scan.lag,
         dim=dim,
-        mixer=mixer.kind if settings.method == "vamp" else None,
+        mixer=mixer.kind if settings.method == "vampnet" else None,
         choices=choices,
         doubts=tuple(doubts),
         scores=scores,
@@ -212,9 +212,9 @@ def run_study(
         model=model,
         cvs=cvs,
         timescales=its,
-        msm=msm,
-        free_energy=_landscape(cvs, msm, settings, range(min(2, model.dim))),
-        profiles=_profiles(cvs, msm, settings),
+        states=states,
+        free_energy=_landscape(cvs, states, settings, range(min(2, model.dim))),
+        profiles=_profiles(cvs, states, settings),
         folds=folds,
     )
 
@@ -339,14 +339,14 @@ def _final_model(
         lobes.append(fit.lobe)
     if not lobes:
         raise failure or ScoreError("No seed was given.")
-    return make_cv_model("vamp", lobes, arrays, lag, dict(settings.metadata))
+    return make_cv_model("vampnet", lobes, arrays, lag, dict(settings.metadata))
 
 
 def _choose_seeds(
     settings: StudySettings, mixers: Iterable[MixerSpec], n_frames: int
 ) -> int:
     """Return how many VAMPNets are trained: the usual number, or what time allows."""
-    if settings.method != "vamp":
+    if settings.method != "vampnet":
         return 1
     if settings.seeds is not None:
         return settings.seeds
@@ -356,47 +356,47 @@ def _choose_seeds(
     return int(np.clip(_OPERATIONS // one, 1, _SEEDS))
 
 
-def _slowest(scan: LagScan, msm: StateModel | None) -> float | None:
-    found = [scan.slowest, *(() if msm is None else msm.timescales[:1])]
+def _slowest(scan: LagScan, states: StateModel | None) -> float | None:
+    found = [scan.slowest, *(() if states is None else states.timescales[:1])]
     known = [float(t) for t in found if t is not None and np.isfinite(t)]
     return max(known, default=None)
 
 
-def known_ceiling(msm: StateModel, dim: int, evidence: Evidence) -> float | None:
+def known_ceiling(states: StateModel, dim: int, evidence: Evidence) -> float | None:
     """Return the largest score possible, if the slow timescales are known.
 
     They are where held-out data establish a slow motion, and the Markov model passes
     its Chapman-Kolmogorov test and has a timescale above its lag.
     """
-    if not evidence.established or msm.ck is None or not msm.ck.passed:
+    if not evidence.established or states.ck is None or not states.ck.passed:
         return None
     # a model of nothing slow passes the test as well
-    if not msm.timescales[0] > msm.lag:
+    if not states.timescales[0] > states.lag:
         return None
-    return ceiling(msm.timescales, msm.lag, dim)
+    return ceiling(states.timescales, states.lag, dim)
 
 
 def _landscape(
     cvs: list[NDArray[np.float64]],
-    msm: StateModel,
+    states: StateModel,
     settings: StudySettings,
     axes: Sequence[int],
 ) -> FreeEnergy | None:
-    return landscape(cvs, msm.weights, axes, settings.temperature)
+    return landscape(cvs, states.weights, axes, settings.temperature)
 
 
 def _profiles(
-    cvs: list[NDArray[np.float64]], msm: StateModel, settings: StudySettings
+    cvs: list[NDArray[np.float64]], states: StateModel, settings: StudySettings
 ) -> tuple[FreeEnergy, ...]:
     """Return the free energy along each collective variable, if it is known."""
-    found = [_landscape(cvs, msm, settings, [i]) for i in range(cvs[0].shape[1])]
+    found = [_landscape(cvs, states, settings, [i]) for i in range(cvs[0].shape[1])]
     return tuple(profile for profile in found if profile is not None)
 
 
 def _mixer_reason(
     settings: StudySettings, arrays: Arrays, mixer: MixerSpec
 ) -> MixerReason | None:
-    if settings.method != "vamp":
+    if settings.method != "vampnet":
         return None
     if settings.mixer == mixer.kind:
         return MixerReason.GIVEN
@@ -409,7 +409,7 @@ def _mixer_reason(
 
 def _doubts(
     scan: LagScan,
-    msm: StateModel,
+    states: StateModel,
     evidence: Evidence,
     folds: list[Fold],
     n_frames: int,
@@ -424,7 +424,7 @@ def _doubts(
     if not folds[0].independent:
         found.append(NotIndependent())
     # a Markov model of noise has a slow timescale too, which nobody should look for
-    slowest = _slowest(scan, msm if evidence.established else None)
+    slowest = _slowest(scan, states if evidence.established else None)
     if slowest is not None and slowest > scan.lag and n_frames < _ENOUGH * slowest:
         ratio = n_frames / slowest
         found.append(FewData(ratio, slowest, _ENOUGH, ratio < _FEW))

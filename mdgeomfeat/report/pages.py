@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mdgeomfeat.report import html
 from mdgeomfeat.report.data import Comparison, Record, StateFrames
 from mdgeomfeat.report.gallery import Gallery
-from mdgeomfeat.report.sections.comparison import agreement_section, maps_section
+from mdgeomfeat.report.sections.maps import agreement_section, maps_section
 from mdgeomfeat.report.sections.motions import (
     landscape_section,
     series_section,
@@ -21,8 +21,8 @@ from mdgeomfeat.report.sections.record import (
 )
 from mdgeomfeat.report.sections.scores import scores_section
 from mdgeomfeat.report.sections.states import states_section
-from mdgeomfeat.report.text import Clock
 from mdgeomfeat.report.wording import choices_in_words, findings_in_words
+from mdgeomfeat.text import Clock
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import StudyResult
@@ -61,7 +61,7 @@ def study_page(
         (
             "series",
             "Collective variables over time",
-            series_section(study.cvs, study.msm, clock, gallery),
+            series_section(study.cvs, study.states, clock, gallery),
         ),
         (
             "free-energy",
@@ -71,7 +71,7 @@ def study_page(
                 landscape_section(
                     study.free_energy,
                     study.cvs,
-                    study.msm,
+                    study.states,
                     study.settings.temperature,
                     gallery,
                 ),
@@ -83,14 +83,14 @@ def study_page(
             _judged(
                 study,
                 timescales_section(
-                    study.timescales, study.msm.ck, study.lag, clock, gallery
+                    study.timescales, study.states.ck, study.lag, clock, gallery
                 ),
             ),
         ),
         (
             "states",
             "States",
-            _judged(study, states_section(study.msm, frames, clock, gallery)),
+            _judged(study, states_section(study.states, frames, clock, gallery)),
         ),
     ]
     sections += _comparison_sections(comparison, gallery)

@@ -10,7 +10,7 @@ import time
 import pytest
 from published_layout import save_random
 
-from mdgeomfeat.workflow.inspection import _clock
+from mdgeomfeat.commands.inspection import _clock
 
 
 def refused(result, *parts: str) -> None:
@@ -224,7 +224,7 @@ def test_apply_does_not_train(run_cli, pdb, xtc, tmp_path):
 
 
 def test_a_defect_keeps_its_traceback(run_cli, pdb, xtc, monkeypatch, tmp_path):
-    import mdgeomfeat.workflow.features as features
+    import mdgeomfeat.commands.features as features
 
     def broken(*_args, **_more):
         raise RuntimeError("a defect")

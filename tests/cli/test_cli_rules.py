@@ -7,8 +7,8 @@ import warnings
 import pytest
 
 from mdgeomfeat.cli.app import _plain_warnings
+from mdgeomfeat.commands.options import StudyOptions
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.workflow.options import StudyOptions
 
 
 def test_our_warnings_are_shown_once_and_no_others(capsys):

@@ -12,13 +12,13 @@ import typer
 
 from mdgeomfeat import GeomGNNFeaturizer
 from mdgeomfeat.cli import app
+from mdgeomfeat.commands.apply import _applied
+from mdgeomfeat.commands.baselines import untrained_twin
+from mdgeomfeat.commands.features import featurize
+from mdgeomfeat.commands.options import ReadOptions
+from mdgeomfeat.commands.progress import SilentReporter
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import FeatureSpec, feature_options
-from mdgeomfeat.workflow.apply import _applied
-from mdgeomfeat.workflow.baselines import untrained_twin
-from mdgeomfeat.workflow.features import featurize
-from mdgeomfeat.workflow.options import ReadOptions
-from mdgeomfeat.workflow.progress import SilentReporter
 
 # What the command line calls otherwise, or does by itself.
 NAMES = {"universe_or_atomgroup": "files", "verbose": None}
@@ -62,8 +62,8 @@ def test_the_twin_is_made_as_the_features_are(gly2, tiny_model, given, tmp_path)
     read = ReadOptions(files=(gly2[0], gly2[2]), features=spec, stop=5, batch_size=2)
     data = featurize(read, tmp_path, SilentReporter())
     twin, _ = untrained_twin(read, data, SilentReporter())
+    from mdgeomfeat.commands.baselines import TWIN_SEED
     from mdgeomfeat.gnn import random_twin
-    from mdgeomfeat.workflow.baselines import TWIN_SEED
 
     # The featurizer itself, with the twin in place of the network.
     want = GeomGNNFeaturizer(

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from mdgeomfeat.commands import features
+from mdgeomfeat.commands.features import Featurized
 from mdgeomfeat.store import RowArray
-from mdgeomfeat.workflow import features
-from mdgeomfeat.workflow.features import Featurized
 
 FEW = ["--stop", 1000, "--step", 10]
 

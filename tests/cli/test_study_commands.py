@@ -83,14 +83,14 @@ def test_summary_is_strict_json_with_the_scores(study):
     assert summary["study"]["lag"] == 10.0
     inputs = {s["input"] for s in summary["study"]["scores"]}
     assert {"GNN features", "random weights", "distances", "dihedrals"} <= inputs
-    assert summary["study"]["msm"]["n_states"] >= 2
+    assert summary["study"]["states"]["n_states"] >= 2
     assert summary["findings"]
 
 
 def test_summary_holds_what_the_page_shows(study):
     summary = json.loads((study.out / "summary.json").read_text())
     assert summary["format"] == 2
-    msm = summary["study"]["msm"]
+    msm = summary["study"]["states"]
     n, m = msm["n_states"], msm["n_micro"]
     # the transition matrices, of states and of microstates
     between = np.array(msm["transition_matrix"])
@@ -130,7 +130,7 @@ def test_summary_holds_what_the_page_shows(study):
 def test_representatives_are_frames_of_their_files(study, gly2):
     """File and frame, counted from 0, bring back the structure that was written."""
     summary = json.loads((study.out / "summary.json").read_text())
-    msm = summary["study"]["msm"]
+    msm = summary["study"]["states"]
     pdb = next(p for p in gly2 if p.suffix == ".pdb")
     paths = {p.name: p for p in gly2 if p.suffix == ".xtc"}
     rows = {(r["file"], r["frame"]): r for r in read_csv(study.out / "cvs.csv")}

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import MDAnalysis as mda
 import pytest
 
-from mdgeomfeat.workflow import inspection
-from mdgeomfeat.workflow.inspection import Inspection, inspect_files
+from mdgeomfeat.commands import inspection
+from mdgeomfeat.commands.inspection import Inspection, inspect_files
 
 N_FRAMES = 20
 

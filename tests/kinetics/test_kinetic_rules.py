@@ -25,11 +25,11 @@ from mdgeomfeat.kinetics import (
 )
 from mdgeomfeat.kinetics.arrays import Span
 from mdgeomfeat.kinetics.ck import _verdict
-from mdgeomfeat.kinetics.comparison import Comparison
 from mdgeomfeat.kinetics.lag import CAP, _constant
 from mdgeomfeat.kinetics.msm import bootstrap, coarse_transitions, make_units
 from mdgeomfeat.kinetics.reasons import LagNotConstant, LagReason
 from mdgeomfeat.kinetics.scores import ceiling, null_score
+from mdgeomfeat.kinetics.scoring import InputScorer
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.standardize import fit_standardizer, flat_features
 from mdgeomfeat.kinetics.tica import fit_tica
@@ -106,7 +106,7 @@ def test_a_third_holds_at_least_three_lags():
 def test_parts_that_are_scored_are_the_slowest_timescale_apart():
     (run,) = embed([markov_chain(THREE, 6000, 3)], width=4, noise=0.2)
     result = quiet_study({"x": [run]}, "x", lag=4, dim=2)
-    slowest = max(result.lag_scan.slowest, result.msm.timescales[0])
+    slowest = max(result.lag_scan.slowest, result.states.timescales[0])
     assert slowest > 5 * result.lag
     assert {fold.gap for fold in result.folds} == {ceil(slowest)}
 
@@ -124,7 +124,7 @@ def test_the_ceiling_counts_the_outputs_only():
     assert ceiling([100, np.nan], 10, 2) == pytest.approx(1 + exp(-2 * 10 / 100))
 
 
-def compared(held_out, *names, method="vamp"):
+def compared(held_out, *names, method="vampnet"):
     """Score a slow input and noise; one part is held out."""
     matrix, _ = two_state(0.02, 0.02)
     rng = np.random.default_rng(1)
@@ -146,7 +146,7 @@ def compared(held_out, *names, method="vamp"):
     ]
     mixer = MixerSpec(kind="flat", n_tokens=1, n_features=3, n_outputs=1)
     training = TrainingOptions(max_steps=40, n_starts=1)
-    comparison = Comparison(
+    scorer = InputScorer(
         arrays=arrays,
         failures={},
         primary="slow",
@@ -157,7 +157,7 @@ def compared(held_out, *names, method="vamp"):
         slowest=None,
         settings=StudySettings(method=method, seeds=1, training=training),
     )
-    found = comparison.run(lambda _: None)
+    found = scorer.run(lambda _: None)
     return {(s.input, s.method): s for s in found}
 
 
@@ -292,7 +292,7 @@ def test_free_energies_of_a_study_have_the_weights_of_its_model():
         runs.append(states[:, None] + 0.05 * noise)
     result = quiet_study({"x": runs}, "x", lag=2, dim=1)
     (profile,) = result.profiles
-    x, w = np.concatenate(result.cvs)[:, 0], np.concatenate(result.msm.weights)
+    x, w = np.concatenate(result.cvs)[:, 0], np.concatenate(result.states.weights)
     bins = len(profile.edges[0]) - 1
     expected = free_energy(x, weights=w, bins=bins).energy
     np.testing.assert_allclose(profile.energy, expected)

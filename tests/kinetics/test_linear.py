@@ -21,8 +21,8 @@ from mdgeomfeat.kinetics import (
     vamp2_score,
 )
 from mdgeomfeat.kinetics.arrays import Span
-from mdgeomfeat.kinetics.comparison import Comparison
 from mdgeomfeat.kinetics.pca import fit_pca
+from mdgeomfeat.kinetics.scoring import InputScorer
 from mdgeomfeat.kinetics.standardize import fit_standardizer, flat_features
 
 
@@ -83,7 +83,7 @@ def wide_scores(held_out):
     arrays = {"wide": [np.asarray(r, np.float32) for r in (*runs, held_out)]}
     train, stop, score = ((Span(i, 0, len(r)),) for i, r in enumerate(arrays["wide"]))
     fold = Fold(train, stop, score, kind="trajectories", independent=True)
-    comparison = Comparison(
+    scorer = InputScorer(
         arrays=arrays,
         failures={},
         primary="wide",
@@ -94,7 +94,7 @@ def wide_scores(held_out):
         slowest=None,
         settings=StudySettings(method="tica"),
     )
-    return comparison.run(lambda _: None)[0]
+    return scorer.run(lambda _: None)[0]
 
 
 def test_pca_sees_nothing_of_the_held_out_part():

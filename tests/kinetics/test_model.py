@@ -44,11 +44,11 @@ def models(three_states):
     note = {"model": "et-64", "tokens": ["A:ALA1", "A:LEU2"]}
     return {
         "tica": (make_cv_model("tica", fit_tica(runs, 5, 2), runs, 5, note), runs),
-        "vamp": (make_cv_model("vamp", lobes, tokens, 5, note), tokens),
+        "vampnet": (make_cv_model("vampnet", lobes, tokens, 5, note), tokens),
     }
 
 
-@pytest.mark.parametrize("method", ["tica", "vamp"])
+@pytest.mark.parametrize("method", ["tica", "vampnet"])
 def test_round_trip_is_exact(models, method, tmp_path):
     model, runs = models[method]
     path = model.save(tmp_path / "sub" / "cvs")
@@ -62,7 +62,7 @@ def test_round_trip_is_exact(models, method, tmp_path):
 
 
 def test_stacked_lobes_equal_tica_of_all_their_outputs(models):
-    model, runs = models["vamp"]
+    model, runs = models["vampnet"]
     x = torch.from_numpy(runs[0])
     with torch.no_grad():
         joined = [lobe(x).numpy() for lobe in model.lobe.members]
@@ -70,13 +70,13 @@ def test_stacked_lobes_equal_tica_of_all_their_outputs(models):
     np.testing.assert_array_equal(stacked, np.concatenate(joined, axis=1))
     # a free choice of four directions cannot be worse on the data that chose it
     score = vamp2_score(model.transform(runs), 5)
-    singles = [make_cv_model("vamp", [lobe], runs, 5) for lobe in model.lobe.members]
+    singles = [make_cv_model("vampnet", [lobe], runs, 5) for lobe in model.lobe.members]
     assert score > max(vamp2_score(m.transform(runs), 5) for m in singles) - 0.01
 
 
 def test_a_model_of_the_first_format_is_read(models, tmp_path):
-    stacked, runs = models["vamp"]
-    model = make_cv_model("vamp", [stacked.lobe.members[0]], runs, 5)
+    stacked, runs = models["vampnet"]
+    model = make_cv_model("vampnet", [stacked.lobe.members[0]], runs, 5)
     path = model.save(tmp_path / "m")
     tensors = {
         name.replace("lobe.members.0.", "lobe."): t
@@ -100,7 +100,7 @@ def test_a_model_of_the_first_format_is_read(models, tmp_path):
     np.testing.assert_array_equal(again[0], model.transform(runs)[0])
 
 
-@pytest.mark.parametrize("method", ["tica", "vamp"])
+@pytest.mark.parametrize("method", ["tica", "vampnet"])
 def test_cvs_are_ordered_white_and_oriented(models, method):
     model, runs = models[method]
     cvs = np.concatenate(model.transform(runs))
@@ -145,7 +145,7 @@ def test_wrong_input_and_damaged_files(models, tmp_path):
     [("width", 10**9), ("depth", 10**9), ("n_tokens", 10**30), ("n_features", 7)],
 )
 def test_an_absurd_mixer_is_refused_before_it_is_built(models, tmp_path, field, value):
-    path = models["vamp"][0].save(tmp_path / "m")
+    path = models["vampnet"][0].save(tmp_path / "m")
     card = json.loads(path.with_suffix(".json").read_text())
     card["mixer"][field] = value
     path.with_suffix(".json").write_text(json.dumps(card))

@@ -71,9 +71,9 @@ def test_known_kinetics_are_found(study):
     result, _ = study
     exact = timescales(THREE)
     assert (result.lag, result.dim, result.mixer) == (4, 2, "attention")
-    np.testing.assert_allclose(result.msm.timescales, exact, rtol=0.3)
-    assert result.msm.n_states == 3
-    assert result.msm.ck.passed
+    np.testing.assert_allclose(result.states.timescales, exact, rtol=0.3)
+    assert result.states.n_states == 3
+    assert result.states.ck.passed
     limit = 1 + np.exp(-2 * 4 / exact).sum()
     assert result.ceiling == pytest.approx(limit, abs=0.1)
     primary = of(result, "tokens", "VAMPNet")
@@ -87,7 +87,7 @@ def test_known_kinetics_are_found(study):
 @pytest.mark.parametrize("passed", [False, None])
 def test_there_is_no_ceiling_without_a_passed_test(study, passed):
     result, _ = study
-    msm, dim, evidence = result.msm, result.dim, result.evidence
+    msm, dim, evidence = result.states, result.dim, result.evidence
     assert known_ceiling(msm, dim, evidence) == result.ceiling > 2
     ck = replace(msm.ck, passed=passed)
     assert known_ceiling(replace(msm, ck=ck), dim, evidence) is None
@@ -110,15 +110,15 @@ def test_a_failed_test_takes_the_ceiling_from_every_score():
         runs.append(seen[:, None] + 0.01 * rng.normal(size=(4000, 1)))
     result = quiet_study(runs, method="tica", lag=4, n_bootstrap=10)
     assert result.evidence.established
-    assert result.msm.timescales[0] > result.lag
-    assert result.msm.ck.passed is False
+    assert result.states.timescales[0] > result.lag
+    assert result.states.ck.passed is False
     assert result.ceiling is None
     assert [s.ceiling for s in result.scores] == [None]
 
 
 def test_headline_and_figure_agree_at_the_same_lag(study):
     result, _ = study
-    assert result.timescales.at(result.lag) == result.msm.timescales[0]
+    assert result.timescales.at(result.lag) == result.states.timescales[0]
 
 
 def test_nothing_scores_one_and_failures_are_told(study):
@@ -155,8 +155,8 @@ def test_summary_is_json_in_picoseconds(study):
     assert summary["time_unit"] == "ps"
     assert summary["lag"] == 8.0
     assert summary["lag_frames"] == 4
-    assert summary["msm"]["timescales"][0] == pytest.approx(
-        2 * result.msm.timescales[0]
+    assert summary["states"]["timescales"][0] == pytest.approx(
+        2 * result.states.timescales[0]
     )
     assert summary["choices"] == {
         "lag": "given",
@@ -258,7 +258,7 @@ def test_too_few_data_for_the_timescale_are_said():
     ]
     result = quiet_study(runs, method="tica")
     found = next(d for d in result.doubts if isinstance(d, FewData))
-    slowest = max(result.lag_scan.slowest, result.msm.timescales[0])
+    slowest = max(result.lag_scan.slowest, result.states.timescales[0])
     assert found.ratio == pytest.approx(7500 / slowest)
     assert found.unusable == (found.ratio < 20)
     # the true timescale is 250 frames
@@ -294,7 +294,7 @@ def test_frames_in_random_order_hold_no_slow_motion(n, lag):
 def test_timescales_of_overfitted_variables_establish_nothing():
     rng = np.random.default_rng(0)
     result = quiet_study([rng.normal(size=(200, 300))], method="tica")
-    assert result.msm.timescales[0] > 2 * result.lag
+    assert result.states.timescales[0] > 2 * result.lag
     assert not result.evidence.established
 
 

@@ -21,7 +21,7 @@ from mdgeomfeat.report import (
 from mdgeomfeat.report.figures import ColorBy, NamedMap
 from mdgeomfeat.report.sections.scores import scores_section
 from mdgeomfeat.report.sections.states import states_section
-from mdgeomfeat.report.text import (
+from mdgeomfeat.text import (
     Clock,
     count,
     format_span,
@@ -94,7 +94,7 @@ def study(
             n_slow=int(known.slower_than_lag), slowest=tica, levels_off=constant
         ),
         timescales=implied(later, lag),
-        msm=SimpleNamespace(
+        states=SimpleNamespace(
             connected=connected,
             n_states=3,
             populations=np.array([0.6, 0.3, 0.1]) if connected else None,

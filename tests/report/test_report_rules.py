@@ -65,6 +65,6 @@ def test_few_data_are_told_by_degree(unusable, said):
 
 def test_a_model_that_could_not_be_tested_is_not_certain():
     untested = study([])
-    untested.msm.ck = None
+    untested.states.ck = None
     text = findings_in_words(untested)[0]
     assert "This is not certain: the trajectories are too short to test" in text

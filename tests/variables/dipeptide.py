@@ -100,7 +100,7 @@ class Dipeptide:
                 for seed in range(seeds)
             ]
         return make_cv_model(
-            "tica" if method == "tica" else "vamp",
+            "tica" if method == "tica" else "vampnet",
             fitted,
             arrays,
             1,

@@ -15,7 +15,7 @@ from mdgeomfeat.report.figures import (
     draw_timescales,
 )
 from mdgeomfeat.report.gallery import Gallery
-from mdgeomfeat.report.text import Clock, number
+from mdgeomfeat.text import Clock, number
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import CKTest, FreeEnergy, ImpliedTimescales, StateModel

@@ -10,7 +10,7 @@ import numpy as np
 from mdgeomfeat.report import html
 from mdgeomfeat.report.figures import ScoreBar, draw_scores
 from mdgeomfeat.report.gallery import Gallery
-from mdgeomfeat.report.text import Clock, count, number
+from mdgeomfeat.text import Clock, count, number
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import Score, StudyResult

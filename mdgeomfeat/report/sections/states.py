@@ -9,7 +9,7 @@ import numpy as np
 from mdgeomfeat.report import html
 from mdgeomfeat.report.figures import draw_populations, draw_structures
 from mdgeomfeat.report.gallery import Gallery
-from mdgeomfeat.report.text import Clock, count, number, percent, pretty_angle
+from mdgeomfeat.text import Clock, count, number, percent, pretty_angle
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import StateModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mdgeomfeat.report.text import Clock, count, number
+from mdgeomfeat.text import Clock, count, number
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import StudyResult

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mdgeomfeat.report.text import Clock, count, number, percent
 from mdgeomfeat.report.wording.choices import lag_in_words
+from mdgeomfeat.text import Clock, count, number, percent
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import Doubt, Evidence, StudyResult

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mdgeomfeat.report.text import Clock, count, enumerate_words, number, percent
+from mdgeomfeat.text import Clock, count, enumerate_words, number, percent
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import Score, StateModel, StudyResult
@@ -35,8 +35,8 @@ def _motions(study: StudyResult, clock: Clock) -> list[str]:
     Timescales and states are only told of motions that held-out data establish, and
     states only where a timescale separates them.
     """
-    evidence, msm = study.evidence, study.msm
-    if not msm.connected and (evidence.established or study.lag_scan.n_slow):
+    evidence, states = study.evidence, study.states
+    if not states.connected and (evidence.established or study.lag_scan.n_slow):
         text = (
             "Slow changes are seen, but too rarely for a timescale: the trajectories "
             "do not connect all regions that they visit, so there are no populations"
@@ -54,22 +54,22 @@ def _motions(study: StudyResult, clock: Clock) -> list[str]:
         return [
             f"No slow motion could be established on held-out data at a lag of {lag}."
         ]
-    above = np.nan_to_num(msm.timescales, nan=0.0) > study.lag
+    above = np.nan_to_num(states.timescales, nan=0.0) > study.lag
     # only the leading run: one that is not known ends it
-    slow = msm.timescales[: np.argmin([*above, False])].tolist()
-    if not slow or msm.populations is None:
+    slow = states.timescales[: np.argmin([*above, False])].tolist()
+    if not slow or states.populations is None:
         return [
             "Held-out data show a slow motion, but the Markov model gives no timescale "
             f"above the lag of {lag} for it."
         ]
-    return [_timescales(study, slow, clock), _states(msm.populations)]
+    return [_timescales(study, slow, clock), _states(states.populations)]
 
 
 def _timescales(study: StudyResult, slow: list[float], clock: Clock) -> str:
     """Tell the timescale and, in the same breath, what speaks against it."""
-    msm = study.msm
+    states = study.states
     text = "The slowest motion has a timescale of " + clock.interval(
-        slow[0], msm.timescales_lower[0], msm.timescales_upper[0]
+        slow[0], states.timescales_lower[0], states.timescales_upper[0]
     )
     if len(slow) > 1:
         others = [clock.show(t) for t in slow[1:]]
@@ -82,15 +82,15 @@ def _timescales(study: StudyResult, slow: list[float], clock: Clock) -> str:
 
 def _against(study: StudyResult, slowest: float, clock: Clock) -> list[str]:
     """Return what speaks against the slowest timescale, the gravest first."""
-    msm, found = study.msm, []
-    if msm.ck is None:
+    states, found = study.states, []
+    if states.ck is None:
         found.append("the trajectories are too short to test the Markov model")
-    elif msm.ck.passed is None:
+    elif states.ck.passed is None:
         found.append("the data are too few to decide the Chapman-Kolmogorov test")
-    elif not msm.ck.passed:
+    elif not states.ck.passed:
         found.append(
             "the Markov model fails its Chapman-Kolmogorov test (largest deviation "
-            f"{number(msm.ck.largest_deviation)})"
+            f"{number(states.ck.largest_deviation)})"
         )
     later = study.timescales.change_after(study.lag)
     if later is not None:
@@ -101,7 +101,7 @@ def _against(study: StudyResult, slowest: float, clock: Clock) -> list[str]:
     if study.lag_scan.n_slow and not study.lag_scan.levels_off:
         found.append("the TICA timescale levels off at no lag")
     tica = study.lag_scan.slowest
-    if tica is not None and _elsewhere(tica, slowest, msm):
+    if tica is not None and _elsewhere(tica, slowest, states):
         found.append(
             f"at the same lag TICA finds {clock.show(tica)}, in frames that it was "
             "not fitted to"
@@ -109,12 +109,12 @@ def _against(study: StudyResult, slowest: float, clock: Clock) -> list[str]:
     return found
 
 
-def _elsewhere(tica: float, slowest: float, msm: StateModel) -> bool:
+def _elsewhere(tica: float, slowest: float, states: StateModel) -> bool:
     """Whether TICA finds a slower motion, or one that is not half as slow.
 
     It may find a somewhat faster one, since it is linear.
     """
-    low, high = msm.timescales_lower[0], msm.timescales_upper[0]
+    low, high = states.timescales_lower[0], states.timescales_upper[0]
     return bool(tica > np.fmax(high, slowest) or tica < np.fmin(low, slowest / 2))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mdgeomfeat.workflow.comparison import Torsion, choose_torsions, compare_inputs
+from mdgeomfeat.commands.mapping import Torsion, choose_torsions, compare_inputs
 
 
 @pytest.fixture(scope="module")

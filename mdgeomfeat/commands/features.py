@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mdgeomfeat.commands.notes import remembered_warnings
+from mdgeomfeat.commands.options import ReadOptions
+from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.memory import available_memory
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.times import read_dt
-from mdgeomfeat.workflow.notes import remembered_warnings
-from mdgeomfeat.workflow.options import ReadOptions
-from mdgeomfeat.workflow.progress import Reporter
 
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
@@ -265,9 +265,9 @@ def write_features(
     InputError
         If the folder or the input cannot be used.
     """
-    from mdgeomfeat.workflow.record import make_record
-    from mdgeomfeat.workflow.summary import record_summary
-    from mdgeomfeat.workflow.tables import write_json
+    from mdgeomfeat.commands.record import make_record
+    from mdgeomfeat.commands.summary import record_summary
+    from mdgeomfeat.commands.tables import write_json
 
     folder = out or default_folder(read, "features")
     _check_features_folder(folder, read.store)

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from mdgeomfeat.descriptors import superpose
 from mdgeomfeat.report.data import FrameOrigin, StateAngle, StateFrames
-from mdgeomfeat.report.text import count
+from mdgeomfeat.text import count
 
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdgeomfeat.errors import InputError
-from mdgeomfeat.reading.chain import file_readers
-from mdgeomfeat.report.text import count
-from mdgeomfeat.workflow.baselines import (
+from mdgeomfeat.commands.baselines import (
     PRIMARY,
     RANDOM,
     Baselines,
@@ -19,24 +16,27 @@ from mdgeomfeat.workflow.baselines import (
     gnn_input,
     untrained_twin,
 )
-from mdgeomfeat.workflow.comparison import choose_torsions, compare_inputs
-from mdgeomfeat.workflow.features import (
+from mdgeomfeat.commands.features import (
     STORE,
     Featurized,
     chosen_frames,
     default_folder,
     featurize,
 )
-from mdgeomfeat.workflow.lag import parse_lag, split_lag
-from mdgeomfeat.workflow.models import feature_recipe, write_model
-from mdgeomfeat.workflow.notes import remembered_warnings
-from mdgeomfeat.workflow.options import ReadOptions, StudyOptions
-from mdgeomfeat.workflow.output import check_output, output_folder
-from mdgeomfeat.workflow.progress import Reporter
-from mdgeomfeat.workflow.record import make_record
-from mdgeomfeat.workflow.state_structures import state_angles, write_states
-from mdgeomfeat.workflow.summary import summary
-from mdgeomfeat.workflow.tables import frame_origins, write_cvs, write_json
+from mdgeomfeat.commands.lag import parse_lag, split_lag
+from mdgeomfeat.commands.mapping import choose_torsions, compare_inputs
+from mdgeomfeat.commands.models import feature_recipe, write_model
+from mdgeomfeat.commands.notes import remembered_warnings
+from mdgeomfeat.commands.options import ReadOptions, StudyOptions
+from mdgeomfeat.commands.output import check_output, output_folder
+from mdgeomfeat.commands.progress import Reporter
+from mdgeomfeat.commands.record import make_record
+from mdgeomfeat.commands.state_structures import state_angles, write_states
+from mdgeomfeat.commands.summary import summary
+from mdgeomfeat.commands.tables import frame_origins, write_cvs, write_json
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.reading.chain import file_readers
+from mdgeomfeat.text import count
 
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
@@ -97,7 +97,7 @@ def write_study(
         study_page,
     )
 
-    folder = out or default_folder(read, options.method)
+    folder = out or default_folder(read, options.command)
     check_output(folder, overwrite, read.store)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
         data = featurize(
@@ -131,7 +131,7 @@ def write_study(
                 progress=progress,
             )
         with progress.stage("report", None):
-            write_cvs(work / "cvs.csv", data, study.cvs, study.msm.dtrajs)
+            write_cvs(work / "cvs.csv", data, study.cvs, study.states.dtrajs)
             write_model(work / "model", data.model, study)
             typical = _representatives(study, data)
             frames = write_states(
@@ -197,8 +197,8 @@ def _check_frames(
 
 def _check_number(n_frames: int) -> None:
     """Refuse fewer frames than a study needs."""
+    from mdgeomfeat.commands.compare import MIN_FRAMES as FOR_MAPS
     from mdgeomfeat.kinetics.study import MIN_FRAMES
-    from mdgeomfeat.workflow.compare import MIN_FRAMES as FOR_MAPS
 
     if n_frames < MIN_FRAMES:
         be = "is" if n_frames == 1 else "are"
@@ -246,7 +246,7 @@ def _representatives(study: StudyResult, data: Featurized) -> list[np.ndarray]:
     starts = np.array([rows.start for rows in data.rows])
     return [
         starts[index[:, 0]] + index[:, 1] if len(index) else np.empty(0, dtype=int)
-        for index in study.msm.representatives
+        for index in study.states.representatives
     ]
 
 
@@ -256,7 +256,7 @@ def _told_angles(
     """Return the angles that are told of each state, at most three."""
     chosen = choose_torsions(baselines.torsions, np.concatenate(study.cvs), n=3)
     states = np.full(len(data.results.times), -1)
-    for rows, own in zip(data.rows, study.msm.dtrajs, strict=True):
+    for rows, own in zip(data.rows, study.states.dtrajs, strict=True):
         states[rows.start : rows.stop] = own
     named = [(t.name, t.values) for t in chosen]
-    return state_angles(named, states, study.msm.n_states)
+    return state_angles(named, states, study.states.n_states)

@@ -66,7 +66,7 @@ class StudyOptions:
 
     Attributes
     ----------
-    method : {"vamp", "tica"}
+    method : {"vampnet", "tica"}
         Neural network or linear.
     lag : str or None
         Frames as a bare integer, or a time such as ``"20ps"``; None chooses.
@@ -89,7 +89,7 @@ class StudyOptions:
         If the temperature is not above 0.
     """
 
-    method: Literal["vamp", "tica"] = "vamp"
+    method: Literal["vampnet", "tica"] = "vampnet"
     lag: str | None = None
     dim: int | None = None
     mixer: str | None = None
@@ -97,6 +97,11 @@ class StudyOptions:
     seeds: int | None = None
     temperature: float | None = None
     maps: bool = True
+
+    @property
+    def command(self) -> str:
+        """Name of the command that a person would type."""
+        return {"vampnet": "vamp"}.get(self.method, self.method)
 
     def __post_init__(self) -> None:
         if self.temperature is not None and not 0 < self.temperature < math.inf:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdgeomfeat.commands.features import Featurized
 from mdgeomfeat.variables.saved import CVS, NETWORK
-from mdgeomfeat.workflow.features import Featurized
 
 if TYPE_CHECKING:
     from mdgeomfeat.gnn import Backbone
@@ -56,8 +56,8 @@ def write_model(folder: Path, network: Backbone, study: StudyResult) -> None:
 def _states(study: StudyResult) -> dict[str, Any]:
     """Return the centre of every microstate, and the state that it belongs to."""
     points = np.concatenate(study.cvs)
-    micro = np.concatenate(study.msm.microstates)
-    states = np.concatenate(study.msm.dtrajs)
+    micro = np.concatenate(study.states.microstates)
+    states = np.concatenate(study.states.dtrajs)
     occupied, first = np.unique(micro, return_index=True)
     centres = [points[micro == number].mean(axis=0).tolist() for number in occupied]
     return {"centres": centres, "state_of_centre": states[first].tolist()}

@@ -1,4 +1,4 @@
-"""Small networks and small systems for the features' tests."""
+"""Fixtures of the tests of features and stores: small networks, small systems."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdgeomfeat.commands.features import STORE, Featurized
+from mdgeomfeat.commands.options import ReadOptions
 from mdgeomfeat.report.data import Record
-from mdgeomfeat.report.text import count, enumerate_words, format_span, format_time
-from mdgeomfeat.workflow.features import STORE, Featurized
-from mdgeomfeat.workflow.options import ReadOptions
+from mdgeomfeat.text import count, enumerate_words, format_span, format_time
 
 if TYPE_CHECKING:
     from mdgeomfeat.gnn import Backbone

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from mdgeomfeat.commands.features import Featurized
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.report.data import FrameOrigin
-from mdgeomfeat.workflow.features import Featurized
 
 __all__ = ["frame_origins", "write_cvs", "write_json"]
 

@@ -21,13 +21,13 @@ from mdgeomfeat.kinetics.tica import fit_tica_guarded
 from mdgeomfeat.kinetics.vampnet import VampnetFit, fit_vampnet, run_lobe
 from mdgeomfeat.mixing import MixerSpec, count_parameters
 
-__all__ = ["Comparison"]
+__all__ = ["InputScorer"]
 
 _ERRORS = (ScoreError, np.linalg.LinAlgError)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Comparison:
+class InputScorer:
     """All inputs, all folds, all seeds.
 
     Attributes
@@ -70,13 +70,15 @@ class Comparison:
     @property
     def n_fits(self) -> int:
         """Number of fits that :meth:`run` makes."""
-        per_fold = 1 + (len(self.seeds) if self.settings.method == "vamp" else 0)
+        per_fold = 1 + (len(self.seeds) if self.settings.method == "vampnet" else 0)
         return per_fold * len(self.folds) * (len(self.arrays) - len(self.failures))
 
     def run(self, announce: Callable[[str], None]) -> list[Score]:
         """Return the scores; `announce` is called before every fit."""
         scores = []
-        methods = ("VAMPNet", "TICA") if self.settings.method == "vamp" else ("TICA",)
+        methods = (
+            ("VAMPNet", "TICA") if self.settings.method == "vampnet" else ("TICA",)
+        )
         for name in self.arrays:
             for method in methods:
                 if name in self.failures:

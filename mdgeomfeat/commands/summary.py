@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mdgeomfeat.commands.record import versions
 from mdgeomfeat.report.data import Comparison, Record, StateFrames
 from mdgeomfeat.report.wording import choices_in_words, findings_in_words
-from mdgeomfeat.workflow.record import versions
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import StudyResult
@@ -31,7 +31,7 @@ def summary(
     content["study"] = study.to_dict()
     # How features are made is in the model's own card.
     content["study"]["settings"].pop("metadata", None)
-    content["study"]["msm"] |= _states(frames)
+    content["study"]["states"] |= _states(frames)
     if comparison is not None:
         content["comparison"] = comparison_summary(comparison)
     return content

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdgeomfeat.commands.notes import remembered_warnings
+from mdgeomfeat.commands.options import ReadOptions
 from mdgeomfeat.errors import InputError, sentence
 from mdgeomfeat.reading.times import read_dt
-from mdgeomfeat.report.text import count, format_time
-from mdgeomfeat.workflow.notes import remembered_warnings
-from mdgeomfeat.workflow.options import ReadOptions
+from mdgeomfeat.text import count, format_time
 
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
@@ -61,9 +61,9 @@ def inspect_files(read: ReadOptions) -> Inspection:
     InputError
         If the files cannot be opened, or no frame is chosen.
     """
+    from mdgeomfeat.commands.features import chosen_frames
+    from mdgeomfeat.commands.inspected import INFO_FORMAT, file_numbers
     from mdgeomfeat.reading import open_universe, trajectory_info
-    from mdgeomfeat.workflow.features import chosen_frames
-    from mdgeomfeat.workflow.inspected import INFO_FORMAT, file_numbers
 
     with remembered_warnings(show=False) as notes:
         universe = open_universe(
@@ -168,11 +168,11 @@ def _selected(universe: Universe, read: ReadOptions, found: dict[str, Any]) -> F
 
     Numbers are put into what was ``found`` as far as it goes.
     """
+    from mdgeomfeat.commands.inspected import selection_numbers
     from mdgeomfeat.gnn import load_model
     from mdgeomfeat.structure import Structure
     from mdgeomfeat.structure.elements import SYMBOLS
     from mdgeomfeat.structure.selection import select_atoms
-    from mdgeomfeat.workflow.inspected import selection_numbers
 
     select = read.features.select
     group = select_atoms(universe, select)
@@ -219,9 +219,9 @@ def _periodic(
     found: dict[str, Any],
 ) -> str:
     """Say whether the box would be used, as the features themselves decide it."""
+    from mdgeomfeat.commands.features import chosen_frames
     from mdgeomfeat.featurizer.boxes import decide_box
     from mdgeomfeat.featurizer.frames import FramePlan
-    from mdgeomfeat.workflow.features import chosen_frames
 
     frames = chosen_frames(universe, read.start, read.stop, read.step)
     try:
@@ -249,7 +249,7 @@ def _network(
     found: dict[str, Any],
 ) -> Facts:
     """Describe the network and the engine that would run it."""
-    from mdgeomfeat.workflow.inspected import network_numbers
+    from mdgeomfeat.commands.inspected import network_numbers
 
     spec = model.spec
     unseen = model.unseen(structure.numbers)

@@ -10,12 +10,12 @@ import pytest
 from feature_systems import error, peptide
 
 from mdgeomfeat import GeomGNNFeaturizer, InputError, memory
+from mdgeomfeat.commands.baselines import untrained_twin
+from mdgeomfeat.commands.options import ReadOptions
+from mdgeomfeat.commands.progress import SilentReporter
 from mdgeomfeat.errors import MDGeomFeatWarning
 from mdgeomfeat.featurizer import TokenEncoder
 from mdgeomfeat.gnn import build_model
-from mdgeomfeat.workflow.baselines import untrained_twin
-from mdgeomfeat.workflow.options import ReadOptions
-from mdgeomfeat.workflow.progress import SilentReporter
 
 BOX = [26.0, 24, 25, 80, 95, 103]
 

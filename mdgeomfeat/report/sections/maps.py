@@ -8,7 +8,7 @@ from mdgeomfeat.report import html
 from mdgeomfeat.report.data import Comparison
 from mdgeomfeat.report.figures import draw_agreement, draw_maps
 from mdgeomfeat.report.gallery import Gallery
-from mdgeomfeat.report.text import number, pretty_angle
+from mdgeomfeat.text import number, pretty_angle
 
 __all__ = ["agreement_section", "maps_section"]
 

@@ -61,7 +61,7 @@ def script(tmp_path, model, work, *, start=GUARDED, timeout=300):
     file = tmp_path / "script.py"
     file.write_text(
         SCRIPT.format(
-            tests=str(Path(__file__).parent),
+            tests=str(Path(__file__).parents[1]),
             model=str(path),
             work=textwrap.indent(textwrap.dedent(work), " " * 4).strip(),
             start=start,

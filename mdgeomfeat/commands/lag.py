@@ -6,7 +6,7 @@ import math
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.times import DURATION, TIME_UNITS
-from mdgeomfeat.report.text import format_time
+from mdgeomfeat.text import format_time
 
 __all__ = ["parse_lag", "split_lag"]
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from mdgeomfeat.commands.output import check_output, output_folder
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.workflow.output import check_output, output_folder
 
 
 def fill(folder, text="{}"):

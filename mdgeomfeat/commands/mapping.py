@@ -9,13 +9,13 @@ from operator import itemgetter
 
 import numpy as np
 
+from mdgeomfeat.commands.progress import Reporter, SilentReporter
 from mdgeomfeat.projection import agreement, fit_map, knn_r2
 from mdgeomfeat.projection.agreement import BALANCE
 from mdgeomfeat.report.data import Comparison, ComparisonRow
 from mdgeomfeat.report.figures import ColorBy, NamedMap
-from mdgeomfeat.report.text import pretty_angle
 from mdgeomfeat.store import Rows, cut_rows, flat_rows, join_rows, map_rows
-from mdgeomfeat.workflow.progress import Reporter, SilentReporter
+from mdgeomfeat.text import pretty_angle
 
 __all__ = ["Torsion", "choose_torsions", "compare_inputs"]
 

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mdgeomfeat.errors import InputError
-from mdgeomfeat.workflow.baselines import (
+from mdgeomfeat.commands.baselines import (
     PRIMARY,
     RANDOM,
     classical_baselines,
     gnn_input,
     untrained_twin,
 )
-from mdgeomfeat.workflow.comparison import compare_inputs
-from mdgeomfeat.workflow.features import (
+from mdgeomfeat.commands.features import (
     STORE,
     chosen_frames,
     default_folder,
     featurize,
 )
-from mdgeomfeat.workflow.notes import remembered_warnings
-from mdgeomfeat.workflow.options import ReadOptions
-from mdgeomfeat.workflow.output import check_output, output_folder
-from mdgeomfeat.workflow.progress import Reporter
-from mdgeomfeat.workflow.record import make_record
-from mdgeomfeat.workflow.summary import comparison_summary, record_summary
-from mdgeomfeat.workflow.tables import write_json
+from mdgeomfeat.commands.mapping import compare_inputs
+from mdgeomfeat.commands.notes import remembered_warnings
+from mdgeomfeat.commands.options import ReadOptions
+from mdgeomfeat.commands.output import check_output, output_folder
+from mdgeomfeat.commands.progress import Reporter
+from mdgeomfeat.commands.record import make_record
+from mdgeomfeat.commands.summary import comparison_summary, record_summary
+from mdgeomfeat.commands.tables import write_json
+from mdgeomfeat.errors import InputError
 
 __all__ = ["write_comparison"]
 

@@ -6,19 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mdgeomfeat.commands.baselines import PRIMARY, gnn_input
+from mdgeomfeat.commands.features import Featurized, default_folder, featurize
+from mdgeomfeat.commands.models import assign_states
+from mdgeomfeat.commands.notes import remembered_warnings
+from mdgeomfeat.commands.options import ReadOptions
+from mdgeomfeat.commands.output import check_output, output_folder
+from mdgeomfeat.commands.progress import Reporter
+from mdgeomfeat.commands.record import make_record
+from mdgeomfeat.commands.summary import record_summary
+from mdgeomfeat.commands.tables import write_cvs, write_json
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import FeatureSpec, feature_options
 from mdgeomfeat.variables.saved import check_same_molecule, read_model_folder
-from mdgeomfeat.workflow.baselines import PRIMARY, gnn_input
-from mdgeomfeat.workflow.features import Featurized, default_folder, featurize
-from mdgeomfeat.workflow.models import assign_states
-from mdgeomfeat.workflow.notes import remembered_warnings
-from mdgeomfeat.workflow.options import ReadOptions
-from mdgeomfeat.workflow.output import check_output, output_folder
-from mdgeomfeat.workflow.progress import Reporter
-from mdgeomfeat.workflow.record import make_record
-from mdgeomfeat.workflow.summary import record_summary
-from mdgeomfeat.workflow.tables import write_cvs, write_json
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import CVModel

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from mdgeomfeat.commands.lag import parse_lag
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.report.text import format_time
-from mdgeomfeat.workflow.lag import parse_lag
+from mdgeomfeat.text import format_time
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_peak_memory_of_2000_and_40000_frames(tmp_path, model):
     path, top = tmp_path / "tiny.safetensors", tmp_path / "top.pdb"
     save_model(model, path, {})
     script = MEASURE.format(
-        tests=str(Path(__file__).parent), top=str(top), model=str(path)
+        tests=str(Path(__file__).parents[1]), top=str(top), model=str(path)
     )
     peaks = []
     for n_frames in (2_000, 40_000, 2_000):

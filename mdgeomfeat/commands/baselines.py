@@ -9,16 +9,16 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from mdgeomfeat.commands.features import Featurized
+from mdgeomfeat.commands.mapping import Torsion
+from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.report.wording import RANDOM
 from mdgeomfeat.store import LazyArray, Rows, map_rows
-from mdgeomfeat.workflow.comparison import Torsion
-from mdgeomfeat.workflow.features import Featurized
-from mdgeomfeat.workflow.progress import Reporter
 
 if TYPE_CHECKING:
+    from mdgeomfeat.commands.options import ReadOptions
     from mdgeomfeat.descriptors import DescriptorPlan
-    from mdgeomfeat.workflow.options import ReadOptions
 
 __all__ = [
     "PRIMARY",
