@@ -29,7 +29,7 @@ from joblib import Parallel, delayed
 from mdgeomfeat import GeomGNNFeaturizer
 from mdgeomfeat.descriptors import angles, applicable, compute_descriptors
 from mdgeomfeat.featurespec import FeatureSpec
-from mdgeomfeat.featurizer import TokenEncoder, invariants
+from mdgeomfeat.featurizer import TokenEncoder, compute_invariants
 from mdgeomfeat.gnn import load_model, random_twin
 from mdgeomfeat.kinetics import (
     Fold,
@@ -122,7 +122,9 @@ def encoded(run: GeomGNNFeaturizer, network: Any, kind: str) -> Input:
         scalars, vectors = encoder.encode(
             positions[rows], None if boxes is None else boxes[rows]
         )
-        numbers.append(invariants(scalars, vectors, structure.next_token, "geometric"))
+        numbers.append(
+            compute_invariants(scalars, vectors, structure.next_token, "geometric")
+        )
         joined.append(np.concatenate([scalars[:, :, None], vectors], axis=2))
     return Input(
         kind, split(np.concatenate(numbers), run), split(np.concatenate(joined), run)

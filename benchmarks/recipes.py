@@ -26,7 +26,7 @@ from kinetics import SYSTEMS, TWIN_SEED, System, read, split
 from mdgeomfeat import GeomGNNFeaturizer
 from mdgeomfeat.descriptors import compute_descriptors
 from mdgeomfeat.featurespec import FeatureSpec
-from mdgeomfeat.featurizer import TokenEncoder, invariants
+from mdgeomfeat.featurizer import TokenEncoder, compute_invariants
 from mdgeomfeat.gnn import load_model, random_twin
 from mdgeomfeat.kinetics import (
     Fold,
@@ -105,7 +105,7 @@ def arrays(recipe: Recipe, run: GeomGNNFeaturizer) -> list[np.ndarray]:
     spec = FeatureSpec(model=network, pool=recipe.pool, allow_unseen=True)
     encoder = TokenEncoder(structure, spec)
     scalars, vectors = encoder.encode(positions, boxes)
-    return split(invariants(scalars, vectors, structure.next_token), run)
+    return split(compute_invariants(scalars, vectors, structure.next_token), run)
 
 
 def fold_fits(

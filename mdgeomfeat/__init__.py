@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mdgeomfeat.commands.analyze import analyze
     from mdgeomfeat.errors import InputError, MDGeomFeatWarning
     from mdgeomfeat.featurizer import GeomGNNFeaturizer
     from mdgeomfeat.featurizer.transformer import GeomGNNTransformer
@@ -28,6 +29,7 @@ _HOMES = {
     "MDGeomFeatWarning": "mdgeomfeat.errors",
     "Structure": "mdgeomfeat.structure",
     "TokenDataset": "mdgeomfeat.kinetics",
+    "analyze": "mdgeomfeat.commands.analyze",
     "list_models": "mdgeomfeat.gnn",
     "load_model": "mdgeomfeat.gnn",
 }
@@ -40,6 +42,7 @@ __all__ = [
     "Structure",
     "TokenDataset",
     "__version__",
+    "analyze",
     "list_models",
     "load_model",
 ]

@@ -21,16 +21,17 @@ WITH_EXAMPLES = [
 
 @pytest.fixture(scope="module")
 def folder(data, tmp_path_factory):
-    """Make a folder with the files that examples name: 40 frames of a dipeptide."""
+    """Make a folder with the files that examples name: frames of a dipeptide."""
     place = tmp_path_factory.mktemp("examples")
-    for top, traj, name in (
-        ("top.pdb", "traj.xtc", "gly2-0.xtc"),
-        ("top.pdb", "other.xtc", "gly2-1.xtc"),
+    for top, traj, name, n in (
+        ("top.pdb", "traj.xtc", "gly2-0.xtc", 40),
+        ("top.pdb", "other.xtc", "gly2-1.xtc", 40),
+        ("top.pdb", "run.xtc", "gly2-0.xtc", 200),
     ):
         u = mda.Universe(data / "gly2" / "gly2.pdb", data / "gly2" / name)
         u.atoms.write(place / top)
         with mda.Writer(str(place / traj), len(u.atoms)) as writer:
-            for _ in u.trajectory[:40]:
+            for _ in u.trajectory[:n]:
                 writer.write(u.atoms)
     return place
 

@@ -168,7 +168,7 @@ def untrained_twin(
     invariants, estimator_input : lists of arrays, run by run
         The same list twice unless ``vectors``.
     """
-    from mdgeomfeat.featurizer import TokenEncoder, invariants, join_channels
+    from mdgeomfeat.featurizer import TokenEncoder, compute_invariants, join_channels
     from mdgeomfeat.gnn import random_twin
 
     encoder = TokenEncoder(
@@ -191,7 +191,7 @@ def untrained_twin(
                 positions[rows], None if boxes is None else boxes[rows]
             )
             flat.add(
-                invariants(
+                compute_invariants(
                     scalars,
                     vector,
                     data.structure.next_token,

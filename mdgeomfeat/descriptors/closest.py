@@ -36,7 +36,7 @@ def _image_square(x, y, z, h, g):  # type: ignore[no-untyped-def]
 
 @cached_njit()
 def _closest(  # type: ignore[no-untyped-def]
-    frames, lattice, inverse, height, bounds, part, pairs, values
+    frames, lattice, inverse, height, bounds, component, pairs, values
 ):
     for f in range(frames.shape[0]):
         r = frames[f]
@@ -56,8 +56,8 @@ def _closest(  # type: ignore[no-untyped-def]
             if height[f] > 0.0 and np.sqrt(near) + np.sqrt(far) > height[f]:
                 for i in range(bounds[m], bounds[m + 1]):
                     for j in range(bounds[n], bounds[n + 1]):
-                        # A molecule's own images are not a part of it.
-                        if part[i] == part[j]:
+                        # A molecule's own images are not a component of it.
+                        if component[i] == component[j]:
                             continue
                         x = r[j, 0] - r[i, 0]
                         y = r[j, 1] - r[i, 1]
@@ -72,7 +72,7 @@ def closest_distances(
     boxes: NDArray[np.floating] | None,
     atoms: NDArray[np.int64],
     starts: NDArray[np.int64],
-    part: NDArray[np.int64],
+    component: NDArray[np.int64],
     pairs: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """Return the distance between the closest atoms of pairs of groups.
@@ -84,16 +84,16 @@ def closest_distances(
     Parameters
     ----------
     positions : (F, A, 3) ndarray, Å
-        Frames; connected parts must be whole.
+        Frames; connected components must be whole.
     boxes : (F, 6) ndarray or None
         Lengths in Å, angles in degrees; rows of zeros are no box.
     atoms : (M,) ndarray of int64
         Atoms, sorted by group.
     starts : (G,) ndarray of int64
         Where each group starts in `atoms`.
-    part : (M,) ndarray of int64
-        Connected part of each of `atoms`; only atoms of different parts are measured
-        to the nearest image.
+    component : (M,) ndarray of int64
+        Connected component of each of `atoms`; only atoms of different ones are
+        measured to the nearest image.
     pairs : (D, 2) ndarray of int64
         Pairs of groups.
 
@@ -113,7 +113,9 @@ def closest_distances(
         height = box_heights(lattice).min(axis=1)
         solid = np.where(height[:, None, None] > 0, lattice, np.eye(3))
         inverse = np.linalg.inv(solid)
-        _closest(frames, lattice, inverse, height, bounds, part, pairs, values[rows])
+        _closest(
+            frames, lattice, inverse, height, bounds, component, pairs, values[rows]
+        )
 
     run_threads(run, [(f,) for f in range(0, len(positions), _FRAMES)], n_threads())
     return values

@@ -41,8 +41,8 @@ class PairPlan:
         Positions in `atoms`, or in the groups if there are any.
     atoms : (M,) ndarray of int64
         Local atom indices; sorted by group if there are groups.
-    part : (M,) ndarray of int64
-        Connected part of each of `atoms`.
+    component : (M,) ndarray of int64
+        Connected component of each of `atoms`.
     starts : (G,) ndarray of int64 or None
         Where each group starts in `atoms`; the distance of two groups is that of
         their closest atoms.
@@ -56,7 +56,7 @@ class PairPlan:
 
     pairs: NDArray[np.int64]
     atoms: NDArray[np.int64]
-    part: NDArray[np.int64]
+    component: NDArray[np.int64]
     starts: NDArray[np.int64] | None
     names: list[str]
     note: str
@@ -67,15 +67,16 @@ class PairPlan:
         positions: NDArray[np.floating],
         boxes: NDArray[np.floating] | None,
     ) -> NDArray[np.float32]:
-        """Measure all frames, with whole parts; (F, D) ndarray of float32, Å.
+        """Measure all frames, with whole components; (F, D) ndarray of float32, Å.
 
-        Within a connected part, distances are those of the molecule itself, however
-        near its images are. Between parts the nearest image counts: it stays the same
-        when one of them is wrapped, and changes steadily when they diffuse apart.
+        Within a connected component, distances are those of the molecule itself,
+        however near its images are. Between components the nearest image counts: it
+        stays the same when one of them is wrapped, and changes steadily when they
+        diffuse apart.
         """
         if self.starts is not None:
             return closest_distances(
-                positions, boxes, self.atoms, self.starts, self.part, self.pairs
+                positions, boxes, self.atoms, self.starts, self.component, self.pairs
             )
         return self._atom_pairs(positions, boxes)
 
@@ -92,7 +93,7 @@ class PairPlan:
             # One vector each: differences are formed in the input's precision.
             vectors = np.asarray(chunk[:, second] - chunk[:, first], dtype=np.float64)
             values[f : f + block] = np.sqrt(np.einsum("fdx,fdx->fd", vectors, vectors))
-        across = self.part[self.pairs[:, 0]] != self.part[self.pairs[:, 1]]
+        across = self.component[self.pairs[:, 0]] != self.component[self.pairs[:, 1]]
         if boxes is not None and across.any():
             first, second = first[across], second[across]
             for f, (frame, box) in enumerate(centred_frames(positions, boxes)):
@@ -138,7 +139,7 @@ def plan_distances(structure: Structure, max_pairs: int) -> PairPlan:
         return PairPlan(
             pairs,
             atoms,
-            structure.part[atoms],
+            structure.component[atoms],
             None,
             labels,
             "all pairs of heavy atoms",
@@ -161,7 +162,7 @@ def plan_distances(structure: Structure, max_pairs: int) -> PairPlan:
     return PairPlan(
         pairs,
         heavy[order],
-        structure.part[heavy[order]],
+        structure.component[heavy[order]],
         starts,
         [f"{labels[kept[i]]}-{labels[kept[j]]}:min" for i, j in pairs],
         f"closest heavy atoms of tokens at least {separation} apart",
@@ -192,7 +193,7 @@ def plan_ca_distances(structure: Structure, max_pairs: int) -> PairPlan | None:
     return PairPlan(
         pairs,
         kept,
-        structure.part[kept],
+        structure.component[kept],
         None,
         names,
         note,

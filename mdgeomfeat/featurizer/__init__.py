@@ -12,8 +12,8 @@ module.
 from mdgeomfeat.featurizer.analysis import GeomGNNFeaturizer
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.invariants import (
+    compute_invariants,
     invariant_names,
-    invariants,
     n_invariants,
 )
 from mdgeomfeat.featurizer.results import FeatureResults, join_channels
@@ -22,8 +22,8 @@ __all__ = [
     "FeatureResults",
     "GeomGNNFeaturizer",
     "TokenEncoder",
+    "compute_invariants",
     "invariant_names",
-    "invariants",
     "join_channels",
     "n_invariants",
 ]

@@ -40,8 +40,8 @@ from mdgeomfeat.featurespec import DEFAULT_SEED, InvariantKind, check_choice
 __all__ = [
     "N_MIXES",
     "channel_mixes",
+    "compute_invariants",
     "invariant_names",
-    "invariants",
     "n_invariants",
     "vector_invariants",
 ]
@@ -112,7 +112,7 @@ def channel_mixes(n_channels: int, seed: int = DEFAULT_SEED) -> NDArray[np.float
     return mixes / np.linalg.norm(mixes, axis=1, keepdims=True)
 
 
-def invariants(
+def compute_invariants(
     scalars: NDArray,
     vectors: NDArray,
     next_token: NDArray[np.int64],

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.featurespec import FeatureSpec, InvariantKind
 from mdgeomfeat.featurizer.frames import segments, time_step
-from mdgeomfeat.featurizer.invariants import invariants, n_invariants
+from mdgeomfeat.featurizer.invariants import compute_invariants, n_invariants
 from mdgeomfeat.memory import check_memory
 from mdgeomfeat.store import FeatureStore, RowArray, Rows, cut_rows, flat_rows, map_rows
 from mdgeomfeat.store.layout import damage_errors
@@ -222,7 +222,7 @@ class FeatureResults(Results):
                 "read blocks of results.scalars and results.vectors instead",
             )
         compute = partial(
-            invariants,
+            compute_invariants,
             next_token=self.structure.next_token,
             kind=kind,
             seed=self.spec.invariants_seed,

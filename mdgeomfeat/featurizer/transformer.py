@@ -19,7 +19,7 @@ from mdgeomfeat.featurespec import (
     takes_features,
 )
 from mdgeomfeat.featurizer.encoder import TokenEncoder
-from mdgeomfeat.featurizer.invariants import invariant_names, invariants
+from mdgeomfeat.featurizer.invariants import compute_invariants, invariant_names
 from mdgeomfeat.structure import Structure, Tokens
 from mdgeomfeat.structure.plausibility import check_positions
 
@@ -250,7 +250,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         return tags
 
     def _invariants(self, scalars: NDArray, vectors: NDArray) -> NDArray:
-        return invariants(
+        return compute_invariants(
             scalars,
             vectors,
             self.structure_.next_token,

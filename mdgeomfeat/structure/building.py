@@ -157,7 +157,7 @@ def _fragments(table: AtomTable) -> np.ndarray | None:
     weights = np.ones(len(table.bonds), dtype=np.int8)
     graph = coo_matrix((weights, (table.bonds[:, 0], table.bonds[:, 1])), shape=(n, n))
     _, fragment = connected_components(graph, directed=False)
-    # Residues whose bonds are incomplete are one part each.
+    # Residues whose bonds are incomplete are one component each.
     loose = ~table.fully_bonded[table.residue]
     fragment = fragment.astype(np.int64)
     fragment[loose] = fragment.max() + 1 + table.residue[loose]

@@ -267,7 +267,7 @@ def doubtful_element(structure: Structure, numbers: Iterable[int]) -> str | None
         Such as calcium from CA13 of an atom that is joined to others (an ion alone is
         what it is called), with what to do.
     """
-    joined = np.bincount(structure.part)[structure.part] > 1
+    joined = np.bincount(structure.component)[structure.component] > 1
     for number in sorted(numbers):
         symbol = SYMBOLS[number]
         if symbol.upper() in _UNMISTAKABLE or symbol[0] not in _ORGANIC:

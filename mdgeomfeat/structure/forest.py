@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-__all__ = ["connected_parts", "spanning_forest"]
+__all__ = ["components_of", "spanning_forest"]
 
 _REACH = 64
 
@@ -64,18 +64,18 @@ def spanning_forest(
     return _hang(_graph(edges, n), n)
 
 
-def connected_parts(parent: np.ndarray) -> np.ndarray:
-    """Return the number of the connected part of each atom, by its first atom, (A,).
+def components_of(parent: np.ndarray) -> np.ndarray:
+    """Return the number of each atom's connected component, by its first atom, (A,).
 
     Parameters
     ----------
     parent : (A,) ndarray of int64
-        The atom that each atom hangs on, -1 for the first of a part.
+        The atom that each atom hangs on, -1 for the first of a component.
     """
-    part = np.where(parent >= 0, parent, np.arange(len(parent)))
-    while (part[part] != part).any():
-        part = part[part]
-    _, first, inverse = np.unique(part, return_index=True, return_inverse=True)
+    component = np.where(parent >= 0, parent, np.arange(len(parent)))
+    while (component[component] != component).any():
+        component = component[component]
+    _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse.ravel()]
 
 
@@ -101,7 +101,7 @@ def _join_group(
     if len(np.unique(label[atoms])) == 1:
         return []
     links = []
-    part = {int(a): int(label[a]) for a in atoms}
+    component = {int(a): int(label[a]) for a in atoms}
     for k in range(1, len(atoms)):
         atom = int(atoms[k])
         before = atoms[max(0, k - _REACH) : k]
@@ -110,10 +110,10 @@ def _join_group(
         if not len(before):
             continue
         target = _closest(before, atoms[k : k + 1], positions, box)[0]
-        old, new = part[atom], part[target]
+        old, new = component[atom], component[target]
         if old != new:
             links.append((target, atom))
-            part = {a: new if p == old else p for a, p in part.items()}
+            component = {a: new if p == old else p for a, p in component.items()}
     return links
 
 

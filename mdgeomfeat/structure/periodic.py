@@ -7,7 +7,7 @@ import numpy as np
 from mdgeomfeat.boxes import box_heights, lattice_vectors, reduced_lattices
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.jit import cached_njit
-from mdgeomfeat.structure.forest import connected_parts
+from mdgeomfeat.structure.forest import components_of
 from mdgeomfeat.structure.placing import blocks_of, nearest_steps, place_parts
 
 __all__ = ["unwrap_tree"]
@@ -16,10 +16,10 @@ __all__ = ["unwrap_tree"]
 def unwrap_tree(
     positions: np.ndarray, boxes: np.ndarray, parent: np.ndarray, order: np.ndarray
 ) -> np.ndarray:
-    """Move every atom to the image nearest to its parent, then parts to each other.
+    """Move atoms to the images nearest to their parents, then components to each other.
 
-    Each part that nothing connects to the others is moved as a whole to the image that
-    comes nearest to the parts that have their place already, see
+    Each component that nothing connects to the others is moved as a whole to the image
+    that comes nearest to the components that have their place already, see
     :mod:`mdgeomfeat.structure.placing`.
 
     Parameters
@@ -28,7 +28,8 @@ def unwrap_tree(
     boxes : (F, 6) ndarray
         Lengths in Å, angles in degrees; rows that are no box leave a frame alone.
     parent : (A,) ndarray of int64
-        -1 for the first atom of each part; that of the first part stays where it is.
+        -1 for the first atom of each component; that of the first component stays where
+        it is.
     order : (A,) ndarray of int64
         All atoms, parents before children.
 
@@ -56,7 +57,7 @@ def unwrap_tree(
     heights = box_heights(short)
     # Below half the smallest height no image can be nearer.
     safe = np.where(usable, (heights.min(axis=1) / 2) ** 2, 0.0)
-    blocks = blocks_of(connected_parts(parent))
+    blocks = blocks_of(components_of(parent))
     inverses = np.linalg.inv(short)
     _unwrap(source, moved, short, inverses, heights, safe, parent, order, blocks)
     return moved

@@ -1,11 +1,11 @@
-"""Molecules beside each other: every part in the image nearest to the others.
+"""Molecules beside each other: every component in the image nearest to the others.
 
 Which image of a molecule is drawn is a matter of convention, and a simulation that
 wraps molecule by molecule changes it in mid-run. Here it follows from the frame alone:
-beginning with the first part, that part is placed next which comes nearest to those
-placed already, atom to atom. Centres would not do, as long chains beside each other
-have centres that are far apart; nor would contacts that are fixed once, as a ligand
-may bind elsewhere later.
+beginning with the first component, that component is placed next which comes nearest to
+those placed already, atom to atom. Centres would not do, as long chains beside each
+other have centres that are far apart; nor would contacts that are fixed once, as a
+ligand may bind elsewhere later.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ __all__ = ["Blocks", "blocks_of", "nearest_steps", "place_parts"]
 # Atoms whose distances are bounded together: some four residues, which follow each
 # other in the topology and so lie together.
 _BLOCK = 32
-# Parts nearer than this touch (Å).
+# Components nearer than this touch (Å).
 _CONTACT = 6.0
 
 
 class Blocks(NamedTuple):
-    """The atoms of each part, in blocks of a few.
+    """The atoms of each component, in blocks of a few.
 
     Attributes
     ----------
     atoms : (A,) ndarray of int64
-        All atoms, part by part.
+        All atoms, component by component.
     bounds : (K + 1,) ndarray of int64
         Where the blocks begin in `atoms`.
     first : (P + 1,) ndarray of int64
-        The first block of each part.
+        The first block of each component.
     """
 
     atoms: np.ndarray
@@ -44,21 +44,21 @@ class Blocks(NamedTuple):
     first: np.ndarray
 
 
-def blocks_of(part: np.ndarray) -> Blocks:
-    """Divide the atoms of each part (A,) into blocks."""
-    sizes = np.bincount(part)
+def blocks_of(component: np.ndarray) -> Blocks:
+    """Divide the atoms of each component (A,) into blocks."""
+    sizes = np.bincount(component)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     cuts = [np.arange(a, b, _BLOCK) for a, b in pairwise(starts)]
     return Blocks(
-        np.argsort(part, kind="stable"),
-        np.append(np.concatenate(cuts), len(part)),
+        np.argsort(component, kind="stable"),
+        np.append(np.concatenate(cuts), len(component)),
         np.concatenate([[0], np.cumsum([len(c) for c in cuts])]),
     )
 
 
 @cached_njit()
 def place_parts(x, h, inverse, heights, safe, steps, blocks):  # type: ignore[no-untyped-def]
-    """Add to the lattice steps of the atoms of one frame those of their parts.
+    """Add to the lattice steps of the atoms of one frame those of their components.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def place_parts(x, h, inverse, heights, safe, steps, blocks):  # type: ignore[no
     safe : float
         Below this square no image of a difference vector is shorter.
     steps : (A, 3) ndarray
-        Whole lattice steps that put each part together; changed.
+        Whole lattice steps that put each component together; changed.
     blocks : Blocks
     """
     atoms, bounds, first = blocks
@@ -81,12 +81,14 @@ def place_parts(x, h, inverse, heights, safe, steps, blocks):  # type: ignore[no
     moves = np.zeros((n_parts, 3))
     placed = np.zeros(n_parts, np.bool_)
     placed[0] = True
-    # The placed parts in order, and with how many of them each was compared in full.
+    # The placed components in order, and with how many of them each was compared in
+    # full.
     queue = np.zeros(n_parts, np.int64)
     compared = np.zeros(n_parts, np.int64)
     move = np.zeros(3)
     for n in range(1, n_parts):
-        # Most parts touch another; what is farther away is measured only if none does.
+        # Most components touch another; what is farther away is measured only if none
+        # does.
         for limit in (_CONTACT, np.inf):
             chosen = -1
             for p in range(n_parts):

@@ -10,7 +10,7 @@ import numpy as np
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.structure.building import Tokens, build_arrays, token_table
-from mdgeomfeat.structure.forest import connected_parts, spanning_forest
+from mdgeomfeat.structure.forest import components_of, spanning_forest
 from mdgeomfeat.structure.topology import AtomTable
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Structure:
         Index of each atom in the topology it was taken from.
     parent, order : (A,) ndarrays of int64
         The tree along which :func:`make_whole` walks: the atom that each atom hangs
-        on (-1 for the first of a connected part), and all atoms, parents first.
+        on (-1 for the first of a connected component), and all atoms, parents first.
     """
 
     numbers: np.ndarray
@@ -138,9 +138,9 @@ class Structure:
         return len(self.tokens)
 
     @property
-    def part(self) -> np.ndarray:
-        """Number of the connected part of each atom, (A,), by its first atom."""
-        return connected_parts(self.parent)
+    def component(self) -> np.ndarray:
+        """Number of the connected component of each atom, (A,), by its first atom."""
+        return components_of(self.parent)
 
     @property
     def next_token(self) -> np.ndarray:
@@ -421,16 +421,16 @@ class Structure:
 def make_whole(
     structure: Structure, positions: np.ndarray, boxes: np.ndarray | None
 ) -> np.ndarray:
-    """Put every connected part together across the periodic boundary, then all parts.
+    """Put each connected component together across the boundary, then gather them all.
 
-    The first atom of the first connected part stays where it is; every other atom of
-    a part is moved to the image nearest to the atom it hangs on: its bonded
+    The first atom of the first connected component stays where it is; every other atom
+    of a component is moved to the image nearest to the atom it hangs on: its bonded
     neighbour, or, where the topology has no bonds, the nearest earlier atom of its
-    residue and then the neighbouring residue of its chain. The other parts (chains,
-    ligands, pieces of a chain with a gap) are then moved as a whole, by lattice
-    vectors, to the image that comes nearest to the parts placed before, atom to atom,
-    the nearest part first. Each frame is looked at by itself: how a frame was wrapped,
-    and which frames go with it, makes no difference.
+    residue and then the neighbouring residue of its chain. The other components
+    (chains, ligands, pieces of a chain with a gap) are then moved as a whole, by
+    lattice vectors, to the image that comes nearest to the components placed before,
+    atom to atom, the nearest component first. Each frame is looked at by itself: how a
+    frame was wrapped, and which frames go with it, makes no difference.
 
     Parameters
     ----------

@@ -428,7 +428,7 @@ def _split_residues(
     _, chain = np.unique(chainids.astype(str), return_inverse=True)
     _, name = np.unique(names.astype(str), return_inverse=True)
     _, alt = np.unique(altlocs.astype(str), return_inverse=True)
-    part = np.zeros(len(names), dtype=np.int64)
+    section = np.zeros(len(names), dtype=np.int64)
     key = np.stack([reader_residue, chain, name, alt], axis=1)
     _, inverse, counts = np.unique(key, axis=0, return_inverse=True, return_counts=True)
     twice = np.unique(key[counts[inverse.ravel()] > 1][:, :2], axis=0)
@@ -438,8 +438,8 @@ def _split_residues(
         runs = np.split(atoms, starts[1:])
         if all(len(r) > 2 and len(set(names[r])) == len(r) for r in runs):
             for number, run in enumerate(runs):
-                part[run] = number
-    key = np.stack([reader_residue, chain, part], axis=1)
+                section[run] = number
+    key = np.stack([reader_residue, chain, section], axis=1)
     _, first, residue = np.unique(key, axis=0, return_index=True, return_inverse=True)
     # Chains are numbered by name above; residues keep the order of the file.
     order = np.argsort(first, kind="stable")

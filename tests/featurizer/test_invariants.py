@@ -5,8 +5,8 @@ from mdgeomfeat import InputError
 from mdgeomfeat.featurizer.invariants import (
     N_MIXES,
     channel_mixes,
+    compute_invariants,
     invariant_names,
-    invariants,
     n_invariants,
 )
 
@@ -28,7 +28,7 @@ def turned(vectors, matrix):
 
 def test_geometric_is_what_its_formula_says(features):
     scalars, vectors = features
-    got = invariants(scalars, vectors, NEXT)
+    got = compute_invariants(scalars, vectors, NEXT)
     a, b, c = (vectors @ mix for mix in channel_mixes(C))
     for f in range(4):
         for i in range(5):
@@ -49,12 +49,12 @@ def test_geometric_is_what_its_formula_says(features):
 
 
 def test_tokens_without_neighbours_get_zeros(features):
-    got = invariants(*features, NEXT)
+    got = compute_invariants(*features, NEXT)
     assert (got[:, [2, 4], DOT] == 0).all()
     assert (got[:, [1, 2, 3, 4], CHAIN] == 0).all()
     assert (got[:, [0, 1, 3], DOT] != 0).all()
     assert (got[:, 0, CHAIN] != 0).all()
-    alone = invariants(features[0][:, :1], features[1][:, :1], np.array([-1]))
+    alone = compute_invariants(features[0][:, :1], features[1][:, :1], np.array([-1]))
     np.testing.assert_array_equal(alone[:, 0, TRIPLE], got[:, 0, TRIPLE])
 
 
@@ -64,16 +64,16 @@ def test_rotation_changes_nothing(features, kind):
     matrix, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
     matrix *= np.sign(np.linalg.det(matrix))
     np.testing.assert_allclose(
-        invariants(scalars, turned(vectors, matrix), NEXT, kind),
-        invariants(scalars, vectors, NEXT, kind),
+        compute_invariants(scalars, turned(vectors, matrix), NEXT, kind),
+        compute_invariants(scalars, vectors, NEXT, kind),
         atol=1e-12,
     )
 
 
 def test_reflection_turns_the_sign_of_triple_products_only(features):
     scalars, vectors = features
-    got = invariants(scalars, turned(vectors, np.diag([1.0, 1.0, -1.0])), NEXT)
-    want = invariants(scalars, vectors, NEXT)
+    got = compute_invariants(scalars, turned(vectors, np.diag([1.0, 1.0, -1.0])), NEXT)
+    want = compute_invariants(scalars, vectors, NEXT)
     want[..., TRIPLE] *= -1
     want[..., CHAIN] *= -1
     np.testing.assert_allclose(got, want, atol=1e-12)
@@ -91,9 +91,9 @@ def test_mixes_are_unit_columns_and_never_change():
 def test_long_trajectories_are_done_in_blocks_with_one_result():
     rng = np.random.default_rng(0)
     scalars, vectors = rng.normal(size=(600, 5, C)), rng.normal(size=(600, 5, 3, C))
-    whole = invariants(scalars, vectors, NEXT)
+    whole = compute_invariants(scalars, vectors, NEXT)
     np.testing.assert_allclose(
-        whole[590:], invariants(scalars[590:], vectors[590:], NEXT), atol=1e-12
+        whole[590:], compute_invariants(scalars[590:], vectors[590:], NEXT), atol=1e-12
     )
 
 
@@ -103,11 +103,11 @@ def test_long_trajectories_are_done_in_blocks_with_one_result():
 def test_names_fit_the_numbers(features, kind, k):
     assert n_invariants(kind, C) == k
     assert len(set(invariant_names(kind, C))) == k
-    assert invariants(*features, NEXT, kind).shape == (4, 5, k)
+    assert compute_invariants(*features, NEXT, kind).shape == (4, 5, k)
 
 
 def test_what_cannot_be_used_is_said(features):
     with pytest.raises(InputError, match="invariants='chiral' is not known; use one"):
-        invariants(*features, NEXT, "chiral")
+        compute_invariants(*features, NEXT, "chiral")
     with pytest.raises(InputError, match=r"Vectors have the shape \(4, 5, 3, 7\)"):
-        invariants(features[0], features[1][..., :7], NEXT)
+        compute_invariants(features[0], features[1][..., :7], NEXT)

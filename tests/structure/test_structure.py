@@ -144,7 +144,7 @@ def test_a_bond_that_bridges_a_gap_is_none(tmp_path):
         u.dimensions = box
         s = Structure.from_atomgroup(u.atoms)
         assert s.next_token.tolist() == [1, -1, 3, -1]
-        assert s.part.tolist() == [0] * 6 + [1] * 6
+        assert s.component.tolist() == [0] * 6 + [1] * 6
         assert [5, 6] not in s.bonds.tolist()
         by_molecule = Structure.from_atomgroup(u.atoms, tokens="molecule")
         assert by_molecule.tokens["n_atoms"].tolist() == [6, 6]

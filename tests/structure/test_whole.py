@@ -140,7 +140,7 @@ def test_a_complex_is_the_same_however_it_was_wrapped(box):
     moves = rng.integers(-2, 3, (12, 3, 3)) @ lattice_vectors(box)
     boxes = np.tile(box, (12, 1))
     atomwise = np.array([wrap(frame, box) for frame in frames])
-    for wrapped in (frames, frames + moves[:, s.part], atomwise):
+    for wrapped in (frames, frames + moves[:, s.component], atomwise):
         whole = make_whole(s, wrapped, boxes)
         expected = frames - frames[:, :1] + wrapped[:, :1]
         np.testing.assert_allclose(whole, expected, atol=1e-3)

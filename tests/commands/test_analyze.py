@@ -1,0 +1,52 @@
+"""One call from Python writes what the command line writes."""
+
+import json
+
+import pytest
+
+from mdgeomfeat import InputError, analyze
+
+
+@pytest.fixture(scope="module")
+def command(data, run_cli, tmp_path_factory):
+    """Return the folder that the command writes of a few frames."""
+    out = tmp_path_factory.mktemp("command") / "slow"
+    folder = data / "ala2"
+    result = run_cli(
+        "tica", folder / "ala2.pdb", folder / "ala2-0.xtc", folder / "ala2-1.xtc",
+        "--step", 20, "--lag", 2, "--no-maps", "--pool", "element", "--out", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    return out
+
+
+def test_the_call_writes_what_the_command_writes(command, data, tmp_path):
+    folder = data / "ala2"
+    files = [str(folder / "ala2.pdb"), folder / "ala2-0.xtc", folder / "ala2-1.xtc"]
+    out = analyze(
+        files,
+        str(tmp_path / "slow"),
+        method="tica",
+        step=20,
+        lag=2,
+        maps=False,
+        pool="element",
+    )
+    assert out == tmp_path / "slow"
+    names = {p.relative_to(out).as_posix() for p in out.rglob("*")}
+    assert names == {p.relative_to(command).as_posix() for p in command.rglob("*")}
+    assert (out / "cvs.csv").read_bytes() == (command / "cvs.csv").read_bytes()
+    mine, its = (json.loads((d / "summary.json").read_text()) for d in (out, command))
+    assert mine["study"] == its["study"]
+
+
+def test_an_option_that_is_not_known_is_named(tmp_path):
+    with pytest.raises(InputError, match="no option 'temprature'; .* temperature"):
+        analyze("a.xtc", tmp_path / "o", temprature=300)
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.xtc"):
+        analyze(tmp_path / "nowhere.xtc", tmp_path / "o")
+    assert not (tmp_path / "o").exists()
