@@ -41,7 +41,7 @@ def test_the_call_writes_what_the_command_writes(command, data, tmp_path):
 
 
 def test_an_option_that_is_not_known_is_named(tmp_path):
-    with pytest.raises(InputError, match="no option 'temprature'; .* temperature"):
+    with pytest.raises(InputError, match=r"no option 'temprature'; .* temperature"):
         analyze("a.xtc", tmp_path / "o", temprature=300)
     assert not (tmp_path / "o").exists()
 
