@@ -57,6 +57,15 @@ def relative_error(got: np.ndarray, expected: np.ndarray) -> float:
 
     Infinite where a value is not finite, or where the shapes differ; the norm of the
     difference itself where `expected` is zero.
+
+    Parameters
+    ----------
+    got, expected : arrays of one shape
+        What was computed, and what is right.
+
+    Returns
+    -------
+    float
     """
     got, expected = np.asarray(got), np.asarray(expected)
     if got.shape != expected.shape or not np.isfinite(got).all():

@@ -28,13 +28,19 @@ class WindowsLike(Protocol):
     """
 
     @property
-    def ptr(self) -> np.ndarray: ...  # noqa: D102
+    def ptr(self) -> np.ndarray:
+        """Where each window begins in `atoms`, (N + 1,)."""
+        ...
 
     @property
-    def atoms(self) -> np.ndarray: ...  # noqa: D102
+    def atoms(self) -> np.ndarray:
+        """Atom of each copy, (n_copies,)."""
+        ...
 
     @property
-    def pooled(self) -> np.ndarray: ...  # noqa: D102
+    def pooled(self) -> np.ndarray:
+        """Whether a copy belongs to the window's own token, (n_copies,)."""
+        ...
 
 
 def window_copies(windows: WindowsLike, n_frames: int, n_atoms: int) -> np.ndarray:

@@ -186,6 +186,11 @@ class GradientEngine:
         Returns
         -------
         (A, 3) ndarray
+
+        Raises
+        ------
+        InputError
+            Before the first call of :meth:`features`.
         """
         if self._graph is None:
             raise InputError("There are no features yet; call features() first.")

@@ -180,7 +180,18 @@ def broadcast(typingctx, value, like):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def spread(typingctx, array, at, like):  # type: ignore[no-untyped-def]
-    """Return a vector with ``array[at]`` of a flat float32 array in every lane."""
+    """Return a vector with one number of an array in every lane.
+
+    Parameters
+    ----------
+    typingctx
+        Given by numba.
+    array : flat float32 array
+    at : int
+        Where the number stands.
+    like : vector
+        Has as many lanes.
+    """
 
     def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         value = builder.load(_pointer(context, builder, sig.args[0], args[0], args[1]))
