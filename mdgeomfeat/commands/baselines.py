@@ -97,7 +97,7 @@ def classical_baselines(data: Featurized, progress: Reporter) -> Baselines:
             if kind == "distances":
                 distances = (plan.names, values)
             if kind == "dihedrals":
-                torsions = _torsions(data, positions)
+                torsions = _torsions(data, values)
             advance(1)
     return Baselines(
         inputs=inputs,
@@ -115,18 +115,30 @@ def _values(plan: DescriptorPlan, data: Featurized, positions: Rows) -> Rows:
     return map_rows(plan.compute, sources, (len(plan.names),), np.float32)
 
 
-def _torsions(data: Featurized, positions: Rows) -> tuple[Torsion, ...]:
-    """Return main-chain angles, or side-chain ones where there is no main chain."""
+def _torsions(data: Featurized, waves: Rows) -> tuple[Torsion, ...]:
+    """Return main-chain angles, or side-chain ones where there is no main chain.
+
+    They come back from the sines and cosines of the baseline, so that no torsion is
+    measured twice.
+    """
     from mdgeomfeat.descriptors import plan_angles
 
+    first = data.positions[0]
+    every = plan_angles(data.structure, first, side_chains=True).names
     try:
-        plan = plan_angles(data.structure, positions[0])
+        shown = plan_angles(data.structure, first).names
     except InputError:
-        plan = plan_angles(data.structure, positions[0], side_chains=True)
-    values = np.asarray(_values(plan, data, positions))
-    return tuple(
-        Torsion(name=name, values=values[:, i]) for i, name in enumerate(plan.names)
+        shown = every
+    columns = [every.index(name) for name in shown]
+    angles = np.asarray(
+        map_rows(
+            lambda w: np.arctan2(w[:, 0::2], w[:, 1::2])[:, columns],
+            [waves],
+            (len(shown),),
+            np.float32,
+        )
     )
+    return tuple(Torsion(name, angles[:, i]) for i, name in enumerate(shown))
 
 
 def gnn_input(data: Featurized, *, vectors: bool = False) -> list[Rows]:

@@ -79,12 +79,12 @@ class Featurized:
         more = len(self.sources) - 1
         return self.sources[0] + (f" and {more} more" if more else "")
 
-    @property
+    @cached_property
     def rows(self) -> list[slice]:
         """Rows of each unbroken run."""
         return list(self.results.segments)
 
-    @property
+    @cached_property
     def groups(self) -> tuple[int, ...]:
         """Source trajectory of each unbroken run."""
         return tuple(int(self.results.trajectory[rows.start]) for rows in self.rows)
