@@ -138,7 +138,9 @@ def _torsions(data: Featurized, waves: Rows) -> tuple[Torsion, ...]:
             np.float32,
         )
     )
-    return tuple(Torsion(name, angles[:, i]) for i, name in enumerate(shown))
+    return tuple(
+        Torsion(name=name, values=angles[:, i]) for i, name in enumerate(shown)
+    )
 
 
 def gnn_input(data: Featurized, *, vectors: bool = False) -> list[Rows]:
