@@ -6,6 +6,7 @@ times in frames.
 
 from __future__ import annotations
 
+from mdgeomfeat.kinetics.biased_states import build_biased_states
 from mdgeomfeat.kinetics.ck import CKTest, ck_test
 from mdgeomfeat.kinetics.dataset import PairBatches, TokenDataset
 from mdgeomfeat.kinetics.energy import FreeEnergy, free_energy
@@ -33,6 +34,7 @@ from mdgeomfeat.kinetics.timescales import (
     implied_timescales,
 )
 from mdgeomfeat.kinetics.vampnet import TrainingOptions, VampnetFit, fit_vampnet
+from mdgeomfeat.kinetics.weights import FrameWeights, WeightKind, WeightOrigin
 
 __all__ = [
     "CKTest",
@@ -43,6 +45,7 @@ __all__ = [
     "DoubtWarning",
     "Evidence",
     "Fold",
+    "FrameWeights",
     "FreeEnergy",
     "ImpliedTimescales",
     "LagReason",
@@ -60,6 +63,9 @@ __all__ = [
     "TokenDataset",
     "TrainingOptions",
     "VampnetFit",
+    "WeightKind",
+    "WeightOrigin",
+    "build_biased_states",
     "build_states",
     "ceiling",
     "choose_lag",
