@@ -35,6 +35,8 @@ __all__ = [
     "Store",
     "StoreDtype",
     "Temperature",
+    "Weights",
+    "WeightsAre",
     "Workers",
     "feature_parameters",
     "feature_spec",
@@ -129,6 +131,28 @@ Temperature = Annotated[
     typer.Option(
         metavar="KELVIN",
         help="Temperature; gives free energies in kJ/mol rather than kT.",
+        show_default=False,
+        rich_help_panel=_STUDY,
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights",
+        metavar="COLUMN@COLVAR",
+        help="Logarithms of the frames' weights, for biased runs: column and file "
+        "(PLUMED's or plain), once for each trajectory. Gives populations and free "
+        "energies of the unbiased system, and no timescales.",
+        show_default=False,
+        rich_help_panel=_STUDY,
+    ),
+]
+WeightsAre = Annotated[
+    Literal["log", "plain", "bias"] | None,
+    typer.Option(
+        "--weights-are",
+        help="What --weights holds, if no logarithms: plain weights, or a bias in "
+        "kJ/mol (with --temperature).",
         show_default=False,
         rich_help_panel=_STUDY,
     ),

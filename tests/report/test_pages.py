@@ -90,6 +90,8 @@ def study(
         ceiling=2.05 if known.established else None,
         scores=scores,
         evidence=known,
+        weights=None,
+        biased=False,
         lag_scan=SimpleNamespace(
             n_slow=int(known.slower_than_lag), slowest=tica, levels_off=constant
         ),
@@ -292,6 +294,7 @@ def test_maps_of_molecules_without_torsions_are_grey(comparison, tmp_path):
 def test_states_without_a_model_show_counts_only():
     states = SimpleNamespace(
         connected=False,
+        weighted=False,
         n_states=2,
         counts=np.array([70, 30]),
         dtrajs=[np.zeros(100, dtype=int)],
