@@ -20,6 +20,7 @@ __all__ = [
     "Dt",
     "EngineName",
     "Files",
+    "Koopman",
     "Lag",
     "MapsOn",
     "Mixer",
@@ -154,6 +155,15 @@ WeightsAre = Annotated[
         help="What --weights holds, if no logarithms: plain weights, or a bias in "
         "kJ/mol (with --temperature).",
         show_default=False,
+        rich_help_panel=_STUDY,
+    ),
+]
+Koopman = Annotated[
+    bool,
+    typer.Option(
+        "--koopman",
+        help="For many short unbiased runs: weight frames so that it does not matter "
+        "where the runs start.",
         rich_help_panel=_STUDY,
     ),
 ]

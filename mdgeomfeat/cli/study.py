@@ -38,6 +38,7 @@ def vamp(
     temperature: o.Temperature = None,
     weights: o.Weights = None,
     weights_are: o.WeightsAre = None,
+    koopman: o.Koopman = False,
     maps: o.MapsOn = True,
 ) -> None:
     """Learn the slow motions with a VAMPNet and write a report, baselines beside it.
@@ -54,6 +55,7 @@ def vamp(
             temperature=temperature,
             weights=weights or None,
             weights_are=weights_are,
+            koopman=koopman or None,
         )
         from mdgeomfeat.commands.apply import apply_model
 
@@ -70,6 +72,7 @@ def vamp(
         temperature=temperature,
         weights=tuple(weights or ()),
         weights_are=weights_are,
+        koopman=koopman,
         maps=maps,
     )
     _run(read, study, out, overwrite)
@@ -86,6 +89,7 @@ def tica(
     temperature: o.Temperature = None,
     weights: o.Weights = None,
     weights_are: o.WeightsAre = None,
+    koopman: o.Koopman = False,
     maps: o.MapsOn = True,
 ) -> None:
     """Find the slow motions with TICA, the linear twin of vamp, and write a report."""
@@ -97,6 +101,7 @@ def tica(
         temperature=temperature,
         weights=tuple(weights or ()),
         weights_are=weights_are,
+        koopman=koopman,
         maps=maps,
     )
     _run(read, study, out, overwrite)

@@ -248,6 +248,7 @@ def _study(
         seeds=options.seeds,
         temperature=options.temperature,
         dt=data.dt,
+        koopman=options.koopman,
         groups=data.groups,
         metadata=feature_recipe(data),
     )

@@ -11,6 +11,7 @@ from mdgeomfeat.kinetics.ck import CKTest, ck_test
 from mdgeomfeat.kinetics.dataset import PairBatches, TokenDataset
 from mdgeomfeat.kinetics.energy import FreeEnergy, free_energy
 from mdgeomfeat.kinetics.evidence import Evidence, sure_lead
+from mdgeomfeat.kinetics.koopman import koopman_weights
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
 from mdgeomfeat.kinetics.msm import MarkovModel, estimate_msm, unit_counts
@@ -78,6 +79,7 @@ __all__ = [
     "fit_vampnet",
     "free_energy",
     "implied_timescales",
+    "koopman_weights",
     "make_cv_model",
     "make_folds",
     "null_score",

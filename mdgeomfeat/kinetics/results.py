@@ -66,6 +66,9 @@ class StudySettings:
         Of the VAMPNets.
     n_bootstrap : int
         Bootstrap samples.
+    koopman : bool
+        Weight the frames of many short unbiased runs so that it does not matter where
+        they start (:func:`~mdgeomfeat.kinetics.koopman_weights`).
     metadata : mapping
         Stored with the model, such as the provenance of the features (JSON-able).
 
@@ -89,6 +92,7 @@ class StudySettings:
     max_folds: int = 4
     training: TrainingOptions = field(default_factory=TrainingOptions)
     n_bootstrap: int = 40
+    koopman: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

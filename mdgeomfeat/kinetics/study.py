@@ -19,6 +19,7 @@ from mdgeomfeat.kinetics.arrays import (
 )
 from mdgeomfeat.kinetics.energy import FreeEnergy, landscape
 from mdgeomfeat.kinetics.evidence import Evidence, weigh_evidence
+from mdgeomfeat.kinetics.koopman import koopman_weights
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
 from mdgeomfeat.kinetics.reasons import (
@@ -112,7 +113,7 @@ def run_study(
     main = arrays[primary]
     lengths = [len(a) for a in main]
     n_frames = sum(lengths)
-    biased = check_weights(weights, lengths)
+    biased = check_weights(weights, lengths, settings)
     mixers = {name: choose_mixer(a, settings) for name, a in arrays.items()}
     mixer = mixers[primary]
     seeds = _choose_seeds(settings, mixers.values(), n_frames)
@@ -131,6 +132,9 @@ def run_study(
             "the selection moves and that there are enough frames."
         ) from error
     dim = settings.dim or scan.dim
+    if settings.koopman:
+        weights = koopman_weights(main, scan.lag)
+        weights.require(lengths)
     choices = Choices(
         lag=scan.reason,
         dim_given=settings.dim is not None,

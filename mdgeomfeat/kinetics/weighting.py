@@ -27,7 +27,9 @@ __all__ = ["check_weights", "doubts_on_weights", "states_of", "timescales_of"]
 _ENOUGH_EFFECTIVE = 500
 
 
-def check_weights(weights: FrameWeights | None, lengths: Sequence[int]) -> bool:
+def check_weights(
+    weights: FrameWeights | None, lengths: Sequence[int], settings: StudySettings
+) -> bool:
     """Refuse weights that cannot be used; return whether the runs were biased."""
     if weights is None:
         return False
@@ -35,6 +37,10 @@ def check_weights(weights: FrameWeights | None, lengths: Sequence[int]) -> bool:
         raise InputError(
             "weights= does not say whether it holds weights or their logarithms; give "
             "FrameWeights.from_log(...), from_plain(...) or from_bias(...)."
+        )
+    if settings.koopman:
+        raise InputError(
+            "Weights are given, and koopman=True would make others; leave one out."
         )
     weights.require(lengths)
     return weights.origin is WeightOrigin.BIAS

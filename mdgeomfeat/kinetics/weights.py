@@ -96,7 +96,7 @@ class FrameWeights:
                 "All weights are zero; check that the column holds the logarithms of "
                 "weights."
             )
-        return cls._normalised([np.exp(x - top) for x in logs])
+        return cls.normalised([np.exp(x - top) for x in logs])
 
     @classmethod
     def from_plain(cls, runs: Sequence[ArrayLike]) -> FrameWeights:
@@ -121,7 +121,7 @@ class FrameWeights:
                     "and weights are 0 or more; if these are logarithms of weights, "
                     "say so."
                 )
-        return cls._normalised(plain)
+        return cls.normalised(plain)
 
     @classmethod
     def from_bias(cls, runs: Sequence[ArrayLike], temperature: float) -> FrameWeights:
@@ -179,11 +179,24 @@ class FrameWeights:
         return cls.from_bias(runs, temperature)
 
     @classmethod
-    def _normalised(
+    def normalised(
         cls,
         weights: Sequence[NDArray[np.float64]],
         origin: WeightOrigin = WeightOrigin.BIAS,
     ) -> FrameWeights:
+        """Divide weights, 0 or more, by their sum over all runs.
+
+        Parameters
+        ----------
+        weights : list of (F,) ndarrays
+            One for every unbroken trajectory.
+        origin : WeightOrigin
+
+        Raises
+        ------
+        InputError
+            If all are 0.
+        """
         # the largest first: a sum of large plain weights could overflow
         top = max((float(w.max()) for w in weights if len(w)), default=0.0)
         if not top > 0:
@@ -229,8 +242,8 @@ class FrameWeights:
             raise InputError(
                 f"The weights of {self.n_frames:,} frames rest on so few of them that "
                 f"the effective sample size is {self.effective_size:.3g}, and at least "
-                f"{MIN_EFFECTIVE} are needed; simulate longer, leave out frames from "
-                "before the bias had settled, or use a weaker bias."
+                f"{MIN_EFFECTIVE} are needed; simulate longer, or with a bias under "
+                "which the likely frames are seen more often."
             )
 
     def to_dict(self) -> dict[str, Any]:

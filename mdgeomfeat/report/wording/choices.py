@@ -132,7 +132,11 @@ def _weights(study: StudyResult) -> str:
         "effective sample size)."
     )
     if not study.biased:
-        return worth
+        return (
+            f"{worth} The weights are those under which one lag leaves the density "
+            "unchanged (Koopman reweighting), and enter the covariances of TICA and "
+            "networks, all scores and the transitions of Markov models."
+        )
     return (
         f"{worth} Weights enter the covariances of TICA and networks, all scores, "
         "states, populations and free energies; the lag was chosen on the runs as they "
