@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mdgeomfeat.commands.options import StudyOptions
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.colvar import Colvar, read_colvar
 from mdgeomfeat.text import count
-from mdgeomfeat.commands.options import StudyOptions
 
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
 
-    from mdgeomfeat.kinetics import FrameWeights
     from mdgeomfeat.commands.features import Featurized
+    from mdgeomfeat.kinetics import FrameWeights
 
 __all__ = ["WeightTables", "read_weight_tables"]
 
@@ -90,8 +90,8 @@ class WeightTables:
         InputError
             If a frame has no row, or the numbers cannot be weights.
         """
-        from mdgeomfeat.kinetics import FrameWeights, WeightKind
         from mdgeomfeat.commands.tables import first_frames
+        from mdgeomfeat.kinetics import FrameWeights, WeightKind
 
         results = data.results
         stated = results.provenance.get("dt")

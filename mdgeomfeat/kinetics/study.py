@@ -126,15 +126,15 @@ def run_study(
     steps.next("choosing the lag")
     try:
         scan = choose_lag(main, groups=settings.groups, lag=settings.lag)
+        if settings.koopman:
+            weights = koopman_weights(main, scan.lag)
+            weights.require(lengths)
     except ScoreError as error:
         raise InputError(
             f"Nothing slow can be found in {primary!r}: {clause(error)}; check that "
             "the selection moves and that there are enough frames."
         ) from error
     dim = settings.dim or scan.dim
-    if settings.koopman:
-        weights = koopman_weights(main, scan.lag)
-        weights.require(lengths)
     choices = Choices(
         lag=scan.reason,
         dim_given=settings.dim is not None,
@@ -366,7 +366,7 @@ def _final_model(
         lobes.append(fit.lobe)
     if not lobes:
         raise failure or ScoreError("No seed was given.")
-    return make_cv_model("vamp", lobes, arrays, lag, metadata, values)
+    return make_cv_model("vampnet", lobes, arrays, lag, metadata, values)
 
 
 def _choose_seeds(

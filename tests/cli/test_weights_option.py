@@ -66,16 +66,16 @@ def test_weights_are_those_of_the_rows_of_the_frames(weighted):
     np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-5)
     states = np.array([int(row["state"]) for row in weighted.rows])
     mass = [found[states == s].sum() for s in (1, 2)]
-    msm = weighted.summary["study"]["msm"]
-    np.testing.assert_allclose(msm["populations"], mass, rtol=1e-5)
+    states_of_study = weighted.summary["study"]["states"]
+    np.testing.assert_allclose(states_of_study["populations"], mass, rtol=1e-5)
     assert np.sum(mass) == pytest.approx(1, abs=1e-5)
 
 
 def test_page_and_summary_say_why_there_is_no_timescale(weighted):
     study = weighted.summary["study"]
     assert study["implied_timescales"] is None
-    assert study["msm"]["timescales"] == []
-    assert study["msm"]["transition_matrix"] is None
+    assert study["states"]["timescales"] == []
+    assert study["states"]["transition_matrix"] is None
     assert study["doubts"][0]["kind"] == "biased_dynamics"
     why = "No timescale is given, because the runs were biased"
     assert any(why in text for text in weighted.summary["findings"])

@@ -97,10 +97,12 @@ def test_a_study_that_reweights(runs):
         result = run_study({"x": features}, "x", settings)
     assert not result.biased
     np.testing.assert_allclose(
-        result.msm.populations, np.sort(exact())[::-1], atol=0.05
+        result.states.populations, np.sort(exact())[::-1], atol=0.05
     )
     # the dynamics is that of the system, so timescales are told
-    np.testing.assert_allclose(result.msm.timescales[:1], timescales(FAST)[0], rtol=0.2)
+    np.testing.assert_allclose(
+        result.states.timescales[:1], timescales(FAST)[0], rtol=0.2
+    )
     assert np.isfinite(result.model.rotation.timescales).all()
     assert result.to_dict()["weights"]["origin"] == "koopman"
     assert result.to_dict()["settings"]["koopman"] is True

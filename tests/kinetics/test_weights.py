@@ -27,9 +27,9 @@ from mdgeomfeat.kinetics import (
     unit_counts,
     vamp2_score,
 )
-from mdgeomfeat.kinetics.msm import make_units
 from mdgeomfeat.kinetics.reasons import BiasedDynamics, FewEffective, SeparateSets
 from mdgeomfeat.kinetics.scores import ScoreError, null_score, pair_score
+from mdgeomfeat.kinetics.states import make_units
 from mdgeomfeat.mixing import MixerSpec
 from mdgeomfeat.store import LazyArray
 
@@ -91,7 +91,7 @@ def test_populations_are_those_of_the_unbiased_system(biased, study):
     assert left > 0.8
     raw = np.mean(np.concatenate(sites) < len(SITES) // 2)
     assert raw < 0.7, "the bias has to matter"
-    states = study.msm
+    states = study.states
     assert states.weighted
     assert states.connected
     np.testing.assert_allclose(states.populations, [left, 1 - left], atol=0.03)
@@ -127,8 +127,8 @@ def test_no_timescale_of_biased_runs_is_told(study):
     assert BiasedDynamics() in study.doubts
     assert study.timescales is None
     assert study.ceiling is None
-    assert study.msm.ck is None
-    assert study.msm.transition_matrix is None
+    assert study.states.ck is None
+    assert study.states.transition_matrix is None
     summary = json.loads(json.dumps(study.to_dict()))
 
     def told(value, inside=False):
@@ -155,7 +155,7 @@ def test_networks_are_weighted_too(biased):
     result = quiet(
         {"x": runs},
         weights,
-        method="vamp",
+        method="vampnet",
         dim=1,
         n_states=2,
         seeds=1,
@@ -163,7 +163,7 @@ def test_networks_are_weighted_too(biased):
         training=TrainingOptions(max_steps=60, n_starts=2),
     )
     exact = np.exp(-ENERGY)[SITES < 0].sum() / np.exp(-ENERGY).sum()
-    assert result.msm.populations[0] == pytest.approx(exact, abs=0.05)
+    assert result.states.populations[0] == pytest.approx(exact, abs=0.05)
 
 
 def test_runs_that_never_meet_have_the_populations_of_their_weights():
@@ -210,7 +210,7 @@ def test_equal_weights_change_nothing(biased):
     for a, b in zip(*(f.lobe.state_dict().values() for f in fits), strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
     joined = [
-        make_cv_model("vamp", [fits[0].lobe], runs, lag, weights=w)
+        make_cv_model("vampnet", [fits[0].lobe], runs, lag, weights=w)
         for w in (None, equal)
     ]
     np.testing.assert_allclose(

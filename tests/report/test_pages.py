@@ -131,6 +131,19 @@ def test_summary_claims_no_timescale_that_it_has_not_seen():
     assert "the Markov model gives no timescale above the lag of 10 ps" in found[0]
 
 
+@pytest.mark.parametrize("known", [None, evidence(slower=False)])
+def test_summary_of_biased_runs_tells_no_timescale(known):
+    case = study([], known=known)
+    case.biased = True
+    case.weights = SimpleNamespace(n_frames=4000, effective_size=812.3)
+    first, second = findings_in_words(case)
+    assert "4,000 frames worth 812 frames of equal weight" in first
+    assert "3 states that hold 60 %, 30 % and 10 % of the population" in first
+    assert ("may be arbitrary" in first) is (known is not None)
+    assert second.startswith("No timescale is given, because the runs were biased")
+    assert "136" not in first + second
+
+
 @pytest.mark.parametrize("slower", [True, False])
 def test_summary_of_noise_is_that_nothing_is_established(slower):
     known = evidence(slower=slower, above=False, score=1.002, chance=1.013)

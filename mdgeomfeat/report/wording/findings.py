@@ -32,14 +32,14 @@ def findings_in_words(study: StudyResult) -> list[str]:
 
 def _weighted(study: StudyResult) -> list[str]:
     """Say what frames of biased runs tell, and what they cannot."""
-    weights, msm = study.weights, study.msm
-    if weights is None or msm.populations is None:
+    weights, states = study.weights, study.states
+    if weights is None or states.populations is None:
         return []
-    shares = enumerate_words([percent(p) for p in msm.populations])
+    shares = enumerate_words([percent(p) for p in states.populations])
     text = (
         f"Frames of biased runs, reweighted ({count(weights.n_frames, 'frame')} worth "
         f"{count(round(weights.effective_size), 'frame')} of equal weight), fall into "
-        f"{count(msm.n_states, 'state')} that hold {shares} of the population"
+        f"{count(states.n_states, 'state')} that hold {shares} of the population"
     )
     if not study.evidence.established:
         text += (
