@@ -168,7 +168,7 @@ class WeightTables:
         shift = known[rows] - times
         gap = float(np.median(np.abs(np.diff(known)))) if len(known) > 1 else 0.0
         rounding = 4 * np.finfo(np.float32).eps * float(np.abs(times).max())
-        if np.ptp(shift) > max(0.02 * gap, rounding):
+        if float(np.ptp(shift)) > max(0.02 * gap, rounding):
             worst = int(np.argmax(np.abs(shift - shift[0])))
             raise InputError(
                 f"'{table.path}' has as many rows as {name} has frames, but its times "

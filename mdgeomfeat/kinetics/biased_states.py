@@ -101,7 +101,7 @@ def build_biased_states(
     counts = unit_counts(micro, units, lag, n, weights.values).sum(axis=0)
     mass = _mass(micro, weights, n)
     label = connected_components(counts > 0, directed=False)[1]
-    share = np.bincount(label, mass)
+    share = np.bincount(label, mass).astype(np.float64)
     chain = _chain(counts, np.flatnonzero(label == np.argmax(share)), lag)
     if chain is not None:
         slowest = np.nan_to_num(chain.timescales(1)[0], nan=0.0)
@@ -193,7 +193,8 @@ def _mass(
     """Return the weight of every state; -1 is none of them."""
     joined, weight = np.concatenate(dtrajs), np.concatenate(weights.values)
     inside = joined >= 0
-    return np.bincount(joined[inside], weight[inside], minlength=n)
+    mass = np.bincount(joined[inside], weight[inside], minlength=n)
+    return mass.astype(np.float64)
 
 
 def _populations(mass: NDArray[np.float64]) -> NDArray[np.float64]:

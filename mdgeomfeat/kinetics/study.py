@@ -336,7 +336,7 @@ def _final_model(
     train = cut(arrays, sorted((*fold.train, *fold.score)))
     stop = cut(arrays, fold.stop)
     values = None if weights is None else weights.values
-    weighted = {
+    weighted: dict[str, Any] = {
         "weights": cut_weights(values, sorted((*fold.train, *fold.score))),
         "stop_weights": cut_weights(values, fold.stop),
     }

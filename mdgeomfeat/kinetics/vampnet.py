@@ -267,7 +267,7 @@ def fit_vampnet(
         )
         batches = _endless(pairs.batches(options.pairs(spec), seed=seed), device)
         best = _score(lobe, thinned)
-        history, best_step, weights = [(0, best)], 0, _copy(lobe)
+        history, best_step, kept = [(0, best)], 0, _copy(lobe)
         for step in range(1, max_steps + 1):
             try:
                 estimator.partial_fit(next(batches))
@@ -282,12 +282,12 @@ def fit_vampnet(
             if progress is not None:
                 progress(step, max_steps)
             if score > best:
-                best, best_step, weights = score, step, _copy(lobe)
+                best, best_step, kept = score, step, _copy(lobe)
             elif best > _PLAIN and step - best_step >= options.patience:
                 break
     if not np.isfinite(best):
         raise ScoreError("The outputs do not vary in the stopping part.")
-    lobe.load_state_dict(weights)
+    lobe.load_state_dict(kept)
     return VampnetFit(lobe.eval(), best, best_step, history)
 
 
@@ -391,7 +391,8 @@ def _score(lobe: Lobe, pairs: _Pairs) -> float:
     """Return VAMP-2 of all pairs together; minus infinity if it has none."""
     x, y, weights = pairs
     try:
-        return pair_score(*run_lobe(lobe, [x, y]), weights)
+        early, late = run_lobe(lobe, [x, y])
+        return pair_score(early, late, weights)
     except ScoreError:
         return -np.inf
 

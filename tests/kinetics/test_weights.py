@@ -166,6 +166,19 @@ def test_networks_are_weighted_too(biased):
     assert result.states.populations[0] == pytest.approx(exact, abs=0.05)
 
 
+def test_states_part_where_the_unbiased_system_seldom_is():
+    """A line that the bias has flattened, with a barrier at a quarter of it."""
+    energy = np.where(np.arange(24) == 5, 7.0, 0.0)
+    runs = [markov_chain(metropolis(np.zeros(24)), 8000, s) for s in range(4)]
+    weights = FrameWeights.from_log([-energy[r] for r in runs])
+    cvs = [r[:, None] + 0.0 for r in runs]
+    states = build_biased_states(cvs, 1, weights, n_micro=24, n_states=2)
+    where, found = np.concatenate(runs), np.concatenate(states.dtrajs)
+    assert set(where[found == 1]) - {5} == set(range(5))
+    assert set(where[found == 0]) - {5} == set(range(6, 24))
+    assert states.populations[1] == pytest.approx(5 / 23, abs=0.05)
+
+
 def test_runs_that_never_meet_have_the_populations_of_their_weights():
     rng = np.random.default_rng(0)
     cvs = [5.0 * i + 0.3 * rng.normal(size=(300, 1)) for i in range(2)]

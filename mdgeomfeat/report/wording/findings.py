@@ -116,7 +116,8 @@ def _against(study: StudyResult, slowest: float, clock: Clock) -> list[str]:
             "the Markov model fails its Chapman-Kolmogorov test (largest deviation "
             f"{number(states.ck.largest_deviation)})"
         )
-    later = study.timescales.change_after(study.lag)
+    its = study.timescales
+    later = None if its is None else its.change_after(study.lag)
     if later is not None:
         found.append(
             f"at a lag of {clock.show(later.lag)} it is {clock.show(later.timescale)}, "
