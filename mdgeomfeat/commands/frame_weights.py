@@ -167,7 +167,7 @@ class WeightTables:
         known = table.column("time")
         shift = known[rows] - times
         gap = float(np.median(np.abs(np.diff(known)))) if len(known) > 1 else 0.0
-        rounding = 4 * np.finfo(np.float32).eps * float(np.abs(times).max())
+        rounding = 4 * float(np.finfo(np.float32).eps) * float(np.abs(times).max())
         if float(np.ptp(shift)) > max(0.02 * gap, rounding):
             worst = int(np.argmax(np.abs(shift - shift[0])))
             raise InputError(

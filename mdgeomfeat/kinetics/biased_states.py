@@ -1,10 +1,11 @@
 """States of biased runs: populations from the frames' weights, without kinetics.
 
 A Markov model of biased runs has the populations and the timescales of the bias. Here
-transitions are counted with the weight of the frame they start in, and both directions
-are averaged: a reversible chain with the populations that the weights give, whose moves
-are those of the biased runs. It divides conformations into states where few weighted
-paths lead, and is then forgotten.
+every transition counts as much as the geometric mean of the weights of its two frames,
+and both directions are averaged, which is the square-root approximation of the unbiased
+chain (Lie, Fackeldey & Weber, SIAM J. Matrix Anal. Appl. 34, 738 (2013)): a barrier
+that the bias has flattened is a barrier again, since its frames weigh little. That
+chain divides conformations into states, and is then forgotten.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from mdgeomfeat.kinetics.msm import (
     Units,
     bootstrap,
     make_units,
-    unit_counts,
 )
 from mdgeomfeat.kinetics.pcca import metastable_states
 from mdgeomfeat.kinetics.reasons import (
@@ -98,7 +98,7 @@ def build_biased_states(
     micro = discretize(cvs, n_micro, seed)
     n = max(int(m.max()) for m in micro) + 1
     units = make_units(lengths, lag, groups=groups)
-    counts = unit_counts(micro, units, lag, n, weights.values).sum(axis=0)
+    counts = _weighted_counts(micro, weights, lag, n)
     mass = _mass(micro, weights, n)
     label = connected_components(counts > 0, directed=False)[1]
     share = np.bincount(label, mass).astype(np.float64)
@@ -154,6 +154,18 @@ def build_biased_states(
         weighted=True,
         doubts=tuple(doubts),
     )
+
+
+def _weighted_counts(
+    micro: Sequence[NDArray[np.int64]], weights: FrameWeights, lag: int, n: int
+) -> NDArray[np.float64]:
+    """Count transitions (n, n) by the geometric mean of the frames' weights."""
+    counts = np.zeros(n * n)
+    for m, w in zip(micro, weights.values, strict=True):
+        if len(m) > lag:
+            geometric = np.sqrt(w[:-lag] * w[lag:])
+            counts += np.bincount(m[:-lag] * n + m[lag:], geometric, minlength=n * n)
+    return counts.reshape(n, n)
 
 
 def _chain(

@@ -169,7 +169,8 @@ def test_networks_are_weighted_too(biased):
 def test_states_part_where_the_unbiased_system_seldom_is():
     """A line that the bias has flattened, with a barrier at a quarter of it."""
     energy = np.where(np.arange(24) == 5, 7.0, 0.0)
-    runs = [markov_chain(metropolis(np.zeros(24)), 8000, s) for s in range(4)]
+    hops = (metropolis(np.zeros(24)) + np.eye(24)) / 2
+    runs = [markov_chain(hops, 20_000, s) for s in range(4)]
     weights = FrameWeights.from_log([-energy[r] for r in runs])
     cvs = [r[:, None] + 0.0 for r in runs]
     states = build_biased_states(cvs, 1, weights, n_micro=24, n_states=2)
