@@ -216,7 +216,8 @@ def read_weight_tables(options: StudyOptions) -> WeightTables | None:
     if not options.weights:
         return None
     tables, columns = [], []
-    for text in options.weights:
+    given = options.weights
+    for text in (given,) if isinstance(given, str) else given:
         name, at, path = text.rpartition("@")
         if not (name and at and path):
             raise InputError(

@@ -82,7 +82,7 @@ class StudyOptions:
         K; gives energies in kJ/mol.
     maps : bool
         Whether to draw UMAP maps.
-    weights : tuple of str
+    weights : tuple of str, or str
         ``"COLUMN@FILE"`` for each trajectory of biased runs: the table that holds the
         weights of its frames.
     koopman : bool
@@ -107,7 +107,7 @@ class StudyOptions:
     seeds: int | None = None
     temperature: float | None = None
     maps: bool = True
-    weights: tuple[str, ...] = ()
+    weights: tuple[str, ...] | str = ()
     weights_are: str | None = None
     koopman: bool = False
 

@@ -27,6 +27,12 @@ from mdgeomfeat.kinetics.scores import ScoreError, ceiling, null_score, vamp2_sc
 from mdgeomfeat.kinetics.sklearn_wrapper import DeeptimeTransformer, estimator
 from mdgeomfeat.kinetics.splits import Fold, make_folds
 from mdgeomfeat.kinetics.states import StateModel, build_states, discretize
+from mdgeomfeat.kinetics.stopped import (
+    Committor,
+    StoppedVamp,
+    fit_committor,
+    fit_stopped_vamp,
+)
 from mdgeomfeat.kinetics.study import run_study
 from mdgeomfeat.kinetics.tica import LinearMap, fit_tica, fit_tica_guarded
 from mdgeomfeat.kinetics.timescales import (
@@ -41,6 +47,7 @@ __all__ = [
     "CKTest",
     "CVModel",
     "Choices",
+    "Committor",
     "DeeptimeTransformer",
     "Doubt",
     "DoubtWarning",
@@ -59,6 +66,7 @@ __all__ = [
     "Score",
     "ScoreError",
     "StateModel",
+    "StoppedVamp",
     "StudyResult",
     "StudySettings",
     "TokenDataset",
@@ -74,6 +82,8 @@ __all__ = [
     "discretize",
     "estimate_msm",
     "estimator",
+    "fit_committor",
+    "fit_stopped_vamp",
     "fit_tica",
     "fit_tica_guarded",
     "fit_vampnet",
