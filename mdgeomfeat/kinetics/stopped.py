@@ -2,10 +2,10 @@ r"""Stopped processes: how a region is left, and where to.
 
 A process that is killed when it leaves a region D has the operator
 :math:`\mathcal{K} f(x) = E_x[f(X_\tau) 1_{\tau < T}]`, with T the time of the first
-exit. Its largest eigenvalue tells how long a quasi-stationary density in D lasts, and its
-singular functions are found by VAMP if a pair counts only while the run stays in D, and
-no mean is removed: the constant is not preserved. Stopped rather than killed, the same
-pairs give committors.
+exit. Its largest eigenvalue tells how long a quasi-stationary density in D lasts, and
+its singular functions are found by VAMP if a pair counts only while the run stays in D,
+and no mean is removed: the constant is not preserved. Stopped rather than killed, the
+same pairs give committors.
 
 References
 ----------
@@ -41,7 +41,8 @@ class StoppedVamp:
         Frames.
     left, right : (D, d) ndarray
         Singular functions, of earlier and of later frames: coefficients of the basis.
-        Their second moments over the frames of the region are 1.
+        Their second moments are 1: over all earlier, and all later frames of pairs
+        that are in the region, in units of the number of pairs that start there.
     singular_values : (d,) ndarray
         Largest first.
     eigenvalues : (d,) ndarray of complex128
@@ -168,10 +169,11 @@ def fit_stopped_vamp(
         first = np.flatnonzero(mask[: max(len(x) - lag, 0)])
         alive = _next_exit(mask)[first] > first + lag
         early, late = x[first], x[first + lag]
-        back = late[mask[first + lag]]
+        # later frames of all pairs, wherever they started: their density in the region
+        later = x[lag:][mask[lag:]]
         c00 += early.T @ early
         c0t += early[alive].T @ late[alive]
-        ctt += back.T @ back
+        ctt += later.T @ later
         starts, survived = starts + len(first), survived + int(alive.sum())
     if not survived:
         raise InputError(
