@@ -20,6 +20,7 @@ __all__ = [
     "Dt",
     "EngineName",
     "Files",
+    "Koopman",
     "Lag",
     "MapsOn",
     "Mixer",
@@ -35,6 +36,8 @@ __all__ = [
     "Store",
     "StoreDtype",
     "Temperature",
+    "Weights",
+    "WeightsAre",
     "Workers",
     "feature_parameters",
     "feature_spec",
@@ -130,6 +133,37 @@ Temperature = Annotated[
         metavar="KELVIN",
         help="Temperature; gives free energies in kJ/mol rather than kT.",
         show_default=False,
+        rich_help_panel=_STUDY,
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights",
+        metavar="COLUMN@COLVAR",
+        help="Logarithms of the frames' weights, for biased runs: column and file "
+        "(PLUMED's or plain), once for each trajectory. Gives populations and free "
+        "energies of the unbiased system, and no timescales.",
+        show_default=False,
+        rich_help_panel=_STUDY,
+    ),
+]
+WeightsAre = Annotated[
+    Literal["log", "plain", "bias"] | None,
+    typer.Option(
+        "--weights-are",
+        help="What --weights holds, if no logarithms: plain weights, or a bias in "
+        "kJ/mol (with --temperature).",
+        show_default=False,
+        rich_help_panel=_STUDY,
+    ),
+]
+Koopman = Annotated[
+    bool,
+    typer.Option(
+        "--koopman",
+        help="For many short unbiased runs: weight frames so that it does not matter "
+        "where the runs start.",
         rich_help_panel=_STUDY,
     ),
 ]

@@ -36,6 +36,9 @@ def vamp(
     states: o.States = None,
     seeds: o.Seeds = None,
     temperature: o.Temperature = None,
+    weights: o.Weights = None,
+    weights_are: o.WeightsAre = None,
+    koopman: o.Koopman = False,
     maps: o.MapsOn = True,
 ) -> None:
     """Learn the slow motions with a VAMPNet and write a report, baselines beside it.
@@ -50,6 +53,9 @@ def vamp(
             states=states,
             seeds=seeds,
             temperature=temperature,
+            weights=weights or None,
+            weights_are=weights_are,
+            koopman=koopman or None,
         )
         from mdgeomfeat.commands.apply import apply_model
 
@@ -64,6 +70,9 @@ def vamp(
         states=states,
         seeds=seeds,
         temperature=temperature,
+        weights=tuple(weights or ()),
+        weights_are=weights_are,
+        koopman=koopman,
         maps=maps,
     )
     _run(read, study, out, overwrite)
@@ -78,6 +87,9 @@ def tica(
     dim: o.Dim = None,
     states: o.States = None,
     temperature: o.Temperature = None,
+    weights: o.Weights = None,
+    weights_are: o.WeightsAre = None,
+    koopman: o.Koopman = False,
     maps: o.MapsOn = True,
 ) -> None:
     """Find the slow motions with TICA, the linear twin of vamp, and write a report."""
@@ -87,6 +99,9 @@ def tica(
         dim=dim,
         states=states,
         temperature=temperature,
+        weights=tuple(weights or ()),
+        weights_are=weights_are,
+        koopman=koopman,
         maps=maps,
     )
     _run(read, study, out, overwrite)
@@ -94,7 +109,11 @@ def tica(
 
 def _refuse_with_apply(**options: object) -> None:
     """Refuse options that say how to train where nothing is trained."""
-    given = [f"--{name}" for name, value in options.items() if value is not None]
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name, value in options.items()
+        if value is not None
+    ]
     if given:
         raise InputError(
             f"{given[0]} says how slow motions are looked for, and --apply takes those "

@@ -82,11 +82,21 @@ class StudyOptions:
         K; gives energies in kJ/mol.
     maps : bool
         Whether to draw UMAP maps.
+    weights : tuple of str, or str
+        ``"COLUMN@FILE"`` for each trajectory of biased runs: the table that holds the
+        weights of its frames.
+    koopman : bool
+        Weight frames of many short unbiased runs so that it does not matter where
+        they start.
+    weights_are : {"log", "plain", "bias"} or None
+        What these numbers are; None takes them for logarithms, unless a column is
+        named like a bias.
 
     Raises
     ------
     InputError
-        If the temperature is not above 0.
+        If the temperature is not above 0, it is said what weights are that are not
+        given, or frames would be weighted twice.
     """
 
     method: Literal["vampnet", "tica"] = "vampnet"
@@ -97,6 +107,9 @@ class StudyOptions:
     seeds: int | None = None
     temperature: float | None = None
     maps: bool = True
+    weights: tuple[str, ...] | str = ()
+    weights_are: str | None = None
+    koopman: bool = False
 
     @property
     def command(self) -> str:
@@ -107,4 +120,14 @@ class StudyOptions:
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise InputError(
                 f"--temperature is {self.temperature:g}, but must be above 0 kelvin."
+            )
+        if self.koopman and self.weights:
+            raise InputError(
+                "--weights gives weights and --koopman would make others; leave one of "
+                "them out."
+            )
+        if self.weights_are is not None and not self.weights:
+            raise InputError(
+                f"--weights-are {self.weights_are} says what --weights holds, which is "
+                "not given; give both or neither."
             )

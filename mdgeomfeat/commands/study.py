@@ -23,6 +23,7 @@ from mdgeomfeat.commands.features import (
     default_folder,
     featurize,
 )
+from mdgeomfeat.commands.frame_weights import WeightTables, read_weight_tables
 from mdgeomfeat.commands.lag import parse_lag, split_lag
 from mdgeomfeat.commands.mapping import choose_torsions, compare_inputs
 from mdgeomfeat.commands.models import feature_recipe, write_model
@@ -41,7 +42,7 @@ from mdgeomfeat.text import count
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
 
-    from mdgeomfeat.kinetics import StudyResult
+    from mdgeomfeat.kinetics import FrameWeights, StudyResult
     from mdgeomfeat.report.data import StateAngle
     from mdgeomfeat.store import Rows
 
@@ -99,14 +100,16 @@ def write_study(
 
     folder = out or default_folder(read, options.command)
     check_output(folder, overwrite, read.store)
+    tables = read_weight_tables(options)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
         data = featurize(
             read,
             work,
             progress,
-            check=lambda u, dt: _check_frames(u, read, options.lag, dt),
+            check=lambda u, dt: _check_frames(u, read, options.lag, dt, tables),
         )
         _check_number(len(data.results.times))
+        weights = None if tables is None else tables.weights(data)
         lag = None if options.lag is None else parse_lag(options.lag, data.dt)
         equivariant = options.mixer == "equivariant"
         baselines = classical_baselines(data, progress)
@@ -117,7 +120,7 @@ def write_study(
             RANDOM: twin_input,
             **baselines.inputs,
         }
-        study = _study(inputs, data, options, lag, progress)
+        study = _study(inputs, data, options, lag, weights, progress)
         doubts, failures = doubts_in_words(study), failures_in_words(study)
         comparison = None
         if options.maps:
@@ -131,7 +134,13 @@ def write_study(
                 progress=progress,
             )
         with progress.stage("report", None):
-            write_cvs(work / "cvs.csv", data, study.cvs, study.states.dtrajs)
+            write_cvs(
+                work / "cvs.csv",
+                data,
+                study.cvs,
+                study.states.dtrajs,
+                None if study.weights is None else study.weights.values,
+            )
             write_model(work / "model", data.model, study)
             typical = _representatives(study, data)
             frames = write_states(
@@ -169,13 +178,20 @@ def write_study(
 
 
 def _check_frames(
-    universe: Universe, read: ReadOptions, lag: str | None, stated: float | None
+    universe: Universe,
+    read: ReadOptions,
+    lag: str | None,
+    stated: float | None,
+    tables: WeightTables | None,
 ) -> None:
     """Refuse what the files alone show to be wrong, before features are computed."""
     from mdgeomfeat.reading.times import common_dt, trajectory_info
 
     frames = chosen_frames(universe, read.start, read.stop, read.step)
     _check_number(len(frames))
+    used = slice(read.start, read.stop, read.step)
+    if tables is not None:
+        tables.check(universe, used, stated)
     if lag is None:
         return
     value, unit = split_lag(lag)
@@ -186,7 +202,6 @@ def _check_frames(
     step = None if dt is None else dt * (read.step or 1)
     n = parse_lag(lag, step) if unit or step is not None else int(value)
     readers = file_readers(universe.trajectory)
-    used = slice(read.start, read.stop, read.step)
     longest = max(len(range(*used.indices(reader.n_frames))) for reader in readers)
     if n >= longest:
         raise InputError(
@@ -218,6 +233,7 @@ def _study(
     data: Featurized,
     options: StudyOptions,
     lag: int | None,
+    weights: FrameWeights | None,
     progress: Reporter,
 ) -> StudyResult:
     """Run the study with its progress shown."""
@@ -232,13 +248,14 @@ def _study(
         seeds=options.seeds,
         temperature=options.temperature,
         dt=data.dt,
+        koopman=options.koopman,
         groups=data.groups,
         metadata=feature_recipe(data),
     )
     with progress.steps("slow motions") as tell, warnings.catch_warnings():
         # they are worded for page and terminal
         warnings.simplefilter("ignore", DoubtWarning)
-        return run_study(inputs, PRIMARY, settings, progress=tell)
+        return run_study(inputs, PRIMARY, settings, progress=tell, weights=weights)
 
 
 def _representatives(study: StudyResult, data: Featurized) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ from mdgeomfeat.commands.features import Featurized
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.report.data import FrameOrigin
 
-__all__ = ["frame_origins", "write_cvs", "write_json"]
+__all__ = ["first_frames", "frame_origins", "write_cvs", "write_json"]
 
 
 def write_cvs(
@@ -24,6 +24,7 @@ def write_cvs(
     data: Featurized,
     cvs: Sequence[np.ndarray],
     states: Sequence[np.ndarray] | None,
+    weights: Sequence[np.ndarray] | None = None,
 ) -> None:
     """Write one line per frame: where it is from, its variables and its state.
 
@@ -38,12 +39,16 @@ def write_cvs(
     cvs : list of (F_i, d) ndarray
         One array per unbroken run.
     states : list of (F_i,) ndarray of int or None
+    weights : list of (F_i,) ndarray, optional
+        Weight of every frame, for a last column.
     """
     dim = cvs[0].shape[1]
     header = ["trajectory", "file", "frame", "time_ps"]
     header += [f"cv{i + 1}" for i in range(dim)]
     if states is not None:
         header.append("state")
+    if weights is not None:
+        header.append("weight")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -60,6 +65,8 @@ def write_cvs(
                 if states is not None:
                     state = int(states[index][k])
                     line.append(state + 1 if state >= 0 else "")
+                if weights is not None:
+                    line.append(f"{weights[index][k]:.7g}")
                 writer.writerow(line)
 
 
@@ -72,7 +79,7 @@ def frame_origins(data: Featurized, rows: Iterable[int]) -> Iterator[FrameOrigin
     rows : iterable of int
         Rows of all analysed frames, trajectories one after another.
     """
-    starts, results = _first_frames(data), data.results
+    starts, results = first_frames(data), data.results
     for row in rows:
         source, time = int(results.trajectory[row]), float(results.times[row])
         yield FrameOrigin(
@@ -83,7 +90,7 @@ def frame_origins(data: Featurized, rows: Iterable[int]) -> Iterator[FrameOrigin
         )
 
 
-def _first_frames(data: Featurized) -> list[int]:
+def first_frames(data: Featurized) -> list[int]:
     """Return the number of each source trajectory's first frame."""
     readers = file_readers(data.universe.trajectory)
     lengths = [int(reader.n_frames) for reader in readers]

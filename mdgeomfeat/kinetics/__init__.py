@@ -6,10 +6,12 @@ times in frames.
 
 from __future__ import annotations
 
+from mdgeomfeat.kinetics.biased_states import build_biased_states
 from mdgeomfeat.kinetics.ck import CKTest, ck_test
 from mdgeomfeat.kinetics.dataset import PairBatches, TokenDataset
 from mdgeomfeat.kinetics.energy import FreeEnergy, free_energy
 from mdgeomfeat.kinetics.evidence import Evidence, sure_lead
+from mdgeomfeat.kinetics.koopman import koopman_weights
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
 from mdgeomfeat.kinetics.msm import MarkovModel, estimate_msm, unit_counts
@@ -25,6 +27,12 @@ from mdgeomfeat.kinetics.scores import ScoreError, ceiling, null_score, vamp2_sc
 from mdgeomfeat.kinetics.sklearn_wrapper import DeeptimeTransformer, estimator
 from mdgeomfeat.kinetics.splits import Fold, make_folds
 from mdgeomfeat.kinetics.states import StateModel, build_states, discretize
+from mdgeomfeat.kinetics.stopped import (
+    Committor,
+    StoppedVamp,
+    fit_committor,
+    fit_stopped_vamp,
+)
 from mdgeomfeat.kinetics.study import run_study
 from mdgeomfeat.kinetics.tica import LinearMap, fit_tica, fit_tica_guarded
 from mdgeomfeat.kinetics.timescales import (
@@ -33,16 +41,19 @@ from mdgeomfeat.kinetics.timescales import (
     implied_timescales,
 )
 from mdgeomfeat.kinetics.vampnet import TrainingOptions, VampnetFit, fit_vampnet
+from mdgeomfeat.kinetics.weights import FrameWeights, WeightKind, WeightOrigin
 
 __all__ = [
     "CKTest",
     "CVModel",
     "Choices",
+    "Committor",
     "DeeptimeTransformer",
     "Doubt",
     "DoubtWarning",
     "Evidence",
     "Fold",
+    "FrameWeights",
     "FreeEnergy",
     "ImpliedTimescales",
     "LagReason",
@@ -55,11 +66,15 @@ __all__ = [
     "Score",
     "ScoreError",
     "StateModel",
+    "StoppedVamp",
     "StudyResult",
     "StudySettings",
     "TokenDataset",
     "TrainingOptions",
     "VampnetFit",
+    "WeightKind",
+    "WeightOrigin",
+    "build_biased_states",
     "build_states",
     "ceiling",
     "choose_lag",
@@ -67,11 +82,14 @@ __all__ = [
     "discretize",
     "estimate_msm",
     "estimator",
+    "fit_committor",
+    "fit_stopped_vamp",
     "fit_tica",
     "fit_tica_guarded",
     "fit_vampnet",
     "free_energy",
     "implied_timescales",
+    "koopman_weights",
     "make_cv_model",
     "make_folds",
     "null_score",

@@ -24,12 +24,14 @@ __all__ = [
     "as_arrays",
     "chunks",
     "cut",
+    "cut_weights",
     "gather",
     "lagged_chunks",
     "lagged_index",
     "listed",
     "n_pairs",
     "nonfinite_frame",
+    "pair_weights",
 ]
 
 Arrays: TypeAlias = Sequence[Rows]
@@ -87,6 +89,33 @@ def as_arrays(arrays: Arrays | NDArray[np.floating], name: str = "input") -> lis
 def cut(arrays: Arrays, spans: Sequence[Span]) -> list[Rows]:
     """Return the parts of `arrays` that `spans` name."""
     return [cut_rows(arrays[s.trajectory], s.start, s.stop) for s in spans]
+
+
+def cut_weights(weights: Arrays | None, spans: Sequence[Span]) -> list[Rows] | None:
+    """Return the parts of weights that `spans` name; None where there are none."""
+    return None if weights is None else cut(weights, spans)
+
+
+def pair_weights(weights: Arrays, lag: int) -> NDArray[np.float64]:
+    """Return the weight of every lagged pair: that of its earlier frame.
+
+    So weighted, pairs (x, y) have earlier frames of the density that weights restore,
+    and later frames as the dynamics makes them from there (Wu et al., J. Chem. Phys.
+    146, 154104 (2017), section II E).
+
+    Parameters
+    ----------
+    weights : list of (F,) ndarrays
+        Of every unbroken trajectory.
+    lag : int
+        Frames.
+
+    Returns
+    -------
+    (P,) ndarray
+        Trajectory by trajectory, in the order of time.
+    """
+    return np.concatenate([np.asarray(w[: max(len(w) - lag, 0)]) for w in weights])
 
 
 def n_pairs(arrays: Arrays, lag: int) -> int:

@@ -99,6 +99,7 @@ def ck_test(
     n_lags: int = 5,
     n_samples: int = 40,
     seed: int = 0,
+    weights: Sequence[NDArray[np.float64]] | None = None,
 ) -> CKTest | None:
     """Test a Markov model against models estimated at multiples of its lag.
 
@@ -117,6 +118,8 @@ def ck_test(
         no farther than a quarter of the longest trajectory.
     n_samples, seed : int
         Of the bootstrap.
+    weights : list of (F,) ndarrays, optional
+        Weight of every frame, if transitions were weighted for the model.
 
     Returns
     -------
@@ -128,7 +131,9 @@ def ck_test(
         return None
     n = max(int(d.max()) for d in dtrajs) + 1
     units = units or make_units([len(d) for d in dtrajs], model.lag)
-    counts = {m: unit_counts(dtrajs, units, m * model.lag, n) for m in multiples}
+    counts = {
+        m: unit_counts(dtrajs, units, m * model.lag, n, weights) for m in multiples
+    }
     everything = np.ones(len(units.spans))
     predicted, estimated = _compare(counts, everything, model, assignment, 1e-8)
     samples = np.stack(

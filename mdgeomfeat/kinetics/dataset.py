@@ -13,7 +13,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, gather, lagged_index
+from mdgeomfeat.kinetics.arrays import (
+    Arrays,
+    as_arrays,
+    gather,
+    lagged_index,
+    pair_weights,
+)
+from mdgeomfeat.kinetics.scores import shares
 from mdgeomfeat.store import RowArray
 
 if TYPE_CHECKING:
@@ -44,11 +51,17 @@ class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
         ``results.split(results.token_features)`` does for a store.
     lag : int
         Lag in frames.
+    weights : list of (F,) ndarrays, optional
+        Weight of every frame, 0 or more; a pair has that of its earlier frame. An
+        epoch of :meth:`batches` then draws every pair about as often as its weight
+        says, which makes means over batches weighted means.
 
     Attributes
     ----------
     arrays : list of (F, ...) ndarrays
     lag : int
+    weights : (P,) ndarray or None
+        Of the pairs, with a mean of 1.
 
     Raises
     ------
@@ -65,7 +78,12 @@ class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
     (10, torch.Size([3, 8]))
     """
 
-    def __init__(self, arrays: Arrays | NDArray[np.floating], lag: int) -> None:
+    def __init__(
+        self,
+        arrays: Arrays | NDArray[np.floating],
+        lag: int,
+        weights: Arrays | None = None,
+    ) -> None:
         self.arrays = as_arrays(arrays)
         self.lag = lag
         if lag < 1:
@@ -77,6 +95,9 @@ class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
                 f"The lag of {lag} frames is not shorter than the longest trajectory "
                 f"({longest} frames); choose a shorter lag."
             )
+        self.weights = None
+        if weights is not None:
+            self.weights = shares(pair_weights(weights, lag)) * len(self._index)
 
     @classmethod
     def from_store(
@@ -138,7 +159,29 @@ class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def thinned(self, n: int) -> tuple[Tensor, Tensor]:
         """Return the two halves of at most `n` pairs, evenly spaced in time."""
-        return self.pairs(np.arange(0, len(self), -(-len(self) // n)))
+        return self.pairs(self.thinned_numbers(n))
+
+    def thinned_numbers(self, n: int) -> NDArray[np.int64]:
+        """Return the numbers of the pairs of :meth:`thinned`."""
+        return np.arange(0, len(self), -(-len(self) // n))
+
+    def drawn(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return the numbers of the pairs of one epoch, in the order of time.
+
+        All of them once, or each as often as its weight says, the fraction decided by
+        one random number (systematic resampling; Kitagawa, J. Comput. Graph. Stat. 5,
+        1 (1996)).
+
+        Parameters
+        ----------
+        rng : Generator
+            Only used if there are weights.
+        """
+        if self.weights is None:
+            return np.arange(len(self))
+        edges = np.floor(np.cumsum(self.weights) + rng.random()).astype(np.int64)
+        edges[-1] = len(self)  # whatever rounding has left of the sum
+        return np.repeat(np.arange(len(self)), np.diff(edges, prepend=0))
 
     def batches(
         self, size: int, *, seed: int = 0, buffer_bytes: float = _BUFFER_BYTES
@@ -182,6 +225,8 @@ class PairBatches:
         self._dataset = dataset
         self._size = min(size, len(dataset))
         self._rng = np.random.default_rng(seed)
+        # apart, so that weights that are all the same change nothing
+        self._draws = np.random.default_rng([seed, 1])
         row_bytes = 4 * int(np.prod(dataset.arrays[0].shape[1:]))
         self._buffer = max(int(buffer_bytes / (2 * row_bytes)), self._size)
 
@@ -192,12 +237,14 @@ class PairBatches:
         if any(isinstance(array, RowArray) for array in self._dataset.arrays):
             yield from self._from_disk()
             return
-        order = self._rng.permutation(len(self._dataset))
+        drawn = self._dataset.drawn(self._draws)
+        order = drawn[self._rng.permutation(len(drawn))]
         for start in range(0, len(order) - self._size + 1, self._size):
             yield self._dataset.pairs(order[start : start + self._size])
 
     def _from_disk(self) -> Iterator[tuple[Tensor, Tensor]]:
-        n, size = len(self._dataset), self._size
+        drawn = self._dataset.drawn(self._draws)
+        n, size = len(drawn), self._size
         length = int(np.clip(self._buffer // _MIN_BLOCKS, 1, _MAX_BLOCK))
         starts = self._rng.permutation(np.arange(0, n, length))
         per_buffer = max(self._buffer // length, 1)
@@ -205,7 +252,7 @@ class PairBatches:
         batch = empty = torch.empty(shape), torch.empty(shape)
         for first in range(0, len(starts), per_buffer):
             chosen = np.sort(starts[first : first + per_buffer])
-            numbers = np.concatenate([np.arange(s, min(s + length, n)) for s in chosen])
+            numbers = np.concatenate([drawn[s : s + length] for s in chosen])
             x, y = self._dataset.pairs(numbers)
             order = torch.from_numpy(self._rng.permutation(len(x)))
             while len(order):

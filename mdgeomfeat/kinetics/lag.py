@@ -10,7 +10,7 @@ not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from deeptime.covariance import Covariance
@@ -78,6 +78,12 @@ class LagScan:
     def dim(self) -> int:
         """Number of outputs that follows, 1 to 5; one is made even of nothing slow."""
         return max(self.n_slow, 1)
+
+    def without_timescales(self) -> LagScan:
+        """Return the choice without the timescales behind it, of biased dynamics."""
+        return replace(
+            self, timescales=np.full_like(self.timescales, np.nan), slowest=None
+        )
 
 
 def choose_lag(

@@ -108,6 +108,11 @@ class CVModel:
         outputs = listed if self.lobe is None else run_lobe(self.lobe, listed)
         return self.rotation.transform(outputs)
 
+    def without_timescales(self) -> CVModel:
+        """Return the same variables without their timescales, of biased dynamics."""
+        unknown = np.full_like(self.rotation.timescales, np.nan)
+        return replace(self, rotation=replace(self.rotation, timescales=unknown))
+
     def save(self, path: str | Path) -> Path:
         """Write ``NAME.safetensors`` and ``NAME.json``.
 
@@ -285,6 +290,7 @@ def make_cv_model(
     arrays: Arrays,
     lag: int,
     metadata: dict[str, Any] | None = None,
+    weights: Arrays | None = None,
 ) -> CVModel:
     """Order and orient the outputs of a fitted estimator.
 
@@ -300,6 +306,8 @@ def make_cv_model(
         Lag in frames.
     metadata : dict, optional
         Travels with the model.
+    weights : list of (F,) ndarrays, optional
+        Weight of every frame, for the map that joins lobes.
 
     Returns
     -------
@@ -314,7 +322,7 @@ def make_cv_model(
         lobe, rotation = None, fitted
         cvs = rotation.transform(arrays)
     else:
-        lobe, rotation, outputs = join_lobes(fitted, arrays, lag)
+        lobe, rotation, outputs = join_lobes(fitted, arrays, lag, weights)
         cvs = rotation.transform(outputs)
     signs = _orientation(cvs)
     return CVModel(
@@ -330,7 +338,10 @@ def make_cv_model(
 
 
 def join_lobes(
-    lobes: Sequence[Lobe], arrays: Arrays, lag: int
+    lobes: Sequence[Lobe],
+    arrays: Arrays,
+    lag: int,
+    weights: Arrays | None = None,
 ) -> tuple[LobeStack, LinearMap, list[NDArray[np.float32]]]:
     """Stack lobes and fit the linear map from all their outputs to d of them.
 
@@ -342,6 +353,8 @@ def join_lobes(
         Data that fit the map.
     lag : int
         Lag in frames.
+    weights : list of (F,) ndarrays, optional
+        Weight of every frame.
 
     Returns
     -------
@@ -360,7 +373,9 @@ def join_lobes(
     if not n_pairs(outputs, lag):
         raise ScoreError(f"There are no pairs at a lag of {lag} frames.")
     ridge = _STACK_RIDGE if len(lobes) > 1 else 0.0
-    rotation = fit_tica(outputs, lag, stack.spec.n_outputs, ridge=ridge)
+    rotation = fit_tica(
+        outputs, lag, stack.spec.n_outputs, ridge=ridge, weights=weights
+    )
     return stack, rotation, outputs
 
 

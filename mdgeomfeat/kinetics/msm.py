@@ -131,7 +131,11 @@ def make_units(
 
 
 def unit_counts(
-    dtrajs: Sequence[NDArray[np.int64]], units: Units, lag: int, n_states: int
+    dtrajs: Sequence[NDArray[np.int64]],
+    units: Units,
+    lag: int,
+    n_states: int,
+    weights: Sequence[NDArray[np.float64]] | None = None,
 ) -> NDArray[np.float64]:
     """Count transitions in every unit with a sliding window.
 
@@ -144,11 +148,17 @@ def unit_counts(
     lag : int
         Frames.
     n_states : int
+    weights : sequence of (F,) ndarrays, optional
+        Weight of every frame: a transition counts as much as the frame it starts in,
+        in units of the mean weight.
 
     Returns
     -------
     (U, n_states, n_states) ndarray
     """
+    mean = 1.0
+    if weights is not None:
+        mean = sum(map(np.sum, weights)) / sum(map(len, weights))
     counts = np.zeros((len(units.spans), n_states * n_states))
     for u, spans in enumerate(units.spans):
         for span in spans:
@@ -156,7 +166,11 @@ def unit_counts(
             stop = min(span.stop, len(d) - lag)
             if stop > span.start:
                 a, b = d[span.start : stop], d[span.start + lag : stop + lag]
-                counts[u] += np.bincount(a * n_states + b, minlength=n_states**2)
+                pairs = a * n_states + b
+                own = None
+                if weights is not None:
+                    own = weights[span.trajectory][span.start : stop] / mean
+                counts[u] += np.bincount(pairs, own, minlength=n_states**2)
     return counts.reshape(-1, n_states, n_states)
 
 

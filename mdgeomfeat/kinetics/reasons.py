@@ -14,12 +14,14 @@ from typing import Any
 from mdgeomfeat.errors import MDGeomFeatWarning
 
 __all__ = [
+    "BiasedDynamics",
     "Choices",
     "Disconnected",
     "Doubt",
     "DoubtWarning",
     "Failure",
     "FewData",
+    "FewEffective",
     "FewerOutputs",
     "FewerStates",
     "FitsFailed",
@@ -34,6 +36,7 @@ __all__ = [
     "NotEstablished",
     "NotIndependent",
     "NothingAboveLag",
+    "SeparateSets",
 ]
 
 
@@ -102,6 +105,31 @@ class Doubt:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able summary; durations are in frames."""
         return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class BiasedDynamics(Doubt):
+    """The runs were biased: timescales would be those of the bias, and are left out."""
+
+
+@dataclass(frozen=True)
+class FewEffective(Doubt):
+    """The weights of `n_frames` frames are worth `effective_size` equal ones."""
+
+    effective_size: float
+    n_frames: int
+
+
+@dataclass(frozen=True)
+class SeparateSets(Doubt):
+    """Weighted frames fall into sets that no run joins.
+
+    `n_sets` of them are states and hold this share of the weight. Their populations
+    rest on the weights of different runs alone.
+    """
+
+    n_sets: int
+    share: float
 
 
 @dataclass(frozen=True)

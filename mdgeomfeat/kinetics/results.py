@@ -20,6 +20,7 @@ from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.states import StateModel
 from mdgeomfeat.kinetics.timescales import ImpliedTimescales
 from mdgeomfeat.kinetics.vampnet import TrainingOptions
+from mdgeomfeat.kinetics.weights import FrameWeights, WeightOrigin
 from mdgeomfeat.mixing import KINDS
 
 __all__ = ["Score", "StudyResult", "StudySettings"]
@@ -65,6 +66,9 @@ class StudySettings:
         Of the VAMPNets.
     n_bootstrap : int
         Bootstrap samples.
+    koopman : bool
+        Weight the frames of many short unbiased runs so that it does not matter where
+        they start (:func:`~mdgeomfeat.kinetics.koopman_weights`).
     metadata : mapping
         Stored with the model, such as the provenance of the features (JSON-able).
 
@@ -88,6 +92,7 @@ class StudySettings:
     max_folds: int = 4
     training: TrainingOptions = field(default_factory=TrainingOptions)
     n_bootstrap: int = 40
+    koopman: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -216,8 +221,8 @@ class StudyResult:
         From primary features to collective variables.
     cvs : list of (F, d) ndarray
         Collective variables of every trajectory, slowest first.
-    timescales : ImpliedTimescales
-        Of Markov models over lags, frames.
+    timescales : ImpliedTimescales or None
+        Of Markov models over lags, frames; None for biased runs.
     states : StateModel
         States at the lag of the study.
     free_energy : FreeEnergy or None
@@ -227,6 +232,10 @@ class StudyResult:
         The same along each collective variable.
     folds : list of Fold
         What was trained on and what was scored.
+    weights : FrameWeights or None
+        Weights of the frames, of biased runs or of runs that start off equilibrium.
+        With the first no timescale is known, here and in `lag_scan`, `model` and
+        `msm`, because they would be those of the bias.
     """
 
     settings: StudySettings
@@ -242,11 +251,17 @@ class StudyResult:
     lag_scan: LagScan
     model: CVModel
     cvs: list[NDArray[np.float64]]
-    timescales: ImpliedTimescales
+    timescales: ImpliedTimescales | None
     states: StateModel
     free_energy: FreeEnergy | None
     profiles: tuple[FreeEnergy, ...]
     folds: list[Fold]
+    weights: FrameWeights | None = None
+
+    @property
+    def biased(self) -> bool:
+        """Whether frames are of biased runs, whose timescales mean nothing."""
+        return self.weights is not None and self.weights.origin is WeightOrigin.BIAS
 
     @property
     def time_unit(self) -> str:
@@ -285,7 +300,9 @@ class StudyResult:
                 "converged": scan.converged,
                 "levels_off": scan.levels_off,
             },
-            "implied_timescales": {
+            "implied_timescales": None
+            if its is None
+            else {
                 "lags": listed(self.in_time(its.lags)),
                 "timescales": listed(self.in_time(its.timescales)),
                 "lower": listed(self.in_time(its.lower)),
@@ -298,4 +315,5 @@ class StudyResult:
                 "profiles": [profile.to_dict() for profile in self.profiles],
             },
             "folds": [asdict(f) for f in self.folds],
+            "weights": None if self.weights is None else self.weights.to_dict(),
         }

@@ -11,9 +11,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mdgeomfeat.kinetics.arrays import Arrays
+from mdgeomfeat.kinetics.arrays import Arrays, pair_weights
 
-__all__ = ["ScoreError", "ceiling", "null_score", "pair_score", "vamp2_score"]
+__all__ = [
+    "ScoreError",
+    "ceiling",
+    "null_score",
+    "pair_score",
+    "shares",
+    "vamp2_score",
+]
 
 #: Directions of the standardised outputs with less than this share of the largest
 #: variance are rounding noise of float32 networks.
@@ -24,7 +31,7 @@ class ScoreError(ArithmeticError):
     """Outputs that have no score, and why."""
 
 
-def vamp2_score(outputs: Arrays, lag: int) -> float:
+def vamp2_score(outputs: Arrays, lag: int, weights: Arrays | None = None) -> float:
     """Return VAMP-2 from one covariance over all lagged pairs, in float64.
 
     Parameters
@@ -33,6 +40,8 @@ def vamp2_score(outputs: Arrays, lag: int) -> float:
         Outputs of every unbroken trajectory of the part to score.
     lag : int
         Lag in frames.
+    weights : list of (F,) ndarrays, optional
+        Weight of every frame; a pair has that of its earlier frame.
 
     Returns
     -------
@@ -44,11 +53,15 @@ def vamp2_score(outputs: Arrays, lag: int) -> float:
     ScoreError
         If there are too few pairs, or the outputs do not vary.
     """
-    return pair_score(*_halves(outputs, lag))
+    return pair_score(*_halves(outputs, lag, weights))
 
 
 def null_score(
-    outputs: Arrays, lag: int, slowest: float | None = None, n_shifts: int = 8
+    outputs: Arrays,
+    lag: int,
+    slowest: float | None = None,
+    n_shifts: int = 8,
+    weights: Arrays | None = None,
 ) -> float | None:
     """Return what these outputs would score if their halves had nothing in common.
 
@@ -67,19 +80,21 @@ def null_score(
         Slowest timescale, frames.
     n_shifts : int
         Number of shifts.
+    weights : list of (F,) ndarrays, optional
+        Weight of every frame, which stays with the half that is not shifted.
 
     Returns
     -------
     float or None
         None where the part is too short for a shift of three slowest timescales.
     """
-    x, y = _halves(outputs, lag)
+    x, y, share = _halves(outputs, lag, weights)
     far = max(5 * lag, 3 * (slowest or 0.0))
     low = max(len(x) / 4, far)
     if low > len(x) / 2:
         return None
     shifts = np.unique(np.linspace(low, len(x) - low, n_shifts).astype(int))
-    return float(np.mean([pair_score(x, np.roll(y, s, axis=0)) for s in shifts]))
+    return float(np.mean([pair_score(x, np.roll(y, s, axis=0), share) for s in shifts]))
 
 
 def ceiling(timescales: ArrayLike, lag: float, dim: int) -> float:
@@ -100,8 +115,8 @@ def ceiling(timescales: ArrayLike, lag: float, dim: int) -> float:
 
 
 def _halves(
-    outputs: Arrays, lag: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    outputs: Arrays, lag: int, weights: Arrays | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
     usable = [np.asarray(o, dtype=np.float64) for o in outputs if len(o) > lag]
     if not usable:
         raise ScoreError(f"No trajectory is longer than the lag of {lag} frames.")
@@ -112,30 +127,57 @@ def _halves(
             f"{len(x)} lagged pairs are too few for {x.shape[1]} outputs; ask for "
             "fewer (dim), or give more frames."
         )
-    return x, y
+    return x, y, None if weights is None else pair_weights(weights, lag)
 
 
-def pair_score(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
+def pair_score(
+    x: NDArray[np.floating],
+    y: NDArray[np.floating],
+    weights: NDArray[np.floating] | None = None,
+) -> float:
     """Return VAMP-2 of (P, d) outputs `x` and the same pairs' lagged outputs `y`.
+
+    Parameters
+    ----------
+    x, y : (P, d) ndarray
+    weights : (P,) ndarray, optional
+        Weights of the pairs, 0 or more; all are the same by default.
 
     Raises
     ------
     ScoreError
-        If the outputs do not vary.
+        If the outputs do not vary, or no pair has a weight.
     """
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ScoreError("The outputs are not finite.")
-    x, y = _whiten(np.asarray(x, np.float64)), _whiten(np.asarray(y, np.float64))
-    return float(1.0 + np.sum((x.T @ y / len(x)) ** 2))
+    share = np.full(len(x), 1 / len(x)) if weights is None else shares(weights)
+    x = _whiten(np.asarray(x, np.float64), share)
+    y = _whiten(np.asarray(y, np.float64), share)
+    return float(1.0 + np.sum(((x * share[:, None]).T @ y) ** 2))
 
 
-def _whiten(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    mean, sd = x.mean(axis=0), x.std(axis=0)
+def shares(weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scale weights so that their sum is 1.
+
+    Raises
+    ------
+    ScoreError
+        If they are all 0.
+    """
+    total = float(np.sum(weights, dtype=np.float64))
+    if not total > 0:
+        raise ScoreError("No pair of this part of the data has a weight.")
+    return np.asarray(weights, np.float64) / total
+
+
+def _whiten(x: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    mean = share @ x
+    sd = np.sqrt(share @ (x - mean) ** 2)
     varies = sd > 1e-7 * np.abs(mean)
     varies &= sd > np.finfo(float).tiny
     if not varies.any():
         raise ScoreError("The outputs do not vary in the held-out part.")
     x = (x[:, varies] - mean[varies]) / sd[varies]
-    values, vectors = np.linalg.eigh(x.T @ x / len(x))
+    values, vectors = np.linalg.eigh((x * share[:, None]).T @ x)
     keep = values > _RANK_CUTOFF * values[-1]
     return x @ (vectors[:, keep] / np.sqrt(values[keep]))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import clause
-from mdgeomfeat.kinetics.arrays import Arrays, cut
+from mdgeomfeat.kinetics.arrays import Arrays, cut, cut_weights
 from mdgeomfeat.kinetics.model import join_lobes
 from mdgeomfeat.kinetics.reasons import Failure
 from mdgeomfeat.kinetics.results import Score, StudySettings
@@ -48,6 +48,8 @@ class InputScorer:
         Slowest timescale, frames, for the null.
     settings : StudySettings
         Seeds and training.
+    weights : list of (F,) ndarrays or None
+        Weight of every frame.
     """
 
     arrays: dict[str, list[NDArray[np.floating]]]
@@ -59,6 +61,7 @@ class InputScorer:
     mixers: dict[str, MixerSpec]
     slowest: float | None
     settings: StudySettings
+    weights: Arrays | None = None
 
     @property
     def seeds(self) -> range:
@@ -97,6 +100,9 @@ class InputScorer:
                 train=cut(arrays, fold.train),
                 stop=cut(arrays, fold.stop),
                 held_out=cut(arrays, fold.score),
+                train_weights=cut_weights(self.weights, fold.train),
+                stop_weights=cut_weights(self.weights, fold.stop),
+                held_out_weights=cut_weights(self.weights, fold.score),
             )
             label = f"{method} of {name}, part {k + 1} of {len(self.folds)}"
             if method == "TICA":
@@ -108,8 +114,16 @@ class InputScorer:
 
     def _tica(self, parts: _Parts) -> _Row:
         try:
-            fit = fit_tica_guarded(parts.train, parts.stop, self.lag, self.dim)
-            score = vamp2_score(fit.transform(parts.held_out), self.lag)
+            fit = fit_tica_guarded(
+                parts.train,
+                parts.stop,
+                self.lag,
+                self.dim,
+                weights=parts.train_weights,
+                stop_weights=parts.stop_weights,
+            )
+            outputs = fit.transform(parts.held_out)
+            score = vamp2_score(outputs, self.lag, parts.held_out_weights)
             return self._row(
                 fit.transform,
                 parts,
@@ -140,9 +154,11 @@ class InputScorer:
                     seed=seed,
                     options=self.settings.training,
                     standardizer=standardizer,
+                    weights=parts.train_weights,
+                    stop_weights=parts.stop_weights,
                 )
                 outputs = fit.transform(parts.held_out)
-                scores.append(vamp2_score(outputs, self.lag))
+                scores.append(vamp2_score(outputs, self.lag, parts.held_out_weights))
                 fits.append(fit)
             except _ERRORS as error:
                 scores.append(None)
@@ -151,7 +167,10 @@ class InputScorer:
             return _Row(seeds=scores, failures=failures)
         try:
             stack, rotation, _ = join_lobes(
-                [fit.lobe for fit in fits], [*parts.train, *parts.stop], self.lag
+                [fit.lobe for fit in fits],
+                [*parts.train, *parts.stop],
+                self.lag,
+                parts.fitted_weights,
             )
             return self._row(
                 lambda x: rotation.transform(run_lobe(stack, x)),
@@ -171,9 +190,11 @@ class InputScorer:
     ) -> _Row:
         outputs = transform(parts.held_out)
         return _Row(
-            score=vamp2_score(outputs, self.lag),
-            train=vamp2_score(transform(parts.train), self.lag),
-            null=null_score(outputs, self.lag, self.slowest),
+            score=vamp2_score(outputs, self.lag, parts.held_out_weights),
+            train=vamp2_score(transform(parts.train), self.lag, parts.train_weights),
+            null=null_score(
+                outputs, self.lag, self.slowest, weights=parts.held_out_weights
+            ),
             **facts,
         )
 
@@ -229,11 +250,21 @@ class InputScorer:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Parts:
-    """Arrays of one fold."""
+    """Arrays of one fold, and the weights of their frames."""
 
     train: Arrays
     stop: Arrays
     held_out: Arrays
+    train_weights: Arrays | None = None
+    stop_weights: Arrays | None = None
+    held_out_weights: Arrays | None = None
+
+    @property
+    def fitted_weights(self) -> Arrays | None:
+        """Weights of the frames that train and of those that stop."""
+        if self.train_weights is None or self.stop_weights is None:
+            return None
+        return [*self.train_weights, *self.stop_weights]
 
 
 @dataclass(frozen=True, kw_only=True)

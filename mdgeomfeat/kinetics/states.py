@@ -36,6 +36,7 @@ from mdgeomfeat.kinetics.reasons import (
     NothingAboveLag,
 )
 from mdgeomfeat.kinetics.timescales import interval
+from mdgeomfeat.kinetics.typical import central_frames, occupancy, representatives
 
 __all__ = ["StateModel", "build_states", "discretize"]
 
@@ -98,6 +99,10 @@ class StateModel:
         State of the model's microstates.
     memberships : (m, n_states) ndarray of float64
         PCCA+ memberships of the model's microstates; rows sum to 1.
+    weighted : bool
+        Whether the frames are of biased runs and populations are sums of their
+        weights. Then there is no Markov model and no timescale, since these would be
+        of the biased dynamics, and `lost_share` is a share of the weight.
     doubts : tuple of Doubt
         What makes the states less certain.
     """
@@ -123,6 +128,7 @@ class StateModel:
     model: MarkovModel | None
     assignment: NDArray[np.int64]
     memberships: NDArray[np.float64]
+    weighted: bool = False
     doubts: tuple[Doubt, ...] = ()
 
     @property
@@ -155,6 +161,7 @@ class StateModel:
             "lag_frames": self.lag,
             "n_micro": self.n_micro,
             "connected": self.connected,
+            "weighted": self.weighted,
             "lost_share": self.lost_share,
             "n_states": self.n_states,
             "counts": self.counts.tolist(),
@@ -223,6 +230,7 @@ def build_states(
     groups: Sequence[int] | None = None,
     n_samples: int = 40,
     seed: int = 0,
+    weights: Sequence[NDArray[np.float64]] | None = None,
 ) -> StateModel:
     """Build states from collective variables.
 
@@ -243,6 +251,9 @@ def build_states(
         Equal numbers mark pieces of one run.
     n_samples, seed : int
         Of the bootstrap.
+    weights : list of (F,) ndarrays, optional
+        Weight of every frame of runs that were not biased: transitions count as much
+        as the frames they start in.
 
     Returns
     -------
@@ -259,13 +270,13 @@ def build_states(
     n = max(int(m.max()) for m in micro) + 1
     lengths = [len(m) for m in micro]
     units = make_units(lengths, lag, groups=groups)
-    counts = unit_counts(micro, units, lag, n)
+    counts = unit_counts(micro, units, lag, n, weights)
     model = estimate_msm(counts.sum(axis=0), lag)
     if model is not None:
         # the blocks should be longer than the slowest process, now that it is known
         slowest = np.nan_to_num(model.timescales(1)[0], nan=0.0)
         units = make_units(lengths, lag, slowest, groups)
-        counts = unit_counts(micro, units, lag, n)
+        counts = unit_counts(micro, units, lag, n, weights)
     occupied = np.bincount(np.concatenate(micro), minlength=n)
     inside = 0 if model is None else int(occupied[model.states].sum())
     lost = 1.0 - inside / occupied.sum()
@@ -290,7 +301,15 @@ def build_states(
     weight = np.zeros(n)
     weight[model.states] = model.stationary / occupied[model.states]
     spread = _spread(counts, model, assignment, max_processes, n_samples, seed)
-    ck = ck_test(micro, model, assignment, units=units, n_samples=n_samples, seed=seed)
+    ck = ck_test(
+        micro,
+        model,
+        assignment,
+        units=units,
+        n_samples=n_samples,
+        seed=seed,
+        weights=weights,
+    )
     if ck is None:
         doubts.append(MarkovTestTooShort())
     elif ck.passed is None:
@@ -305,7 +324,7 @@ def build_states(
         n_states=found,
         dtrajs=dtrajs,
         microstates=micro,
-        counts=_occupancy(dtrajs, found),
+        counts=occupancy(dtrajs, found),
         populations=_mass(assignment, model.stationary, found),
         populations_lower=spread[0][:found],
         populations_upper=spread[1][:found],
@@ -313,7 +332,7 @@ def build_states(
         timescales_lower=spread[0][found:],
         timescales_upper=spread[1][found:],
         weights=[weight[m] for m in micro],
-        representatives=_representatives(cvs, micro, model, assignment, member),
+        representatives=representatives(cvs, micro, model, assignment, member),
         ck=ck,
         unit=units.kind,
         model=model,
@@ -351,30 +370,6 @@ def _spread(
     return interval(samples)
 
 
-def _representatives(
-    cvs: Arrays,
-    micro: Sequence[NDArray[np.int64]],
-    model: MarkovModel,
-    assignment: NDArray[np.int64],
-    member: NDArray[np.float64],
-    n: int = 10,
-) -> list[NDArray[np.int64]]:
-    """Return frames near the centre of each state's most typical microstate.
-
-    Typical means a high product of membership and stationary probability.
-    """
-    joined = np.concatenate(micro)
-    points = np.concatenate([np.asarray(c, np.float64) for c in cvs])
-    index = _frame_index(micro)
-    out = []
-    for state in range(int(assignment.max()) + 1):
-        worth = member[:, state] * model.stationary * (assignment == state)
-        rows = np.flatnonzero(joined == model.states[np.argmax(worth)])
-        distance = np.linalg.norm(points[rows] - points[rows].mean(axis=0), axis=1)
-        out.append(index[rows[np.argsort(distance, kind="stable")[:n]]])
-    return out
-
-
 def _disconnected(
     cvs: Arrays,
     micro: list[NDArray[np.int64]],
@@ -395,13 +390,6 @@ def _disconnected(
     rank = np.argsort(np.argsort(-mass, kind="stable"))
     rank[rank >= n_sets] = -1
     dtrajs = [rank[label[m]].astype(np.int64) for m in micro]
-    index, joined = _frame_index(micro), np.concatenate(dtrajs)
-    points = np.concatenate([np.asarray(c, np.float64) for c in cvs])
-    representatives = []
-    for state in range(n_sets):
-        rows = np.flatnonzero(joined == state)
-        distance = np.linalg.norm(points[rows] - points[rows].mean(axis=0), axis=1)
-        representatives.append(index[rows[np.argsort(distance, kind="stable")[:10]]])
     none = np.full(0, np.nan)
     doubts: list[Doubt] = [Disconnected(lost)]
     if large > n_sets:
@@ -415,7 +403,7 @@ def _disconnected(
         n_states=n_sets,
         dtrajs=dtrajs,
         microstates=micro,
-        counts=_occupancy(dtrajs, n_sets),
+        counts=occupancy(dtrajs, n_sets),
         populations=None,
         populations_lower=None,
         populations_upper=None,
@@ -423,7 +411,7 @@ def _disconnected(
         timescales_lower=none,
         timescales_upper=none,
         weights=None,
-        representatives=representatives,
+        representatives=central_frames(cvs, dtrajs, n_sets),
         ck=None,
         unit=units.kind,
         model=None,
@@ -433,22 +421,8 @@ def _disconnected(
     )
 
 
-def _frame_index(micro: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.concatenate(
-        [
-            np.stack([np.full(len(m), i), np.arange(len(m))], axis=1)
-            for i, m in enumerate(micro)
-        ]
-    ).astype(np.int64)
-
-
 def _mass(
     assignment: NDArray[np.int64], weights: NDArray[np.float64], n: int
 ) -> NDArray[np.float64]:
     """Return the weight of every state."""
     return np.bincount(assignment, weights=weights, minlength=n).astype(np.float64)
-
-
-def _occupancy(dtrajs: Sequence[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
-    joined = np.concatenate(dtrajs)
-    return np.bincount(joined[joined >= 0], minlength=n).astype(np.int64)

@@ -5,17 +5,24 @@ from __future__ import annotations
 import warnings as python_warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError, clause
-from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, cut, nonfinite_frame
+from mdgeomfeat.kinetics.arrays import (
+    Arrays,
+    as_arrays,
+    cut,
+    cut_weights,
+    nonfinite_frame,
+)
 from mdgeomfeat.kinetics.energy import FreeEnergy, landscape
 from mdgeomfeat.kinetics.evidence import Evidence, weigh_evidence
+from mdgeomfeat.kinetics.koopman import koopman_weights
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
-from mdgeomfeat.kinetics.msm import make_units
 from mdgeomfeat.kinetics.reasons import (
     Choices,
     Doubt,
@@ -33,10 +40,16 @@ from mdgeomfeat.kinetics.results import StudyResult, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, ceiling
 from mdgeomfeat.kinetics.scoring import InputScorer
 from mdgeomfeat.kinetics.splits import Fold, make_folds
-from mdgeomfeat.kinetics.states import StateModel, build_states
+from mdgeomfeat.kinetics.states import StateModel
 from mdgeomfeat.kinetics.tica import fit_tica_guarded
-from mdgeomfeat.kinetics.timescales import implied_timescales, lag_series
 from mdgeomfeat.kinetics.vampnet import Lobe, fit_vampnet, training_operations
+from mdgeomfeat.kinetics.weighting import (
+    check_weights,
+    doubts_on_weights,
+    states_of,
+    timescales_of,
+)
+from mdgeomfeat.kinetics.weights import FrameWeights
 from mdgeomfeat.mixing import MixerSpec
 
 __all__ = ["MIN_FRAMES", "Progress", "run_study"]
@@ -64,6 +77,8 @@ def run_study(
     primary: str,
     settings: StudySettings | None = None,
     progress: Progress | None = None,
+    *,
+    weights: FrameWeights | None = None,
 ) -> StudyResult:
     """Find the slow motions in one input, and score it beside the others.
 
@@ -79,6 +94,9 @@ def run_study(
         Defaults if not given.
     progress : callable, optional
         Called as ``progress(done, total, label)``.
+    weights : FrameWeights, optional
+        Weights of the frames of biased runs. Covariances, states, populations and free
+        energies are weighted, and no timescale is given.
 
     Returns
     -------
@@ -88,13 +106,15 @@ def run_study(
     ------
     InputError
         If there are fewer than 100 frames, the inputs do not hold the same frames,
-        the primary input is not finite or does not vary, or the lag is too long.
+        the primary input is not finite or does not vary, the lag is too long, or the
+        weights do not match or rest on too few frames.
     """
     settings = settings or StudySettings()
     arrays, failures = _check(inputs, primary)
     main = arrays[primary]
     lengths = [len(a) for a in main]
     n_frames = sum(lengths)
+    biased = check_weights(weights, lengths, settings)
     mixers = {name: choose_mixer(a, settings) for name, a in arrays.items()}
     mixer = mixers[primary]
     seeds = _choose_seeds(settings, mixers.values(), n_frames)
@@ -107,6 +127,9 @@ def run_study(
     steps.next("choosing the lag")
     try:
         scan = choose_lag(main, groups=settings.groups, lag=settings.lag)
+        if settings.koopman:
+            weights = koopman_weights(main, scan.lag)
+            weights.require(lengths)
     except ScoreError as error:
         raise InputError(
             f"Nothing slow can be found in {primary!r}: {clause(error)}; check that "
@@ -129,35 +152,24 @@ def run_study(
         max_folds=settings.max_folds,
     )
     try:
-        model = _final_model(main, folds[0], scan.lag, dim, mixer, settings, steps)
+        model = _final_model(
+            main, folds[0], scan.lag, dim, mixer, settings, steps, weights
+        )
     except (ScoreError, np.linalg.LinAlgError) as error:
         raise InputError(
             f"No collective variable can be made of {primary!r}: {clause(error)}; use "
             "more frames or a shorter lag."
         ) from error
     cvs = model.transform(main)
+    if biased:
+        model = model.without_timescales()
 
     steps.next("states")
-    states = build_states(
-        cvs,
-        scan.lag,
-        n_states=settings.n_states,
-        max_processes=dim,
-        groups=settings.groups,
-        n_samples=settings.n_bootstrap,
-        seed=settings.seed,
-    )
+    states = states_of(cvs, scan.lag, dim, settings, weights, biased)
     slowest = _slowest(scan, states)
-    longest = max(lengths) // 4
-    lags = sorted({*lag_series(min(longest, max(10 * scan.lag, 20))), scan.lag})
-    its = implied_timescales(
-        states.microstates,
-        lags,
-        dim,
-        units=make_units(lengths, scan.lag, slowest, settings.groups),
-        n_samples=settings.n_bootstrap,
-        seed=settings.seed,
-    )
+    its = None
+    if not biased:
+        its = timescales_of(states, scan.lag, dim, settings, weights, slowest)
     # the gap between thirds follows the slowest timescale that was found by now
     folds = make_folds(
         lengths,
@@ -176,6 +188,7 @@ def run_study(
         mixers=mixers,
         slowest=slowest,
         settings=settings,
+        weights=None if weights is None else weights.values,
     )
     steps.extend(scorer.n_fits)
     scores = scorer.run(steps.next)
@@ -184,7 +197,8 @@ def run_study(
     top = known_ceiling(states, dim, evidence)
     scores = [replace(s, ceiling=top) for s in scores]
     doubts = [
-        *_doubts(scan, states, evidence, folds, n_frames),
+        *doubts_on_weights(weights, biased),
+        *_doubts(scan, states, evidence, folds, n_frames, biased),
         *([FewerOutputs(dim, model.dim)] if model.dim < dim else []),
         *states.doubts,
         *(FitsFailed(s.method, s.input, s.failure) for s in scores if s.failure),
@@ -208,7 +222,7 @@ def run_study(
         scores=scores,
         evidence=evidence,
         ceiling=top,
-        lag_scan=scan,
+        lag_scan=scan.without_timescales() if biased else scan,
         model=model,
         cvs=cvs,
         timescales=its,
@@ -216,6 +230,7 @@ def run_study(
         free_energy=_landscape(cvs, states, settings, range(min(2, model.dim))),
         profiles=_profiles(cvs, states, settings),
         folds=folds,
+        weights=weights,
     )
 
 
@@ -312,6 +327,7 @@ def _final_model(
     mixer: MixerSpec,
     settings: StudySettings,
     steps: _Steps,
+    weights: FrameWeights | None,
 ) -> CVModel:
     """Fit what the collective variables are shown of: all data but the stopping part.
 
@@ -320,10 +336,16 @@ def _final_model(
     """
     train = cut(arrays, sorted((*fold.train, *fold.score)))
     stop = cut(arrays, fold.stop)
+    values = None if weights is None else weights.values
+    weighted: dict[str, Any] = {
+        "weights": cut_weights(values, sorted((*fold.train, *fold.score))),
+        "stop_weights": cut_weights(values, fold.stop),
+    }
+    metadata = dict(settings.metadata)
     if settings.method == "tica":
         steps.next("TICA")
-        fitted = fit_tica_guarded(train, stop, lag, dim)
-        return make_cv_model("tica", fitted, arrays, lag, dict(settings.metadata))
+        fitted = fit_tica_guarded(train, stop, lag, dim, **weighted)
+        return make_cv_model("tica", fitted, arrays, lag, metadata)
     lobes: list[Lobe] = []
     failure = None
     spec = MixerSpec.from_dict({**mixer.to_dict(), "n_outputs": dim})
@@ -331,7 +353,13 @@ def _final_model(
         steps.next(f"VAMPNet, seed {seed}")
         try:
             fit = fit_vampnet(
-                train, stop, lag, spec, seed=seed, options=settings.training
+                train,
+                stop,
+                lag,
+                spec,
+                seed=seed,
+                options=settings.training,
+                **weighted,
             )
         except ScoreError as error:
             failure = error
@@ -339,7 +367,7 @@ def _final_model(
         lobes.append(fit.lobe)
     if not lobes:
         raise failure or ScoreError("No seed was given.")
-    return make_cv_model("vampnet", lobes, arrays, lag, dict(settings.metadata))
+    return make_cv_model("vampnet", lobes, arrays, lag, metadata, values)
 
 
 def _choose_seeds(
@@ -413,6 +441,7 @@ def _doubts(
     evidence: Evidence,
     folds: list[Fold],
     n_frames: int,
+    biased: bool,
 ) -> list[Doubt]:
     """Return what makes the results less certain."""
     found: list[Doubt] = []
@@ -423,6 +452,8 @@ def _doubts(
         found.append(LagNotConstant(scan.reason))
     if not folds[0].independent:
         found.append(NotIndependent())
+    if biased:  # how often a biased run crosses is another matter
+        return found
     # a Markov model of noise has a slow timescale too, which nobody should look for
     slowest = _slowest(scan, states if evidence.established else None)
     if slowest is not None and slowest > scan.lag and n_frames < _ENOUGH * slowest:

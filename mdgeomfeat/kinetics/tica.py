@@ -15,9 +15,15 @@ from deeptime.covariance import Covariance, CovarianceModel
 from deeptime.decomposition import TICA
 from numpy.typing import NDArray
 
-from mdgeomfeat.kinetics.arrays import Arrays, chunks, lagged_chunks, n_pairs
+from mdgeomfeat.kinetics.arrays import (
+    Arrays,
+    chunks,
+    lagged_chunks,
+    n_pairs,
+    pair_weights,
+)
 from mdgeomfeat.kinetics.pca import MAX_WIDTH, fit_pca
-from mdgeomfeat.kinetics.scores import ScoreError, vamp2_score
+from mdgeomfeat.kinetics.scores import ScoreError, shares, vamp2_score
 from mdgeomfeat.kinetics.standardize import (
     Standardizer,
     fit_standardizer,
@@ -85,6 +91,7 @@ def fit_tica(
     *,
     n_components: int | None = None,
     ridge: float = 0.0,
+    weights: Arrays | None = None,
 ) -> LinearMap:
     """Fit TICA to training trajectories.
 
@@ -102,6 +109,8 @@ def fit_tica(
     ridge : float
         Share of a standardised column's variance that is added to it; timescales are
         corrected for it.
+    weights : list of (F,) ndarrays, optional
+        Weight of every frame. Covariances are weighted, pairs by their earlier frame.
 
     Returns
     -------
@@ -110,12 +119,20 @@ def fit_tica(
     Raises
     ------
     ScoreError
-        If there are too few pairs or no column varies.
+        If there are too few pairs, no column varies, or no pair has a weight.
     """
-    return _Prepared(arrays, lag, n_components).solve(dim, ridge=ridge)
+    return _Prepared(arrays, lag, n_components, weights).solve(dim, ridge=ridge)
 
 
-def fit_tica_guarded(arrays: Arrays, stop: Arrays, lag: int, dim: int) -> LinearMap:
+def fit_tica_guarded(
+    arrays: Arrays,
+    stop: Arrays,
+    lag: int,
+    dim: int,
+    *,
+    weights: Arrays | None = None,
+    stop_weights: Arrays | None = None,
+) -> LinearMap:
     """Fit TICA with what a second part of the data decides, then to both parts.
 
     What is decided, by the best score on the `stop` part, is a ridge (0, 1 or 3 % of
@@ -130,6 +147,8 @@ def fit_tica_guarded(arrays: Arrays, stop: Arrays, lag: int, dim: int) -> Linear
         Training part, and the part that decides.
     lag, dim : int
         Lag in frames, number of outputs.
+    weights, stop_weights : list of (F,) ndarrays, optional
+        Weights of the frames of both parts.
 
     Returns
     -------
@@ -140,26 +159,37 @@ def fit_tica_guarded(arrays: Arrays, stop: Arrays, lag: int, dim: int) -> Linear
     ScoreError
         If nothing could be fitted.
     """
-    prepared = _Prepared(arrays, lag, _first_width(arrays, lag))
-    widths = _widths(prepared.width, n_pairs(arrays, lag), dim)
+    pairs = _effective_pairs(arrays, lag, weights)
+    prepared = _Prepared(arrays, lag, _first_width(arrays, pairs), weights)
+    widths = _widths(prepared.width, pairs, dim)
     best: tuple[float, int, float] | None = None
     for width in widths:
         for ridge in _RIDGES:
             outputs = prepared.solve(dim, width, ridge).transform(stop)
-            score = vamp2_score(outputs, lag)
+            score = vamp2_score(outputs, lag, stop_weights)
             if best is None or score > best[0]:
                 best = score, width, ridge
     assert best is not None
     _, width, ridge = best
     everything = [*arrays, *stop]
+    both = None
+    if weights is not None and stop_weights is not None:
+        both = [*weights, *stop_weights]
     components = width if prepared.components is not None else None
-    return _Prepared(everything, lag, components).solve(dim, width, ridge)
+    return _Prepared(everything, lag, components, both).solve(dim, width, ridge)
 
 
-def _first_width(arrays: Arrays, lag: int) -> int | None:
+def _effective_pairs(arrays: Arrays, lag: int, weights: Arrays | None) -> int:
+    """Return how many pairs of equal weight would be worth as much."""
+    if weights is None:
+        return n_pairs(arrays, lag)
+    share = shares(pair_weights(weights, lag))
+    return int(1 / (share @ share))
+
+
+def _first_width(arrays: Arrays, pairs: int) -> int | None:
     """Return how many principal components to begin with; None for plain columns."""
     width = flat_features(arrays[0][:1]).shape[1]
-    pairs = n_pairs(arrays, lag)
     limit = min(width, MAX_WIDTH)
     if pairs >= _PAIRS_PER_COMPONENT * limit:
         return None
@@ -178,7 +208,13 @@ def _widths(first: int, pairs: int, dim: int) -> list[int]:
 class _Prepared:
     """Standardised (and, if wide, PCA-projected) covariances of a training part."""
 
-    def __init__(self, arrays: Arrays, lag: int, n_components: int | None) -> None:
+    def __init__(
+        self,
+        arrays: Arrays,
+        lag: int,
+        n_components: int | None,
+        weights: Arrays | None = None,
+    ) -> None:
         if n_pairs(arrays, lag) < 3:
             raise ScoreError(
                 f"The training part has no pairs at a lag of {lag} frames."
@@ -198,8 +234,17 @@ class _Prepared:
             reversible=True,
             remove_data_mean=True,
         )
+        # a mean of 1, because the estimator divides by the sum of weights less 1
+        scaled = None
+        if weights is not None:
+            scaled = shares(pair_weights(weights, lag)) * n_pairs(arrays, lag)
+        seen = 0
         for x, y in lagged_chunks(arrays, lag):
-            estimator.partial_fit((self._project(x), self._project(y)))
+            own = None if scaled is None else scaled[seen : seen + len(x)]
+            seen += len(x)
+            if own is None or own.any():
+                pair = self._project(x), self._project(y)
+                estimator.partial_fit(pair, weights=own)
         self.covariances = estimator.fetch_model()
         self.width = len(self.covariances.cov_00)
 

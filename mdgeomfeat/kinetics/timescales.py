@@ -118,6 +118,7 @@ def implied_timescales(
     units: Units | None = None,
     n_samples: int = 40,
     seed: int = 0,
+    weights: Sequence[NDArray[np.float64]] | None = None,
 ) -> ImpliedTimescales:
     """Estimate reversible Markov models at several lags.
 
@@ -136,6 +137,8 @@ def implied_timescales(
         Bootstrap samples.
     seed : int
         Of the bootstrap.
+    weights : list of (F,) ndarrays, optional
+        Weight of every frame of runs that were not biased.
     """
     n = max(int(d.max()) for d in dtrajs) + 1
     units = units or make_units([len(d) for d in dtrajs], max(lags))
@@ -143,13 +146,13 @@ def implied_timescales(
     central = np.full(shape, np.nan)
     samples = np.full((n_samples, *shape), np.nan)
     for row, lag in enumerate(lags):
-        counts = unit_counts(dtrajs, units, lag, n)
+        counts = unit_counts(dtrajs, units, lag, n, weights)
         model = estimate_msm(counts.sum(axis=0), lag)
         if model is None:
             continue
         central[row] = model.timescales(k)
-        for s, weights in enumerate(bootstrap(len(counts), n_samples, seed)):
-            sample = np.tensordot(weights, counts, axes=1)
+        for s, draw in enumerate(bootstrap(len(counts), n_samples, seed)):
+            sample = np.tensordot(draw, counts, axes=1)
             resampled = estimate_msm(sample, lag, max_error=1e-5)
             if resampled is not None:
                 samples[s, row] = resampled.timescales(k)

@@ -200,6 +200,8 @@ def fit_vampnet(
     options: TrainingOptions | None = None,
     standardizer: Standardizer | None = None,
     progress: Callable[[int, int], None] | None = None,
+    weights: Arrays | None = None,
+    stop_weights: Arrays | None = None,
 ) -> VampnetFit:
     """Train deeptime's VAMPNet with our lobe.
 
@@ -224,6 +226,8 @@ def fit_vampnet(
         Of the training part, if already known.
     progress : callable, optional
         Called as ``progress(step, max_steps)``.
+    weights, stop_weights : list of (F,) ndarrays, optional
+        Weights of the frames of both parts. Pairs train as often as they weigh.
 
     Returns
     -------
@@ -243,11 +247,11 @@ def fit_vampnet(
         )
     if not n_pairs(stop, lag):
         raise ScoreError(f"The stopping part has no pairs at a lag of {lag} frames.")
-    pairs = TokenDataset(arrays, lag)
+    pairs = TokenDataset(arrays, lag, weights)
     standardizer = standardizer or fit_standardizer(arrays)
     device = torch.device(options.device)
     devices = [device] if device.type == "cuda" else []
-    thinned = _halves(TokenDataset(stop, lag).thinned(options.max_stop_pairs))
+    thinned = _some(TokenDataset(stop, lag, stop_weights), options.max_stop_pairs)
     max_steps = options.steps(len(pairs))
     every = max(5, max_steps // 15)
     work = step_operations(spec, len(pairs), options)
@@ -263,7 +267,7 @@ def fit_vampnet(
         )
         batches = _endless(pairs.batches(options.pairs(spec), seed=seed), device)
         best = _score(lobe, thinned)
-        history, best_step, weights = [(0, best)], 0, _copy(lobe)
+        history, best_step, kept = [(0, best)], 0, _copy(lobe)
         for step in range(1, max_steps + 1):
             try:
                 estimator.partial_fit(next(batches))
@@ -278,12 +282,12 @@ def fit_vampnet(
             if progress is not None:
                 progress(step, max_steps)
             if score > best:
-                best, best_step, weights = score, step, _copy(lobe)
+                best, best_step, kept = score, step, _copy(lobe)
             elif best > _PLAIN and step - best_step >= options.patience:
                 break
     if not np.isfinite(best):
         raise ScoreError("The outputs do not vary in the stopping part.")
-    lobe.load_state_dict(weights)
+    lobe.load_state_dict(kept)
     return VampnetFit(lobe.eval(), best, best_step, history)
 
 
@@ -350,7 +354,7 @@ def _start(
 ) -> Lobe:
     """Return the most promising of several untrained lobes."""
     wanted = _START_PAIRS if operations(spec) < _LARGE else _START_PAIRS // 5
-    some = _halves(pairs.thinned(wanted))
+    some = _some(pairs, wanted)
     draws = np.random.SeedSequence(seed).generate_state(options.n_starts)
     best: tuple[float, Lobe] | None = None
     for draw in draws:
@@ -372,16 +376,23 @@ def _endless(
             yield x.to(device), y.to(device)
 
 
-def _halves(
-    pairs: tuple[Tensor, Tensor],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return pairs[0].numpy(), pairs[1].numpy()
+_Pairs = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.floating] | None]
 
 
-def _score(lobe: Lobe, pairs: tuple[NDArray[np.float32], NDArray[np.float32]]) -> float:
+def _some(pairs: TokenDataset, n: int) -> _Pairs:
+    """Return at most `n` pairs evenly spaced in time, and their weights."""
+    x, y = pairs.thinned(n)
+    if pairs.weights is None:
+        return x.numpy(), y.numpy(), None
+    return x.numpy(), y.numpy(), pairs.weights[pairs.thinned_numbers(n)]
+
+
+def _score(lobe: Lobe, pairs: _Pairs) -> float:
     """Return VAMP-2 of all pairs together; minus infinity if it has none."""
+    x, y, weights = pairs
     try:
-        return pair_score(*run_lobe(lobe, pairs))
+        early, late = run_lobe(lobe, [x, y])
+        return pair_score(early, late, weights)
     except ScoreError:
         return -np.inf
 

@@ -10,6 +10,7 @@ from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.sections.maps import agreement_section, maps_section
 from mdgeomfeat.report.sections.motions import (
     landscape_section,
+    no_timescales_section,
     series_section,
     timescales_section,
 )
@@ -80,7 +81,9 @@ def study_page(
         (
             "timescales",
             "Timescales and the Chapman-Kolmogorov test",
-            _judged(
+            no_timescales_section()
+            if study.biased
+            else _judged(
                 study,
                 timescales_section(
                     study.timescales, study.states.ck, study.lag, clock, gallery

@@ -90,6 +90,8 @@ def study(
         ceiling=2.05 if known.established else None,
         scores=scores,
         evidence=known,
+        weights=None,
+        biased=False,
         lag_scan=SimpleNamespace(
             n_slow=int(known.slower_than_lag), slowest=tica, levels_off=constant
         ),
@@ -127,6 +129,19 @@ def test_summary_claims_no_timescale_that_it_has_not_seen():
     found = findings_in_words(study([], timescales=(5.0,)))
     assert len(found) == 1, "states are told where a timescale separates them"
     assert "the Markov model gives no timescale above the lag of 10 ps" in found[0]
+
+
+@pytest.mark.parametrize("known", [None, evidence(slower=False)])
+def test_summary_of_biased_runs_tells_no_timescale(known):
+    case = study([], known=known)
+    case.biased = True
+    case.weights = SimpleNamespace(n_frames=4000, effective_size=812.3)
+    first, second = findings_in_words(case)
+    assert "4,000 frames worth 812 frames of equal weight" in first
+    assert "3 states that hold 60 %, 30 % and 10 % of the population" in first
+    assert ("may be arbitrary" in first) is (known is not None)
+    assert second.startswith("No timescale is given, because the runs were biased")
+    assert "136" not in first + second
 
 
 @pytest.mark.parametrize("slower", [True, False])
@@ -292,6 +307,7 @@ def test_maps_of_molecules_without_torsions_are_grey(comparison, tmp_path):
 def test_states_without_a_model_show_counts_only():
     states = SimpleNamespace(
         connected=False,
+        weighted=False,
         n_states=2,
         counts=np.array([70, 30]),
         dtrajs=[np.zeros(100, dtype=int)],

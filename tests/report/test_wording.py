@@ -34,6 +34,8 @@ def study(doubts=(), dt=2.0, n_slow=1, **choices):
         doubts=tuple(doubts),
         lag_scan=SimpleNamespace(n_slow=n_slow),
         cvs=[None] * 4,
+        weights=None,
+        biased=False,
         folds=[SimpleNamespace(kind="trajectories", gap=0)] * 3,
         scores=[SimpleNamespace(pca=1000, width=2400, input="distances")],
         evidence=Evidence(
@@ -71,6 +73,18 @@ def test_choices():
     assert other[2].startswith("Only 1 seed, because the networks are large")
 
 
+def test_weights_are_told_with_what_they_are_worth():
+    weighted = study()
+    weighted.weights = SimpleNamespace(n_frames=4000, effective_size=812.3)
+    (text,) = [s for s in choices_in_words(weighted) if "weighted" in s]
+    assert "4,000 frames are worth 812 frames of equal weight" in text
+    assert "Koopman reweighting" in text
+    weighted.biased = True
+    (text,) = [s for s in choices_in_words(weighted) if "weighted" in s]
+    assert "Koopman" not in text
+    assert "the lag was chosen on the runs as they are" in text
+
+
 @pytest.mark.parametrize("reason", LagReason)
 def test_every_reason_of_the_lag_has_words(reason):
     assert choices_in_words(study(lag=reason))[0].startswith("A lag of 4 frames")
@@ -82,6 +96,15 @@ def test_every_reason_of_the_mixer_has_words(reason):
 
 
 DOUBTS = {
+    "biased_dynamics": (reasons.BiasedDynamics(), "timescales would be those of the"),
+    "few_effective": (
+        reasons.FewEffective(120.4, 40_000),
+        "The weights of 40,000 frames are so unequal that they are worth 120 frames",
+    ),
+    "separate_sets": (
+        reasons.SeparateSets(2, 0.96),
+        "the states are the 2 sets that runs do join (96 % of the weight)",
+    ),
     "not_established": (reasons.NotEstablished(), "lag of 8 ps in the other half, and"),
     "fewer_outputs": (reasons.FewerOutputs(3, 1), "Only 1 of 3 outputs are"),
     "lag_not_constant": (

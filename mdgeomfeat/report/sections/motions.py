@@ -20,7 +20,12 @@ from mdgeomfeat.text import Clock, number
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import CKTest, FreeEnergy, ImpliedTimescales, StateModel
 
-__all__ = ["landscape_section", "series_section", "timescales_section"]
+__all__ = [
+    "landscape_section",
+    "no_timescales_section",
+    "series_section",
+    "timescales_section",
+]
 
 
 def series_section(
@@ -70,6 +75,7 @@ def landscape_section(
     figure = draw_landscape(
         surface.energy, surface.edges, surface.unit, representatives=marks
     )
+    weights = "Markov model's weights"
     at = f" at {temperature:g} K" if temperature is not None else ""
     hint = (
         ""
@@ -82,12 +88,23 @@ def landscape_section(
         alt="Free energy over the first collective variables.",
         caption=html.join(
             [
-                f"Free energy -kT ln p{at} with the Markov model's weights; the "
+                f"Free energy -kT ln p{at} with the "
+                f"{'weights of the frames' if states.weighted else weights}; the "
                 f"{'numbers' if n_axes > 1 else 'dashed lines'} mark each state's most "
                 "typical frame. Nothing is drawn where no frame was.",
                 html.Html(hint),
             ]
         ),
+    )
+
+
+def no_timescales_section() -> html.Html:
+    """Say why biased runs have no timescales."""
+    return html.note(
+        "The runs were biased, so their timescales and transition probabilities are "
+        "those of the biased system and are not given; the weights of frames correct "
+        "how often conformations are seen, not how fast they change. Timescales need "
+        "runs without a bias, for example from the states below."
     )
 
 

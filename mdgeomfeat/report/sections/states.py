@@ -44,7 +44,10 @@ def states_section(
                 high=states.populations_upper,
             ),
             alt="Bar chart of the population of each state.",
-            caption="Populations: stationary probabilities of the Markov model with "
+            caption="Populations: sums of the frames' weights with 90 % intervals "
+            f"(bootstrap over {states.unit}) beside the share of frames."
+            if states.weighted
+            else "Populations: stationary probabilities of the Markov model with "
             f"90 % intervals (bootstrap over {states.unit}) beside the share of frames."
             if states.connected
             else "Share of the frames in each connected set of microstates.",
@@ -57,6 +60,8 @@ def states_section(
 
 
 def _how(states: StateModel, clock: Clock) -> html.Html:
+    if states.weighted:
+        return _how_weighted(states, clock)
     if not states.connected:
         return html.paragraph(
             "There is no Markov model, so what follows counts frames only; see the "
@@ -77,10 +82,27 @@ def _how(states: StateModel, clock: Clock) -> html.Html:
     )
 
 
+def _how_weighted(states: StateModel, clock: Clock) -> html.Html:
+    if not states.connected:
+        return html.paragraph(
+            f"{count(states.n_states, 'state')}: the sets of "
+            f"{count(states.n_micro, 'microstate')} (k-means in CV space) that runs "
+            "join. Populations are sums of the frames' weights."
+        )
+    return html.paragraph(
+        f"{count(states.n_states, 'state')} by PCCA+ from weighted transitions in "
+        f"either direction between {count(states.n_micro, 'microstate')} (k-means in "
+        f"CV space) at a lag of {clock.show(states.lag)}: the runs pass from one state "
+        "to another only where the unbiased system seldom is. Populations are sums of "
+        "the frames' weights."
+    )
+
+
 def _table(
     states: StateModel, raw: np.ndarray, frames: StateFrames | None
 ) -> html.Html:
-    header = ["state", "stationary", "90 % interval", "frames"]
+    share = "population" if states.weighted else "stationary"
+    header = ["state", share, "90 % interval", "frames"]
     angles = () if frames is None else frames.angles
     header += [f"{pretty_angle(angle.name)} (°)" for angle in angles]
     if frames is not None:

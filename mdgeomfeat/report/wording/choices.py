@@ -26,6 +26,7 @@ def choices_in_words(study: StudyResult) -> list[str]:
         _seeds(study),
         _parts(study),
         _components(study),
+        _weights(study),
     ]
     return [s for s in sentences if s]
 
@@ -117,4 +118,27 @@ def _components(study: StudyResult) -> str:
         "TICA saw principal components of the training part where an input has over "
         "1,000 columns, or more columns than a tenth of the training pairs (then as "
         f"many as score best on the stopping part): {', '.join(found)}."
+    )
+
+
+def _weights(study: StudyResult) -> str:
+    """Say what the weights of frames are worth, and what they enter."""
+    weights = study.weights
+    if weights is None:
+        return ""
+    worth = (
+        f"Frames are weighted: {count(weights.n_frames, 'frame')} are worth "
+        f"{count(round(weights.effective_size), 'frame')} of equal weight (Kish's "
+        "effective sample size)."
+    )
+    if not study.biased:
+        return (
+            f"{worth} The weights are those under which one lag leaves the density "
+            "unchanged (Koopman reweighting), and enter the covariances of TICA and "
+            "networks, all scores and the transitions of Markov models."
+        )
+    return (
+        f"{worth} Weights enter the covariances of TICA and networks, all scores, "
+        "states, populations and free energies; the lag was chosen on the runs as they "
+        "are."
     )

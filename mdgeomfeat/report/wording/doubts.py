@@ -43,6 +43,18 @@ def _worded(doubt: Doubt, study: StudyResult) -> str:
 
     clock = Clock(study.settings.dt)
     match doubt:
+        case reasons.BiasedDynamics():
+            return (
+                "The runs were biased. Weights give populations and free energies of "
+                "the unbiased system, but not how fast it moves: timescales would be "
+                "those of the biased runs, so none is given."
+            )
+        case reasons.FewEffective(effective, frames):
+            return (
+                f"The weights of {count(frames, 'frame')} are so unequal that they are "
+                f"worth {count(round(effective), 'frame')} of equal weight; "
+                "populations are rough."
+            )
         case reasons.NotEstablished():
             return _not_established(study.evidence, clock.show(study.lag))
         case reasons.LagNotConstant(reason):
@@ -82,6 +94,13 @@ def _of_states(doubt: Doubt) -> str:
             return (
                 f"{percent(share)} of the frames lie outside the largest connected set "
                 "of microstates and have no stationary weight."
+            )
+        case reasons.SeparateSets(n_sets, share):
+            return (
+                "No run joins all conformations, so the states are the "
+                f"{count(n_sets, 'set')} that runs do join ({percent(share)} of the "
+                "weight); how populated one is beside another rests on the weights of "
+                "different runs alone."
             )
         case reasons.NothingAboveLag():
             return "No timescale of the Markov model is above the lag."

@@ -26,7 +26,31 @@ def findings_in_words(study: StudyResult) -> list[str]:
     study : StudyResult
     """
     clock = Clock(study.settings.dt)
-    return [*_motions(study, clock), *_scores(study)]
+    motions = _weighted(study) if study.biased else _motions(study, clock)
+    return [*motions, *_scores(study)]
+
+
+def _weighted(study: StudyResult) -> list[str]:
+    """Say what frames of biased runs tell, and what they cannot."""
+    weights, states = study.weights, study.states
+    if weights is None or states.populations is None:
+        return []
+    shares = enumerate_words([percent(p) for p in states.populations])
+    text = (
+        f"Frames of biased runs, reweighted ({count(weights.n_frames, 'frame')} worth "
+        f"{count(round(weights.effective_size), 'frame')} of equal weight), fall into "
+        f"{count(states.n_states, 'state')} that hold {shares} of the population"
+    )
+    if not study.evidence.established:
+        text += (
+            "; held-out data of these runs show no motion slower than the lag, so the "
+            "states may be arbitrary"
+        )
+    return [
+        f"{text}.",
+        "No timescale is given, because the runs were biased: weights correct how "
+        "often conformations are seen, not how fast they change.",
+    ]
 
 
 def _motions(study: StudyResult, clock: Clock) -> list[str]:
@@ -92,7 +116,8 @@ def _against(study: StudyResult, slowest: float, clock: Clock) -> list[str]:
             "the Markov model fails its Chapman-Kolmogorov test (largest deviation "
             f"{number(states.ck.largest_deviation)})"
         )
-    later = study.timescales.change_after(study.lag)
+    its = study.timescales
+    later = None if its is None else its.change_after(study.lag)
     if later is not None:
         found.append(
             f"at a lag of {clock.show(later.lag)} it is {clock.show(later.timescale)}, "

@@ -1,0 +1,98 @@
+"""What weights of frames change in a study: states, timescales and doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.biased_states import build_biased_states
+from mdgeomfeat.kinetics.msm import make_units
+from mdgeomfeat.kinetics.reasons import BiasedDynamics, Doubt, FewEffective
+from mdgeomfeat.kinetics.results import StudySettings
+from mdgeomfeat.kinetics.states import StateModel, build_states
+from mdgeomfeat.kinetics.timescales import (
+    ImpliedTimescales,
+    implied_timescales,
+    lag_series,
+)
+from mdgeomfeat.kinetics.weights import FrameWeights, WeightOrigin
+
+__all__ = ["check_weights", "doubts_on_weights", "states_of", "timescales_of"]
+
+#: Effective frames below which populations are known to a few per cent at best.
+_ENOUGH_EFFECTIVE = 500
+
+
+def check_weights(
+    weights: FrameWeights | None, lengths: Sequence[int], settings: StudySettings
+) -> bool:
+    """Refuse weights that cannot be used; return whether the runs were biased."""
+    if weights is None:
+        return False
+    if not isinstance(weights, FrameWeights):
+        raise InputError(
+            "weights= does not say whether it holds weights or their logarithms; give "
+            "FrameWeights.from_log(...), from_plain(...) or from_bias(...)."
+        )
+    if settings.koopman:
+        raise InputError(
+            "Weights are given, and koopman=True would make others; leave one out."
+        )
+    weights.require(lengths)
+    return weights.origin is WeightOrigin.BIAS
+
+
+def doubts_on_weights(weights: FrameWeights | None, biased: bool) -> list[Doubt]:
+    """Return what weights leave unknown or uncertain."""
+    found: list[Doubt] = [BiasedDynamics()] if biased else []
+    if weights is not None and weights.effective_size < _ENOUGH_EFFECTIVE:
+        found.append(FewEffective(weights.effective_size, weights.n_frames))
+    return found
+
+
+def states_of(
+    cvs: list[NDArray[np.float64]],
+    lag: int,
+    dim: int,
+    settings: StudySettings,
+    weights: FrameWeights | None,
+    biased: bool,
+) -> StateModel:
+    """Return states from a Markov model, or from the weights of biased runs."""
+    common: dict[str, Any] = {
+        "n_states": settings.n_states,
+        "max_processes": dim,
+        "groups": settings.groups,
+        "n_samples": settings.n_bootstrap,
+        "seed": settings.seed,
+    }
+    if weights is not None and biased:
+        return build_biased_states(cvs, lag, weights, **common)
+    values = None if weights is None else weights.values
+    return build_states(cvs, lag, weights=values, **common)
+
+
+def timescales_of(
+    msm: StateModel,
+    lag: int,
+    dim: int,
+    settings: StudySettings,
+    weights: FrameWeights | None,
+    slowest: float | None,
+) -> ImpliedTimescales:
+    """Return timescales of Markov models over lags around that of the study."""
+    lengths = [len(m) for m in msm.microstates]
+    longest = max(lengths) // 4
+    return implied_timescales(
+        msm.microstates,
+        sorted({*lag_series(min(longest, max(10 * lag, 20))), lag}),
+        dim,
+        units=make_units(lengths, lag, slowest, settings.groups),
+        n_samples=settings.n_bootstrap,
+        seed=settings.seed,
+        weights=None if weights is None else weights.values,
+    )
