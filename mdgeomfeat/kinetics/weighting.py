@@ -30,7 +30,13 @@ _ENOUGH_EFFECTIVE = 500
 def check_weights(
     weights: FrameWeights | None, lengths: Sequence[int], settings: StudySettings
 ) -> bool:
-    """Refuse weights that cannot be used; return whether the runs were biased."""
+    """Refuse weights that cannot be used; return whether the runs were biased.
+
+    Raises
+    ------
+    InputError
+        If these are no weights, or come with Koopman reweighting, or fit no frames.
+    """
     if weights is None:
         return False
     if not isinstance(weights, FrameWeights):
