@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import MDAnalysis as mda
 import mdtraj
@@ -11,11 +12,14 @@ import pytest
 from MDAnalysis.analysis import nuclinfo
 from MDAnalysis.analysis.dihedrals import Dihedral
 from scipy.spatial.transform import Rotation
+from systems import COORDINATES, make
 
 from mdgeomfeat.descriptors import angles, applicable, compute_descriptors
 from mdgeomfeat.descriptors.torsions import find_torsions
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.structure import Structure
+
+DATA = Path(__file__).parents[2] / "data"
 
 
 def read(*files, select="protein or resname ACE NME", stop=20):
@@ -59,13 +63,14 @@ def test_glycine_dipeptide_against_mdanalysis(data):
 @pytest.mark.parametrize(
     "files",
     [
-        ("beta-peptide/beta-peptide.pdb", "beta-peptide/beta-peptide.xtc"),
-        ("structures/bpti.pdb",),
-        ("ala2-explicit/native.pdb", "ala2-explicit/RUN00.xtc"),
+        (DATA / "aagaa/aagaa.pdb", DATA / "aagaa/aagaa-0.xtc"),
+        (DATA / "wlall/wlall.pdb", DATA / "wlall/wlall-0.xtc"),
+        (COORDINATES / "1lmb.pdb",),
+        (COORDINATES / "1t2y.pdb",),
     ],
+    ids=lambda files: files[0].stem,
 )
-def test_proteins_against_mdtraj(shared, files):
-    files = [shared / "data" / name for name in files]
+def test_proteins_against_mdtraj(files):
     structure, x, _, _ = read(*files)
     if len(files) == 1:
         theirs = mdtraj.load(str(files[0]))
@@ -91,8 +96,8 @@ def test_proteins_against_mdtraj(shared, files):
     assert len(set(table.names)) == len(table.names)
 
 
-def test_nucleic_acids_against_mdanalysis(shared):
-    file = shared / "data/structures/nucleic.pdb"
+def test_nucleic_acids_against_mdanalysis():
+    file = COORDINATES / "nucleic.pdb"
     structure, x, _, _ = read(file, select="nucleic")
     table = angles(structure, x, side_chains=True)
     universe = mda.Universe(str(file))
@@ -114,28 +119,34 @@ def test_nucleic_acids_against_mdanalysis(shared):
     # Both strands start without a phosphate and end without a successor.
     n = {k: len([1 for name in row if name.endswith(f":{k}")]) for k in calls}
     assert n == {
-        "alpha": 22,
-        "beta": 22,
-        "gamma": 24,
-        "delta": 24,
-        "epsilon": 22,
-        "zeta": 22,
+        "alpha": 6,
+        "beta": 6,
+        "gamma": 8,
+        "delta": 8,
+        "epsilon": 6,
+        "zeta": 6,
     }
-    assert sum(name.endswith(":chi") for name in row) == 24
+    assert sum(name.endswith(":chi") for name in row) == 8
 
 
-def test_caps_lend_atoms_and_have_no_torsions(shared):
-    structure, _, _, _ = read(
-        shared / "data/structures/tpo.pdb", select="resname ACE TPO NME"
-    )
+def test_caps_lend_atoms_and_have_no_torsions():
+    residues = [
+        ("ACE", "CH3 C O", "C C O"),
+        ("TPO", "N CA C O CB OG1 CG2 P", "N C C O C O C P"),
+        ("NME", "N C", "N C"),
+    ]
+    capped = make(residues)
+    bonds = [(0, 1), (1, 2), (1, 3), (3, 4), (4, 5), (5, 6), (4, 7), (7, 8), (7, 9)]
+    capped.add_TopologyAttr("bonds", [*bonds, (8, 10), (5, 11), (11, 12)])
+    structure = Structure.from_atomgroup(capped.atoms)
     names = find_torsions(structure).names
     assert [n.split(":")[-1] for n in names] == ["phi", "psi", "chi1"]
     assert all("TPO2" in n for n in names)
 
 
-def test_torsions_do_not_cross_a_chain_break(shared):
+def test_torsions_do_not_cross_a_chain_break():
     structure, x, _, _ = read(
-        shared / "data/structures/bpti.pdb", select="protein and not resid 20"
+        COORDINATES / "2juy.pdb", select="protein and not resid 20"
     )
     names = set(find_torsions(structure, x[0]).names)
     label = {

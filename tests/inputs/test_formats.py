@@ -7,7 +7,10 @@ import shutil
 import warnings
 
 import MDAnalysis as mda
+import numpy as np
 import pytest
+from systems import entry, make
+from topologies import mmcif
 
 from mdgeomfeat.testing import relative_error
 
@@ -82,57 +85,59 @@ REAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("topology", "trajectory", "n_frames", "n_tokens", "n_atoms"),
-    REAL,
-    ids=[t.split("/")[1] for t, *_ in REAL],
-)
-def test_files_of_others(
-    shared, inform, topology, trajectory, n_frames, n_tokens, n_atoms
-):
+def test_files_of_others(shared, inform):
+    """TPR, PSF, parm7 and others as the programs themselves wrote them."""
     folder = shared / "data"
-    facts = inform(folder / trajectory, folder / topology, "--allow-unseen")
-    assert facts["frames"] == f"{n_frames:,}"
-    assert facts["tokens"].startswith(f"{n_tokens} residues")
-    assert facts["selected"].startswith(f"{n_atoms:,} atoms")
-    assert "problem" not in facts
+    for topology, trajectory, n_frames, n_tokens, n_atoms in REAL:
+        facts = inform(folder / trajectory, folder / topology, "--allow-unseen")
+        assert facts["frames"] == f"{n_frames:,}", topology
+        assert facts["tokens"].startswith(f"{n_tokens} residues"), topology
+        assert facts["selected"].startswith(f"{n_atoms:,} atoms"), topology
+        assert "problem" not in facts, topology
 
 
-def test_a_larger_peptide_in_every_format(shared, featurize, tmp_path):
-    folder = shared / "data" / "beta-peptide"
-    u = mda.Universe(folder / "beta-peptide.pdb", folder / "beta-peptide.xtc")
-    expected = featurize(
-        folder / "beta-peptide.pdb", folder / "beta-peptide.xtc", "--stop", 4
-    ).results
-    for name in ("t.trr", "t.dcd", "t.nc"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            u.atoms.write(str(tmp_path / name), frames=u.trajectory[:4])
-        got = featurize(folder / "beta-peptide.pdb", tmp_path / name).results
-        assert relative_error(got.scalars[:], expected.scalars[:]) < 1e-5
-        assert relative_error(got.vectors[:], expected.vectors[:]) < 1e-5
+@pytest.mark.parametrize("name", ["t.trr", "t.dcd", "t.nc"])
+def test_a_larger_peptide_in_every_format(data, featurize, tmp_path, name):
+    top, traj = data / "aagaa" / "aagaa.pdb", data / "aagaa" / "aagaa-0.xtc"
+    u = mda.Universe(top, traj)
+    expected = featurize(top, traj, "--stop", 4).results
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        u.atoms.write(str(tmp_path / name), frames=u.trajectory[:4])
+    got = featurize(top, tmp_path / name).results
+    assert relative_error(got.scalars[:], expected.scalars[:]) < 1e-5
+    assert relative_error(got.vectors[:], expected.vectors[:]) < 1e-5
 
 
-def test_mmcif(shared, inform):
+@pytest.fixture
+def two_chains(tmp_path):
+    """Write an mmCIF file with two residues of each chain of 1HVR."""
+    protein = entry("1hvr").select_atoms("not element H and resid 26 27")
+    return mmcif(tmp_path / "chains.cif", protein)
+
+
+def test_mmcif(two_chains, inform, tmp_path):
     pytest.importorskip("gemmi")
-    folder = shared / "data" / "structures"
-    facts = inform(folder / "multichain.cif")
-    assert facts["tokens"] == (
-        "4 residues in 2 unbroken chains: A:VAL3, A:ILE4, D:LYS1, D:LYS2"
+    assert inform(two_chains)["tokens"] == (
+        "4 residues in 2 unbroken chains: A:THR26, A:GLY27, B:THR26, B:GLY27"
     )
-    ions = inform(folder / "triclinic.cif")
+    salt = make([("NA", "NA", "Na"), ("CL", "CL", "Cl")] * 4, np.eye(8, 3) * 5.0)
+    salt.add_TopologyAttr("chainIDs", ["A"] * 8)
+    path = mmcif(tmp_path / "salt.cif", salt.atoms, (30, 32, 34, 80, 95, 100))
+    ions = inform(path)
     assert "only solvent and ions (Cl (4), Na (4))" in ions["problem"]
     assert "triclinic" in ions["box"]
 
 
-def test_mmcif_under_other_names(shared, inform, featurize, tmp_path):
+@pytest.mark.parametrize("name", ["a.mmcif", "a.pdbx"])
+def test_mmcif_under_other_names(two_chains, inform, featurize, tmp_path, name):
     pytest.importorskip("gemmi")
-    source = shared / "data" / "structures" / "multichain.cif"
-    for name in ("a.mmcif", "a.pdbx"):
-        shutil.copy(source, tmp_path / name)
-        facts = inform(tmp_path / name)
-        assert facts["tokens"].startswith("4 residues in 2 unbroken chains")
-    assert featurize(source).results.scalars.shape == (1, 4, 8)
+    shutil.copy(two_chains, tmp_path / name)
+    facts = inform(tmp_path / name)
+    assert facts["tokens"].startswith("4 residues in 2 unbroken chains")
+    expected, got = featurize(two_chains).results, featurize(tmp_path / name).results
+    assert got.scalars.shape == (1, 4, 8)
+    np.testing.assert_array_equal(got.scalars[:], expected.scalars[:])
 
 
 def test_compressed_trajectories_are_told_to_be_unpacked(write, top, refuse, tmp_path):

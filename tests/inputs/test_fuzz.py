@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from systems import entry
+from topologies import mmcif, parm7, psf
 
 TRAJECTORIES = ("t.xtc", "t.trr", "t.dcd", "t.nc", "t.h5")
 TOPOLOGIES = ("top.pdb", "top.gro", "top.psf", "top.parm7", "top.cif")
@@ -64,14 +65,12 @@ def originals(write, top, data, tmp_path_factory) -> dict[str, Path]:
     else:
         mdtraj.load(str(write("t.dcd")), top=str(top)).save_hdf5(folder / "t.h5")
         found["t.h5"] = folder / "t.h5"
-    shared = Path(os.environ.get("MDGEOMFEAT_SHARED", data.parents[1] / "shared"))
-    for name, file in (
-        ("top.psf", "adk-dims/adk.psf"),
-        ("top.parm7", "trpzip2-nhe/tz2.nhe.parm7"),
-        ("top.cif", "structures/multichain.cif"),
-    ):
-        if (shared / "data" / file).exists():
-            found[name] = shared / "data" / file
+    small = entry("1hvr").select_atoms("not element H and resid 26 27")
+    u = mda.Merge(small)
+    u.atoms.guess_bonds()
+    found["top.psf"] = psf(folder / "top.psf", u)
+    found["top.parm7"] = parm7(folder / "top.parm7", u)
+    found["top.cif"] = mmcif(folder / "top.cif", small)
     return found
 
 
@@ -86,7 +85,7 @@ def check(result) -> None:
 
 def damaged(originals, name: str, damage: Damage, n: int, folder: Path) -> Path:
     if name not in originals:
-        pytest.skip(f"there is no {name} here")
+        pytest.skip(f"{name} needs a package that is not installed")
     seed = zlib.crc32(f"{name} {damage.__name__} {n}".encode())
     content = damage(np.random.default_rng(seed), originals[name].read_bytes())
     path = folder / f"{n}-{name}"

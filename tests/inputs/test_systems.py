@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import built
 import MDAnalysis as mda
 import numpy as np
 import pytest
 from built import Atom
+from systems import COORDINATES, complex_with_ligands, membrane, solvated
 
 
 @pytest.fixture
@@ -56,14 +58,16 @@ def test_fourth_sites_of_water_have_no_nucleus(inform, tmp_path):
     noted(facts, "6 virtual sites or dummy atoms are left out (MW)")
 
 
-def test_a_solvated_protein_with_four_site_water(shared, inform):
-    folder = shared / "data" / "adk-solvated"
-    facts = inform(
-        folder / "adk_oplsaa.xtc", folder / "adk_oplsaa.tpr", "--select", "all"
-    )
+def test_a_solvated_protein_with_four_site_water(inform, tmp_path):
+    wet = solvated(n_frames=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wet.atoms.write(str(tmp_path / "wet.gro"))
+        wet.atoms.write(str(tmp_path / "wet.xtc"), frames="all")
+    facts = inform(tmp_path / "wet.xtc", tmp_path / "wet.gro", "--select", "all")
     assert facts["periodic"] == "minimum image in the box"
-    assert "SOL 11084" in facts["residues"]
-    noted(facts, "11084 virtual sites or dummy atoms are left out (MW)")
+    assert "SOL 60" in facts["residues"]
+    noted(facts, "60 virtual sites or dummy atoms are left out (MW)")
 
 
 DRUDE = "N DN CA DCA LPN C DC O DO LPOA LPOB CB DCB"
@@ -110,54 +114,70 @@ def test_drude_particles_of_a_psf(inform, tmp_path):
     noted(facts, "8 virtual sites or dummy atoms are left out")
 
 
-def test_membrane_with_dummies_around_zinc(shared, inform):
-    folder = shared / "data" / "yiip-lipids"
-    files = folder / "YiiP_lipids.xtc", folder / "YiiP_lipids.gro.gz"
-    facts = inform(*files, "--allow-unseen")
-    noted(facts, "POPE (221), POPG (55)")
-    zinc = inform(*files, "--select", "resname ZNM", "--allow-unseen")
-    assert zinc["elements"] == "Zn 8"
-    noted(zinc, "48 virtual sites or dummy atoms are left out", "DM1", "DM6")
+def test_membrane_with_dummies_around_zinc(inform, tmp_path):
+    path = membrane(tmp_path / "membrane.gro")
+    noted(inform(path, "--allow-unseen"), "POPE (5), POPG (3)")
+    zinc = inform(path, "--select", "resname ZNM", "--allow-unseen")
+    assert zinc["elements"] == "Zn 2"
+    noted(zinc, "12 virtual sites or dummy atoms are left out", "DM1", "DM6")
 
 
-def test_halogens_phosphorus_and_ligands(shared, inform, refuse):
-    folder = shared / "data" / "fabi-ligand"
-    files = folder / "FtuFabI.NAD.TCL.nc", folder / "FtuFabI.NAD.TCL.parm7"
-    note = noted(inform(*files, "--allow-unseen"), "NDP (1), TCS (1)")
+def test_halogens_phosphorus_and_ligands(inform, refuse, tmp_path):
+    joined = complex_with_ligands()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        joined.atoms.write(str(tmp_path / "complex.pdb"))
+    path = tmp_path / "complex.pdb"
+    facts = inform(path, "--allow-unseen")
+    note = noted(facts, "ANP (1)", "TCS (1)")
     option = note.split('--select "')[1].split('"')[0]
-    added = inform(*files, "--select", option, "--allow-unseen")
+    added = inform(path, "--select", option, "--allow-unseen")
     assert "Cl 3" in added["elements"]
-    assert "P 2" in added["elements"]
-    assert added["tokens"].startswith("270 residues")
-    said = refuse("features", *files, "--select", option)
+    assert "P 4" in added["elements"]  # three of AMP-PNP, one of a phosphotyrosine
+    of_protein = int(facts["tokens"].split()[0])
+    assert added["tokens"].startswith(f"{of_protein + 2} residues")
+    said = refuse("features", path, "--select", option)
     assert "P" in said
     assert "Cl" in said
     assert "--allow-unseen" in said
 
 
-@pytest.mark.parametrize(
-    ("file", "tokens", "words"),
-    [
-        ("2src.pdb", "450 residues in 1 unbroken chain", "ANP (1)"),
+ENTRIES = {
+    "2src": ("13 residues in 1 unbroken chain", "ANP (1)"),
+    "1hvr": ("96 residues in 2 unbroken chains", "XK2 (1)"),
+    "19hc": ("23 residues in 2 unbroken chains", "HEM (2)"),
+    "nucleic": ("8 residues in 2 unbroken chains", ""),
+    "1t2y": ("25 residues in 1 unbroken chain", ""),
+    "2juy": ("28 residues in 1 unbroken chain", ""),
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_entries_of_the_pdb(inform, name):
+    tokens, words = ENTRIES[name]
+    facts = inform(COORDINATES / f"{name}.pdb", "--allow-unseen")
+    assert facts["tokens"].startswith(tokens)
+    assert words in " ".join(facts.get("notes", []))
+
+
+def test_structures_of_others(shared, inform):
+    """As programs and databases write them: glycans, alternate places, drugs."""
+    for file, tokens, words in (
         ("tpo.pdb", "3 residues in 1 unbroken chain: ACE1, TPO2, NME3", ""),
-        ("1hvr.pdb", "198 residues in 2 unbroken chains", "XK2 (1)"),
         ("19hc.pdb.gz", "584 residues in 2 unbroken chains", "HEM (18)"),
+        ("2src.pdb", "450 residues in 1 unbroken chain", "ANP (1)"),
+        ("1hvr.pdb", "198 residues in 2 unbroken chains", "XK2 (1)"),
         ("nmr_neopetrosiamide.pdb", "28 residues in 1 unbroken chain", ""),
-        ("nucleic.pdb", "24 residues in 2 unbroken chains", ""),
         ("glycopeptide.pdb", "5 residues in 1 unbroken chain: A:NLN1", "0GB (3)"),
-        ("1T2Y.pdb", "25 residues in 1 unbroken chain", ""),
         ("bpti.pdb", "58 residues in 1 unbroken chain", ""),
         ("altlocs2.pdb", "1 residue in 1 unbroken chain: A:ILE25", "(A:25)"),
         ("T4-lysozyme-L99A-p-xylene-implicit.pdb", "162 residues in 1 unbroken",
          "TMP (1)"),
         ("alanine-dipeptide-explicit.pdb", "3 residues in 1 unbroken chain", ""),
-    ],
-)  # fmt: skip
-def test_structures_of_others(shared, inform, file, tokens, words):
-    path = shared / "data" / "structures" / file
-    facts = inform(path, "--allow-unseen")
-    assert facts["tokens"].startswith(tokens)
-    assert words in " ".join(facts.get("notes", []))
+    ):  # fmt: skip
+        facts = inform(shared / "data" / "structures" / file, "--allow-unseen")
+        assert facts["tokens"].startswith(tokens), file
+        assert words in " ".join(facts.get("notes", [])), file
 
 
 @pytest.mark.parametrize("resname", ["SEP", "TPO", "PTR", "NLN", "HYP", "CSO", "MLZ"])
