@@ -125,7 +125,7 @@ def test_mmcif(two_chains, inform, tmp_path):
     salt.add_TopologyAttr("chainIDs", ["A"] * 8)
     path = mmcif(tmp_path / "salt.cif", salt.atoms, (30, 32, 34, 80, 95, 100))
     ions = inform(path)
-    assert "only solvent and ions (Cl (4), Na (4))" in ions["problem"]
+    assert "only solvent and ions (CL (4), NA (4))" in ions["problem"]
     assert "triclinic" in ions["box"]
 
 
