@@ -6,6 +6,9 @@ version; ``tests/test_upstream.py`` fails first if it does.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +22,7 @@ __all__ = [
     "UnreadableFrameError",
     "bonds_are_guessed",
     "is_one_run",
+    "no_made_up_dt",
     "parse_topology",
     "parser_formats",
     "read_frame",
@@ -158,3 +162,14 @@ def is_one_run(trajectory: Any) -> bool:
     It keeps how its files overlap in ``_sf`` then.
     """
     return "_sf" in vars(trajectory)
+
+
+@contextmanager
+def no_made_up_dt() -> Iterator[None]:
+    """Silence what MDAnalysis says of the time step that it makes up for pickling.
+
+    Times that it has made up are not used; see :mod:`mdgeomfeat.reading.times`.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Reader has no dt information")
+        yield

@@ -33,6 +33,7 @@ from MDAnalysis.analysis.backends import (
 )
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.upstream import no_made_up_dt
 
 __all__ = [
     "NOT_STORED",
@@ -315,7 +316,8 @@ def _import_dask(name: str) -> Any:
 
 def _dumps(func: Callable) -> bytes:
     try:
-        return pickle.dumps(func)
+        with no_made_up_dt():
+            return pickle.dumps(func)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise InputError(
             f"The analysis cannot be sent to other processes ({error}); "
