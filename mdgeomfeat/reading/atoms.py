@@ -20,6 +20,7 @@ from mdgeomfeat.upstream import parse_topology
 
 __all__ = ["atoms_of"]
 
+
 def atoms_of(kind: FileKind) -> tuple[Universe, str | None]:
     """Read the atoms of a topology file.
 

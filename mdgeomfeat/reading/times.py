@@ -346,9 +346,7 @@ def _step_number(reader: Any, ts: Timestep, frame: int) -> int | None:
 def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
     n = reader.n_frames
     every = _all_times(reader)
-    look = _look(
-        trajectory, reader, start, _sample(n) if every is None else [0, 1][:n]
-    )
+    look = _look(trajectory, reader, start, _sample(n) if every is None else [0, 1][:n])
     if every is None:
         frames, times = look.frames, look.times
         odd = np.zeros(max(0, len(times) - 1), dtype=bool)

@@ -124,7 +124,9 @@ def test_every_command_says_it(files, name, monkeypatch):
     done = run.invoke(app, ["features", *options, "--out", "f"])
     assert done.exit_code == 0, done.output
     told = json.loads((files / "f" / "summary.json").read_text())["warnings"]
-    assert any(f"The times in {name} are doubtful: its frames {SAID}" in w for w in told)
+    assert any(
+        f"The times in {name} are doubtful: its frames {SAID}" in w for w in told
+    )
 
     with pytest.warns(MDGeomFeatWarning, match="are exactly 1 ps apart"):
         u = mda.Universe(str(files / "top.pdb"), str(path))
