@@ -26,7 +26,7 @@ About = dict[str, Any]
 def _conformers(
     name: str,
     about: About,
-    keys: Keys = "smiles",
+    keys: Keys = "smiles",  # noqa: ARG001
     *,
     files: Sequence[str],
     **options: Any,

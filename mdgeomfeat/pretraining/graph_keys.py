@@ -4,8 +4,8 @@ A key of this kind is what Weisfeiler and Lehman's refinement (Nauchno-Tekhniche
 Informatsiya, Ser. 2, 9, 1968, 12) makes of elements and bonds, hydrogens included:
 every atom begins with its element and takes up its neighbours' labels until no further
 atoms can be told apart. Equal molecules always have equal keys, in any order of their
-atoms. A few unequal ones have equal keys as well (decalin and bicyclopentyl), which puts
-them into the same split and leaves both out if one is to be left out.
+atoms. A few unequal ones have equal keys as well (decalin and bicyclopentyl): they are
+in the same split, and both are left out if one has to be.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import warnings
 
-import mdtraj
 import MDAnalysis as mda
+import mdtraj
 import numpy as np
 import pytest
 from MDAnalysis.lib.formats.libdcd import DCDFile

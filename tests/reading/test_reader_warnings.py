@@ -9,9 +9,8 @@ import logging
 import warnings
 from importlib import import_module
 
-import mdtraj
 import MDAnalysis as mda
-import numpy as np
+import mdtraj
 import pytest
 from MDAnalysis.coordinates.GRO import GROReader
 from molecules import N_ATOMS, frames, pdb, pdb_line
