@@ -1,4 +1,4 @@
-"""What readers warn of reaches the user as a fact, or is known to make no difference."""
+"""What readers warn of is told as a fact, or is known to make no difference."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def test_chains_that_do_not_fit_the_residues(tmp_path):
     path.write_text(path.read_text().replace(before, section + before))
     u.atoms.write(tmp_path / "a.dcd", frames="all")
     assert (
-        f"{path}: its chain identifiers are of {n - 1} residues and it has {n}, so that "
-        "they were skipped."
+        f"{path}: its chain identifiers are of {n - 1} residues and it has {n}, so "
+        "that they were skipped."
     ) in notes(path, tmp_path / "a.dcd")
 
 
@@ -116,8 +116,8 @@ def test_a_psf_file_of_blanks(tmp_path):
 def test_netcdf_of_other_conventions(tmp_path, top):
     path = netcdf(tmp_path / "a.nc", version="1.1")
     assert notes(top, path) == [
-        f"{path}: it follows version 1.1 of Amber's conventions and is read by those of "
-        "1.0."
+        f"{path}: it follows version 1.1 of Amber's conventions and is read by those "
+        "of 1.0."
     ]
     other = netcdf(tmp_path / "b.nc")
     (note,) = notes(top, other, path)
@@ -171,8 +171,8 @@ def test_a_box_without_angles(tmp_path, top):
         lengths = file.createVariable("cell_lengths", "d", ("cell_spatial",))
         lengths.units, lengths[:] = "angstrom", [40.0] * 3
     assert notes(top, path) == [
-        f"{path}: it states lengths or angles of a box without the other, which are not "
-        "used."
+        f"{path}: it states lengths or angles of a box without the other, which are "
+        "not used."
     ]
 
 
