@@ -227,14 +227,16 @@ def _xyz_frames(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def _number(symbol: str) -> int:
     """Return the atomic number of an element; D and T are hydrogen."""
-    from ..structure.residues import SYMBOLS
+    from mdtraj.core.element import get_by_symbol
 
     symbol = symbol.capitalize()
-    if symbol in ("D", "T"):
-        return 1
-    if symbol not in SYMBOLS[1:]:
+    try:
+        number = 1 if symbol in ("D", "T") else int(get_by_symbol(symbol).number)
+    except KeyError:
+        number = 0
+    if not number:
         raise ValueError(f"{symbol!r} is no element")
-    return SYMBOLS.index(symbol)
+    return number
 
 
 def spice(

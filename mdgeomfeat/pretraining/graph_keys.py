@@ -16,6 +16,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from ..radii import bond_lengths
+
 __all__ = ["graph_key", "graph_key_from_coordinates"]
 
 # A bond is at most this many times as long as the sum of the covalent radii.
@@ -90,8 +92,6 @@ def graph_key_from_coordinates(
     str
     """
     from scipy.spatial import cKDTree
-
-    from ..structure.joints import bond_lengths
 
     z = np.asarray(numbers, dtype=np.int64)
     x = np.asarray(positions, dtype=np.float64)

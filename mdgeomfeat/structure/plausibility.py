@@ -18,11 +18,11 @@ from scipy.spatial import cKDTree
 
 from mdgeomfeat.boxes import has_box
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning, sentence
+from mdgeomfeat.radii import bond_lengths
 from mdgeomfeat.structure.elements import SYMBOLS
 from mdgeomfeat.structure.joints import (
     LOCAL,
     Joints,
-    bond_lengths,
     find_joints,
     following_alphas,
 )
