@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "UnreadableFrameError",
     "bonds_are_guessed",
+    "ignore_made_up_dt",
     "is_one_run",
     "no_made_up_dt",
     "parse_topology",
@@ -164,12 +165,18 @@ def is_one_run(trajectory: Any) -> bool:
     return "_sf" in vars(trajectory)
 
 
+def ignore_made_up_dt() -> None:
+    """Silence what MDAnalysis says of time steps that it makes up, from now on.
+
+    Its readers warn as they read or are pickled. Times that they have made up are not
+    used; see :mod:`mdgeomfeat.reading.times`.
+    """
+    warnings.filterwarnings("ignore", "Reader has no dt information")
+
+
 @contextmanager
 def no_made_up_dt() -> Iterator[None]:
-    """Silence what MDAnalysis says of the time step that it makes up for pickling.
-
-    Times that it has made up are not used; see :mod:`mdgeomfeat.reading.times`.
-    """
+    """Do so inside a block."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Reader has no dt information")
+        ignore_made_up_dt()
         yield

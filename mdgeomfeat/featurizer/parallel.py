@@ -33,7 +33,7 @@ from MDAnalysis.analysis.backends import (
 )
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.upstream import no_made_up_dt
+from mdgeomfeat.upstream import ignore_made_up_dt
 
 __all__ = [
     "NOT_STORED",
@@ -316,8 +316,7 @@ def _import_dask(name: str) -> Any:
 
 def _dumps(func: Callable) -> bytes:
     try:
-        with no_made_up_dt():
-            return pickle.dumps(func)
+        return pickle.dumps(func)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise InputError(
             f"The analysis cannot be sent to other processes ({error}); "
@@ -392,6 +391,7 @@ def _receive(payload: bytes) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     global _payload  # noqa: PLW0603 - a pool's initializer has nowhere else to put it
     _payload = payload
+    ignore_made_up_dt()
 
 
 def _end_with_parent() -> None:

@@ -25,6 +25,7 @@ from mdgeomfeat.reading.formats import FileKind, recognise
 from mdgeomfeat.reading.mdtraj_files import check_h5
 from mdgeomfeat.reading.reader_warnings import reader_warnings
 from mdgeomfeat.reading.readers import reader_for
+from mdgeomfeat.reading.single import check_single
 from mdgeomfeat.reading.times import (
     TrajectoryInfo,
     common_dt,
@@ -113,6 +114,8 @@ def _roles(kinds: list[FileKind]) -> tuple[FileKind, list[FileKind]]:
     if len(certain) > 1:
         raise InputError(_ambiguous(certain))
     if len(possible) > 1 and not (certain and len(possible) == len(kinds) == 2):
+        for kind in possible:
+            check_single(kind)
         raise InputError(_ambiguous(possible))
     if certain or possible:
         topology = (certain or possible)[0]

@@ -19,7 +19,7 @@ from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.dcd import DCDReader, read_header, states_times
 from mdgeomfeat.reading.doubtful_times import doubt_about, made_up, time_rounding
-from mdgeomfeat.upstream import is_one_run, read_frame
+from mdgeomfeat.upstream import is_one_run, no_made_up_dt, read_frame
 
 if TYPE_CHECKING:
     from MDAnalysis.coordinates.timestep import Timestep
@@ -319,7 +319,8 @@ def _look(trajectory: Any, reader: Any, start: int, wanted: list[int]) -> _Look:
     box = None
     for frame in wanted:
         try:
-            ts = read_frame(trajectory, start + frame)
+            with no_made_up_dt():
+                ts = read_frame(trajectory, start + frame)
         except InputError:
             # A frame that cannot be read is named by whoever needs it.
             continue
