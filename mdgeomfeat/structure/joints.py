@@ -13,7 +13,7 @@ from mdgeomfeat.radii import bond_lengths
 if TYPE_CHECKING:
     from mdgeomfeat.structure.structure import Structure
 
-__all__ = ["LOCAL", "Joints", "find_joints", "following_alphas"]
+__all__ = ["LOCAL", "Joints", "find_joints", "following_alphas", "residue_of_atom"]
 
 # Neighbours in a residue by name. All atoms of a path must be there for it to count, so
 # that a ligand's C and O, whatever they are, are no carbonyl.
@@ -109,12 +109,17 @@ def _named_pairs(structure: Structure) -> dict[tuple[int, int], int]:
     return found
 
 
-def _residues(structure: Structure) -> Iterable[dict[str, int]]:
-    """Return the atoms of every residue by their names, -1 where two share one."""
+def residue_of_atom(structure: Structure) -> np.ndarray:
+    """Return a number (A,) that the atoms of each residue share, whatever the tokens."""
     rows = structure.tokens[["segid", "chainID", "resid", "icode", "resname"]]
     residue = np.unique(rows, return_inverse=True)[1][structure.token_of_atom]
     # One residue's atoms stand together; the same label elsewhere is another's.
-    place = np.cumsum(np.diff(residue, prepend=residue[0]) != 0)
+    return np.cumsum(np.diff(residue, prepend=residue[0]) != 0)
+
+
+def _residues(structure: Structure) -> Iterable[dict[str, int]]:
+    """Return the atoms of every residue by their names, -1 where two share one."""
+    place = residue_of_atom(structure)
     residues: dict[int, dict[str, int]] = {}
     names = np.char.replace(structure.names, "*", "'")
     for atom, (number, name) in enumerate(zip(place.tolist(), names, strict=True)):
