@@ -110,7 +110,7 @@ def _named_pairs(structure: Structure) -> dict[tuple[int, int], int]:
 
 
 def residue_of_atom(structure: Structure) -> np.ndarray:
-    """Return a number (A,) that the atoms of each residue share, whatever the tokens."""
+    """Return a number (A,) that the atoms of a residue share, whatever the tokens."""
     rows = structure.tokens[["segid", "chainID", "resid", "icode", "resname"]]
     residue = np.unique(rows, return_inverse=True)[1][structure.token_of_atom]
     # One residue's atoms stand together; the same label elsewhere is another's.

@@ -315,8 +315,8 @@ class _Frame:
         worst = int(np.argmax(np.where(pairs, self.apart, 0.0)))
         return (
             f"{self._names(self.joints.pairs[worst])} lie {self.apart[worst]:,.1f} Å "
-            f"apart ({np.count_nonzero(pairs):,} of the {len(pairs):,} pairs that bonds "
-            "or names join lie too far apart)"
+            f"apart ({np.count_nonzero(pairs):,} of the {len(pairs):,} pairs that "
+            "bonds or names join lie too far apart)"
         )
 
     def _swapped(self, broken: np.ndarray) -> Finding | None:

@@ -1,4 +1,4 @@
-"""Parts of a selection that choose nothing, which are mistyped more often than meant."""
+"""Parts of a selection that choose nothing: likelier mistyped than meant."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ LIMIT = 2e-3
 
 def made(box, n_frames=3):
     x, numbers = polymers(LENGTH, 1, DODECAHEDRON)
-    frames = [wrapped(x + [5.0 * k, -3.0, 8.0], box) for k in range(n_frames)]
+    frames = [wrapped(x + np.array([5.0 * k, -3.0, 8.0]), box) for k in range(n_frames)]
     return x, numbers, np.array(frames)
 
 
