@@ -6,6 +6,9 @@ version; ``tests/test_upstream.py`` fails first if it does.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = [
     "UnreadableFrameError",
     "bonds_are_guessed",
+    "ignore_made_up_dt",
     "is_one_run",
+    "no_made_up_dt",
     "parse_topology",
     "parser_formats",
     "read_frame",
@@ -158,3 +163,20 @@ def is_one_run(trajectory: Any) -> bool:
     It keeps how its files overlap in ``_sf`` then.
     """
     return "_sf" in vars(trajectory)
+
+
+def ignore_made_up_dt() -> None:
+    """Silence what MDAnalysis says of time steps that it makes up, from now on.
+
+    Its readers warn as they read or are pickled. Times that they have made up are not
+    used; see :mod:`mdgeomfeat.reading.times`.
+    """
+    warnings.filterwarnings("ignore", "Reader has no dt information")
+
+
+@contextmanager
+def no_made_up_dt() -> Iterator[None]:
+    """Do so inside a block."""
+    with warnings.catch_warnings():
+        ignore_made_up_dt()
+        yield

@@ -18,7 +18,7 @@ PYPROJECT = PACKAGE.parent / "pyproject.toml"
 
 # Every room may import from those that stand above it.
 ROOMS = [
-    ["errors", "jit", "text"],
+    ["errors", "jit", "radii", "text"],
     ["boxes", "memory", "upstream"],
     ["structure"],
     ["neighbors"],
@@ -38,7 +38,11 @@ ROOMS = [
     ["cli"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-WINGS = {"pretraining": {"errors", "jit", "gnn", "neighbors", "testing", "pretraining"}}
+WINGS = {
+    "pretraining": {
+        "errors", "jit", "radii", "gnn", "neighbors", "testing", "pretraining"
+    }
+}  # fmt: skip
 
 
 def imported_rooms(source: str, module: str, *, package: bool = False) -> set[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mdgeomfeat.errors import MDGeomFeatWarning
+from mdgeomfeat.upstream import ignore_made_up_dt
 
 __all__ = ["remembered_warnings"]
 
@@ -23,6 +24,7 @@ def remembered_warnings(*, show: bool = True) -> Iterator[list[str]]:
     notes: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("always", MDGeomFeatWarning)
+        ignore_made_up_dt()
         pass_on = warnings.showwarning
 
         def remember(message, category, *rest, **more) -> None:

@@ -32,6 +32,7 @@ from mdgeomfeat.reading.times import read_dt
 from mdgeomfeat.store import StoreLock
 from mdgeomfeat.structure import Structure
 from mdgeomfeat.structure.selection import select_atoms
+from mdgeomfeat.upstream import no_made_up_dt
 
 if TYPE_CHECKING:
     from MDAnalysis.analysis.backends import BackendBase
@@ -229,6 +230,7 @@ class GeomGNNFeaturizer(AnalysisBase):
         with ExitStack() as held:
             # A finished object holds results, not the means by which they came.
             held.callback(self._forget)
+            held.enter_context(no_made_up_dt())
             if store is not None:
                 held.enter_context(StoreLock(store))
             run = FeatureRun(

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading.chain import file_readers
-from mdgeomfeat.reading.times import doubt_about, frame_time, odd_steps, step_slack
+from mdgeomfeat.reading.doubtful_times import doubt_about
+from mdgeomfeat.reading.times import frame_time, odd_steps, step_slack
 from mdgeomfeat.upstream import is_one_run
 
 if TYPE_CHECKING:
@@ -181,19 +182,26 @@ class FramePlan:
         number = np.searchsorted(self.first_frames, frames, side="right") - 1
         return (frames - self.first_frames[number]) * np.float64(self.dt)
 
-    def say_steps(self, frames: NDArray, times: NDArray) -> None:
+    def say_steps(
+        self,
+        frames: NDArray,
+        times: NDArray,
+        made_up: Sequence[str | None] | None = None,
+    ) -> None:
         """Warn of times that are doubtful or jump, and of steps that differ.
 
         Parameters
         ----------
         frames : (F,) ndarray of int
         times : (F,) ndarray, ps
+        made_up : sequence of T (str or None), optional
+            What :func:`mdgeomfeat.reading.times.made_up_times` says of the files.
         """
         trajectory = np.searchsorted(self.first_frames, frames, side="right") - 1
         runs = segments(trajectory, frames, times)
         found: dict[float, str] = {}
         uneven: list[str] = []
-        self._say_doubts(trajectory, frames, times)
+        self._say_doubts(trajectory, frames, times, made_up)
         for number, own in groupby(runs, key=lambda rows: trajectory[rows.start]):
             pieces = list(own)
             step = time_step(times, pieces)
@@ -213,11 +221,19 @@ class FramePlan:
             shown = ", ".join(f"{step:g} ps ({name})" for step, name in found.items())
             _warn(f"The time steps differ, so results.dt is None: {shown}.")
 
-    def _say_doubts(self, trajectory: NDArray, frames: NDArray, times: NDArray) -> None:
+    def _say_doubts(
+        self,
+        trajectory: NDArray,
+        frames: NDArray,
+        times: NDArray,
+        made_up: Sequence[str | None] | None,
+    ) -> None:
         doubts = {}
         for number in range(len(self.sources)):
             own = slice(*np.searchsorted(trajectory, [number, number + 1]))
             doubt = doubt_about(frames[own], times[own])
+            if doubt is None and made_up is not None and len(times[own]) > 1:
+                doubt = made_up[number]
             if doubt is not None:
                 doubts[self.sources[number]] = doubt
         if doubts:

@@ -33,6 +33,7 @@ from MDAnalysis.analysis.backends import (
 )
 
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.upstream import ignore_made_up_dt
 
 __all__ = [
     "NOT_STORED",
@@ -390,6 +391,7 @@ def _receive(payload: bytes) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     global _payload  # noqa: PLW0603 - a pool's initializer has nowhere else to put it
     _payload = payload
+    ignore_made_up_dt()
 
 
 def _end_with_parent() -> None:

@@ -32,6 +32,7 @@ from mdgeomfeat.featurizer.provenance import run_provenance
 from mdgeomfeat.featurizer.results import FeatureResults
 from mdgeomfeat.featurizer.storing import open_store, settle_dt
 from mdgeomfeat.featurizer.unusable import say_dropped, usable_rows
+from mdgeomfeat.reading.times import made_up_times
 from mdgeomfeat.store import FeatureStore, StoreWriter
 from mdgeomfeat.structure import make_whole
 
@@ -126,6 +127,7 @@ class FeatureRun:
         self._encoder = encoder if grid is None else encoder.with_batch(grid[0])
         dt = settle_dt(reader, options.dt, options.store if grid else None)
         self.plan = FramePlan.of(reader, used, self._chunk_size(grid), dt)
+        self._made_up = made_up_times(reader) if dt is None else None
         self._box_used = decide_box(
             reader,
             self.plan,
@@ -315,7 +317,7 @@ class FeatureRun:
             results = self._held(merged, times)
         else:
             results = self._stored(self._writer)
-        self.plan.say_steps(results.frames, results.times)
+        self.plan.say_steps(results.frames, results.times, self._made_up)
         return results
 
     def _stored(self, writer: StoreWriter) -> FeatureResults:

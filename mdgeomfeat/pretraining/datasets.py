@@ -8,11 +8,12 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import InputError
 from . import files
 from .conformers import ConformerSettings, conformers, read_smiles
+from .molecules import Keys
 from .packed import Source, pack
 from .peptide_md import PeptideSettings, peptides
 
@@ -23,7 +24,12 @@ About = dict[str, Any]
 
 
 def _conformers(
-    name: str, about: About, *, files: Sequence[str], **options: Any
+    name: str,
+    about: About,
+    keys: Keys = "smiles",  # noqa: ARG001
+    *,
+    files: Sequence[str],
+    **options: Any,
 ) -> Source:
     smiles = [text for path in files for text in read_smiles(path)]
     settings = _settings(ConformerSettings, options)
@@ -33,7 +39,12 @@ def _conformers(
     return conformers(smiles, settings, name=name, about=about)
 
 
-def _peptides(name: str, about: About, **options: Any) -> Source:
+def _peptides(
+    name: str,
+    about: About,
+    keys: Keys = "smiles",  # noqa: ARG001
+    **options: Any,
+) -> Source:
     return peptides(_settings(PeptideSettings, options), name=name, about=about)
 
 
@@ -52,6 +63,8 @@ KINDS: dict[str, Callable[..., Source]] = {
     "peptides": _peptides,
     **files.READERS,
 }
+# They make or read molecules with RDKit, which names them then.
+_OF_RDKIT = frozenset({"conformers", "peptides", "sdf"})
 _SETTINGS = {"conformers": ConformerSettings, "peptides": PeptideSettings}
 
 
@@ -75,7 +88,7 @@ def source_options(kind: str) -> dict[str, bool]:
     return found
 
 
-def open_source(table: dict[str, Any], root: Path) -> Source:
+def open_source(table: dict[str, Any], root: Path, keys: Keys = "smiles") -> Source:
     """Open one source of a configuration.
 
     Parameters
@@ -86,6 +99,8 @@ def open_source(table: dict[str, Any], root: Path) -> Source:
         of paths; ``file`` means the same.
     root : Path
         Relative paths start here.
+    keys : {"smiles", "graph"}
+        What molecules are named by.
 
     Returns
     -------
@@ -115,6 +130,11 @@ def open_source(table: dict[str, Any], root: Path) -> Source:
     if "file" in options:
         options["files"] = options.pop("file")
     _check_options(name, kind, options)
+    if keys == "graph" and kind in _OF_RDKIT:
+        raise InputError(
+            f"The source {name!r} of kind {kind!r} needs RDKit, which names its "
+            'molecules as well; take keys = "graph" out of the configuration.'
+        )
     if "files" in options:
         given = options["files"]
         listed = [given] if isinstance(given, str) else given
@@ -122,7 +142,7 @@ def open_source(table: dict[str, Any], root: Path) -> Source:
     if "folder" in options:
         options["folder"] = str(root / options["folder"])
     try:
-        return KINDS[kind](name, about, **options)
+        return KINDS[kind](name, about, keys, **options)
     except TypeError as error:
         raise InputError(
             f"The source {name!r} of kind {kind!r} has an option of a wrong type: "
@@ -161,7 +181,8 @@ def build_dataset(
     Parameters
     ----------
     config : path
-        Holds ``[[source]]`` tables (see `open_source`).
+        Holds ``[[source]]`` tables (see `open_source`), and above them, perhaps,
+        ``keys``: ``"smiles"`` (the default) or ``"graph"``, which needs no RDKit.
     out : path
         ``.npz`` to write; the manifest stands beside it.
     root : path, optional
@@ -185,11 +206,17 @@ def build_dataset(
     """
     config = Path(config)
     try:
-        tables = tomllib.loads(config.read_text()).get("source", [])
+        stated = tomllib.loads(config.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise InputError(
             f"The data configuration {config} cannot be read: {error}."
         ) from error
+    tables, keys = stated.get("source", []), stated.get("keys", "smiles")
+    if keys not in get_args(Keys):
+        raise InputError(
+            f"{config} says keys = {keys!r}, which is no rule for telling molecules "
+            'apart; choose "smiles" or "graph".'
+        )
     if only is not None:
         tables = [t for t in tables if t.get("name", t.get("kind")) in only]
     if not tables:
@@ -197,8 +224,8 @@ def build_dataset(
     base = config.parent if root is None else Path(root)
     exclude = frozenset[str]() if evaluation else None
     try:
-        sources = [open_source(table, base) for table in tables]
-        return pack(sources, out, exclude=exclude)
+        sources = [open_source(table, base, keys) for table in tables]
+        return pack(sources, out, exclude=exclude, keys=keys)
     except ModuleNotFoundError as error:
         raise InputError(
             f"{error.name} is not installed, which these sources need; install it "

@@ -2,7 +2,8 @@
 
 ``exclusions.txt`` lists them as stereo-free canonical SMILES, one a line.
 Matching uses `key_of_mol`, so that it also works for files that hold
-coordinates only.
+coordinates only. ``exclusions-graph.txt`` lists the keys that `graph_keys` gives the
+same molecules, for data that are built without RDKit.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import itertools
 from functools import lru_cache
 from importlib import resources
 
-from .molecules import key_of_smiles, require_rdkit
+import numpy as np
+
+from .graph_keys import graph_key
+from .molecules import Keys, key_of_smiles, require_rdkit
 
 __all__ = [
     "HELD_OUT_PAIRS",
@@ -19,6 +23,7 @@ __all__ = [
     "RESIDUES",
     "SIDE_CHAINS",
     "excluded_keys",
+    "graph_keys_of_list",
     "held_out_peptides",
     "peptide_smiles",
 ]
@@ -96,9 +101,14 @@ def peptide_smiles(residues: list[str], *, capped: bool = True) -> str:
     return f"[NH3+]{chain[1:]}[O-]"
 
 
-@lru_cache(maxsize=1)
-def excluded_keys() -> frozenset[str]:
+@lru_cache(maxsize=2)
+def excluded_keys(keys: Keys = "smiles") -> frozenset[str]:
     """Keys of everything on the committed list.
+
+    Parameters
+    ----------
+    keys : {"smiles", "graph"}
+        The rule that names molecules; the first needs RDKit.
 
     Returns
     -------
@@ -106,20 +116,45 @@ def excluded_keys() -> frozenset[str]:
 
     Raises
     ------
+    InputError
+        If RDKit is needed and not installed.
     RuntimeError
         If a line of the list is not a SMILES string.
     """
+    if keys == "graph":
+        return frozenset(_lines("exclusions-graph.txt"))
     require_rdkit()
-    text = (resources.files(__package__) / "exclusions.txt").read_text()
-    keys = set()
-    for line in text.splitlines():
-        if line.startswith("#"):
-            continue
+    found = set()
+    for line in _lines("exclusions.txt"):
         key = key_of_smiles(line)
         if key is None:
             raise RuntimeError(f"exclusions.txt holds a bad line: {line!r}")
-        keys.add(key)
-    return frozenset(keys)
+        found.add(key)
+    return frozenset(found)
+
+
+def graph_keys_of_list() -> list[str]:
+    """Return what ``exclusions-graph.txt`` has to hold, worked out with RDKit.
+
+    Returns
+    -------
+    list of str
+        Sorted, each once.
+    """
+    from rdkit import Chem
+
+    found = set()
+    for line in _lines("exclusions.txt"):
+        mol = Chem.AddHs(Chem.MolFromSmiles(line))
+        bonds = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in mol.GetBonds()]
+        numbers = [atom.GetAtomicNum() for atom in mol.GetAtoms()]
+        found.add(graph_key(numbers, np.array(bonds)))
+    return sorted(found)
+
+
+def _lines(name: str) -> list[str]:
+    text = (resources.files(__package__) / name).read_text()
+    return [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def held_out_peptides() -> list[tuple[str, str]]:

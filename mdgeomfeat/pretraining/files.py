@@ -1,9 +1,9 @@
 """Readers of molecules that other people computed.
 
-Every reader has the signature ``reader(name, about, *, …) -> Source``, with the options
-of its table in a configuration as keywords, and stands in `READERS` under the word by
-which a configuration names it. Molecules whose file gives no bonds are named from
-their coordinates.
+Every reader has the signature ``reader(name, about, key_from, *, …) -> Source``, with
+the options of its table in a configuration as keywords, and stands in `READERS` under
+the word by which a configuration names it. Molecules are named from their coordinates
+by ``key_from``, but for those of SDF and SPICE files that SMILES name.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from .graph_keys import graph_key_from_coordinates
 from .molecules import (
+    Keys,
     Molecule,
     key_from_coordinates,
     key_of_mol,
+    key_of_smiles,
     open_file,
     require_rdkit,
 )
@@ -30,6 +33,13 @@ from .packed import Source
 __all__ = ["READERS"]
 
 About = dict[str, Any]
+#: (atomic numbers, positions) to the key of a molecule.
+KeyFrom = Callable[[np.ndarray, np.ndarray], str]
+
+_KEY_FROM: dict[str, KeyFrom] = {
+    "smiles": key_from_coordinates,
+    "graph": graph_key_from_coordinates,
+}
 
 
 def _existing(files: Sequence[str]) -> list[Path]:
@@ -43,7 +53,7 @@ def _existing(files: Sequence[str]) -> list[Path]:
     return paths
 
 
-def _named(paths: Sequence[Path], about: About) -> About:
+def _manifest_of(paths: Sequence[Path], about: About) -> About:
     """Return what the manifest says of a source."""
     return {"files": [path.name for path in paths], **about}
 
@@ -58,6 +68,7 @@ def _thin(count: int, limit: int | None) -> np.ndarray:
 def npz(
     name: str,
     about: About,
+    key_from: KeyFrom,
     *,
     files: Sequence[str],
     every: int = 1,
@@ -86,15 +97,16 @@ def npz(
             group = group[_thin(len(group), max_conformations)]
             numbers = z[ptr[group[0]] : ptr[group[0] + 1]]
             frames = np.stack([pos[ptr[g] : ptr[g + 1]] for g in group])
-            yield Molecule(numbers, frames, key_from_coordinates(numbers, frames[0]))
+            yield Molecule(numbers, frames, key_from(numbers, frames[0]))
 
     molecules = chain.from_iterable(map(stream, paths))
-    return Source(name, molecules, tally, _named(paths, about))
+    return Source(name, molecules, tally, _manifest_of(paths, about))
 
 
 def sdf(
     name: str,
     about: About,
+    key_from: KeyFrom,  # noqa: ARG001
     *,
     files: Sequence[str],
     max_atoms: int = 200,
@@ -138,11 +150,16 @@ def sdf(
                     )
 
     molecules = chain.from_iterable(map(stream, paths))
-    return Source(name, molecules, tally, _named(paths, about))
+    return Source(name, molecules, tally, _manifest_of(paths, about))
 
 
 def xyz(
-    name: str, about: About, *, files: Sequence[str], max_atoms: int = 200
+    name: str,
+    about: About,
+    key_from: KeyFrom,
+    *,
+    files: Sequence[str],
+    max_atoms: int = 200,
 ) -> Source:
     """Multi-frame xyz and extended xyz (OrbNet-Denali, PCQM4Mv2).
 
@@ -166,7 +183,7 @@ def xyz(
                 if len(numbers) > max_atoms:
                     tally["too large"] += 1
                     continue
-                key = key_from_coordinates(numbers, positions)
+                key = key_from(numbers, positions)
                 same = key == last and np.array_equal(numbers, waiting[0][0])
                 if waiting and not same:
                     yield _joined(waiting, last)
@@ -176,7 +193,7 @@ def xyz(
         if waiting:
             yield _joined(waiting, last)
 
-    return Source(name, stream(), tally, _named(given, about))
+    return Source(name, stream(), tally, _manifest_of(given, about))
 
 
 def _joined(frames: list[tuple[np.ndarray, np.ndarray]], key: str) -> Molecule:
@@ -185,9 +202,6 @@ def _joined(frames: list[tuple[np.ndarray, np.ndarray]], key: str) -> Molecule:
 
 
 def _xyz_frames(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    from rdkit.Chem import GetPeriodicTable
-
-    table = GetPeriodicTable()
     with open_file(path) as file:
         for line in file:
             if not line.strip():
@@ -198,14 +212,12 @@ def _xyz_frames(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
                 rows = [file.readline().decode().split() for _ in range(count)]
                 numbers = np.array(
                     [
-                        int(row[0])
-                        if row[0].isdigit()
-                        else table.GetAtomicNumber(row[0].capitalize())
+                        int(row[0]) if row[0].isdigit() else _number(row[0])
                         for row in rows
                     ]
                 )
                 positions = np.array([[float(x) for x in row[1:4]] for row in rows])
-            except (ValueError, IndexError, RuntimeError) as error:
+            except (ValueError, IndexError) as error:
                 raise InputError(
                     f"{path} is not a multi-frame xyz file (element x y z per line "
                     f"after a count and a comment): {error}."
@@ -213,9 +225,24 @@ def _xyz_frames(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield numbers, positions
 
 
+def _number(symbol: str) -> int:
+    """Return the atomic number of an element; D and T are hydrogen."""
+    from mdtraj.core.element import get_by_symbol
+
+    symbol = symbol.capitalize()
+    try:
+        number = 1 if symbol in ("D", "T") else int(get_by_symbol(symbol).number)
+    except KeyError:
+        number = 0
+    if not number:
+        raise ValueError(f"{symbol!r} is no element")
+    return number
+
+
 def spice(
     name: str,
     about: About,
+    key_from: KeyFrom,
     *,
     files: Sequence[str],
     subset: str = "",
@@ -227,7 +254,6 @@ def spice(
     is per molecule.
     """
     import h5py
-    from rdkit import Chem
 
     paths = _existing(files)
     tally: Counter[str] = Counter()
@@ -245,15 +271,18 @@ def spice(
                     unit.decode() if isinstance(unit, bytes) else str(unit)
                 ]
                 frames = data[:][_thin(len(data), max_conformations)] * factor
-                mol = Chem.MolFromSmiles(_text(group["smiles"]))
-                if mol is None:
+                numbers = _spice_numbers(group)
+                if key_from is key_from_coordinates:
+                    named = key_of_smiles(_text(group["smiles"]))
+                else:
+                    named = key_from(numbers, frames[0])
+                if named is None:
                     tally["not parsed"] += 1
                     continue
-                numbers = _spice_numbers(group)
-                yield Molecule(numbers, frames.astype(np.float32), key_of_mol(mol))
+                yield Molecule(numbers, frames.astype(np.float32), named)
 
     molecules = chain.from_iterable(map(stream, paths))
-    return Source(name, molecules, tally, _named(paths, about))
+    return Source(name, molecules, tally, _manifest_of(paths, about))
 
 
 def _text(data: Any) -> str:
@@ -267,6 +296,7 @@ def _spice_numbers(group: Any) -> np.ndarray:
     """Atomic numbers; files before a calculation give them by the mapped SMILES."""
     if "atomic_numbers" in group:
         return group["atomic_numbers"][:].astype(np.uint8)
+    require_rdkit()
     from rdkit import Chem
 
     options: Any = Chem.SmilesParserParams()
@@ -279,6 +309,7 @@ def _spice_numbers(group: Any) -> np.ndarray:
 def trajectory(
     name: str,
     about: About,
+    key_from: KeyFrom,
     *,
     files: Sequence[str],
     select: str = "all",
@@ -304,23 +335,25 @@ def trajectory(
         chosen = universe.select_atoms(select)
         if not len(chosen):
             raise InputError(f"select={select!r} matches no atom of {paths[0]}.")
-        from rdkit.Chem import GetPeriodicTable
-
-        table = GetPeriodicTable()
-        numbers = np.array(
-            [table.GetAtomicNumber(e.capitalize()) for e in chosen.elements], np.uint8
-        )
+        try:
+            numbers = np.array([_number(e) for e in chosen.elements], np.uint8)
+        except ValueError as error:
+            raise InputError(
+                f"{paths[0]} cannot be used, as {error}; use a topology that states "
+                "elements (PDB)."
+            ) from error
         frames = np.stack(
             [chosen.positions.copy() for _ in universe.trajectory[::step]]
         )
-        yield Molecule(numbers, frames, key_from_coordinates(numbers, frames[0]))
+        yield Molecule(numbers, frames, key_from(numbers, frames[0]))
 
-    return Source(name, stream(), tally, _named(paths, about))
+    return Source(name, stream(), tally, _manifest_of(paths, about))
 
 
 def geometric(
     name: str,
     about: About,
+    key_from: KeyFrom,
     *,
     dataset: str,
     folder: str,
@@ -346,12 +379,14 @@ def geometric(
             groups = [_thin(len(data), max_conformations)]
         else:
             raise InputError(f"dataset={dataset!r} is unknown; choose QM9 or MD17.")
-        yield from molecules_of(data, groups)
+        yield from molecules_of(data, groups, key_from)
 
     return Source(name, stream(), tally, {"dataset": dataset, **about})
 
 
-def molecules_of(data: Any, groups: Any) -> Iterator[Molecule]:
+def molecules_of(
+    data: Any, groups: Any, key_from: KeyFrom = key_from_coordinates
+) -> Iterator[Molecule]:
     """Molecules of a torch-geometric data set with ``z`` and ``pos``.
 
     Parameters
@@ -359,6 +394,8 @@ def molecules_of(data: Any, groups: Any) -> Iterator[Molecule]:
     data : indexable of torch_geometric.data.Data
     groups : iterable of index lists
         Conformations of one molecule each.
+    key_from : callable, optional
+        Names a molecule from its numbers (A,) and positions (A, 3).
     """
     for group in groups:
         frames = np.stack([data[int(i)].pos.numpy() for i in group])
@@ -366,23 +403,32 @@ def molecules_of(data: Any, groups: Any) -> Iterator[Molecule]:
         yield Molecule(
             numbers,
             frames.astype(np.float32),
-            key_from_coordinates(numbers, frames[0]),
+            key_from(numbers, frames[0]),
         )
 
 
-def _needs_rdkit(reader: Callable[..., Source]) -> Callable[..., Source]:
-    """Say that RDKit is missing before a file is opened: molecules are named by it."""
+def _named(reader: Callable[..., Source]) -> Callable[..., Source]:
+    """Choose what names molecules, and say that RDKit is missing before a file opens.
+
+    Raises
+    ------
+    InputError
+        If RDKit is needed and not installed.
+    """
 
     @wraps(reader)
-    def opened(name: str, about: About, **options: Any) -> Source:
-        require_rdkit()
-        return reader(name, about, **options)
+    def opened(
+        name: str, about: About, keys: Keys = "smiles", **options: Any
+    ) -> Source:
+        if keys == "smiles":
+            require_rdkit()
+        return reader(name, about, _KEY_FROM[keys], **options)
 
     return opened
 
 
 #: Readers by the word that a configuration names them with.
 READERS: dict[str, Callable[..., Source]] = {
-    reader.__name__: _needs_rdkit(reader)
+    reader.__name__: _named(reader)
     for reader in (npz, sdf, xyz, spice, trajectory, geometric)
 }

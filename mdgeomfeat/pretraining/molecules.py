@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
 __all__ = [
+    "Keys",
     "Molecule",
     "canonical_smiles",
     "key_from_coordinates",
@@ -29,6 +30,9 @@ __all__ = [
     "require_rdkit",
     "split_of",
 ]
+
+#: What molecules are named by: SMILES, which RDKit writes, or `graph_keys`.
+Keys = Literal["smiles", "graph"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +46,7 @@ class Molecule:
     positions : ndarray, shape (K, A, 3), float32
         Positions of the K conformations, Å.
     key : str
-        What the data sets are split by (see `key_of_mol`).
+        What the data sets are split by (see `key_of_mol`, `graph_keys`).
     """
 
     numbers: NDArray[np.uint8]
@@ -63,7 +67,9 @@ def require_rdkit() -> None:
     except ImportError as error:
         raise InputError(
             "RDKit is not installed, and molecules are told apart with it; "
-            "install it with: pip install 'mdgeomfeat[pretraining]'."
+            "install it with: pip install 'mdgeomfeat[pretraining]', or write "
+            'keys = "graph" at the top of the data configuration if its sources hold '
+            "coordinates."
         ) from error
     rdBase.DisableLog("rdApp.*")
 

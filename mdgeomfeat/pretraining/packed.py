@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .exclusion import excluded_keys
-from .molecules import Molecule, split_of
+from .molecules import Keys, Molecule, split_of
 
 __all__ = ["Packed", "Source", "load_packed", "merge", "pack"]
 
@@ -125,6 +125,7 @@ def pack(
     path: str | Path,
     *,
     exclude: frozenset[str] | None = None,
+    keys: Keys = "smiles",
 ) -> dict[str, Any]:
     """Write sources to one file and its manifest.
 
@@ -140,6 +141,8 @@ def pack(
         Ends in ``.npz``; the manifest is written beside it.
     exclude : frozenset of str, optional
         Keys to drop; the committed list by default.
+    keys : {"smiles", "graph"}
+        What the molecules are named by.
 
     Returns
     -------
@@ -154,12 +157,12 @@ def pack(
     path = Path(path)
     if path.suffix != ".npz":
         raise InputError(f"Packed data go to a file ending in .npz, not to {path}.")
-    exclude = excluded_keys() if exclude is None else exclude
+    exclude = excluded_keys(keys) if exclude is None else exclude
     z: list[NDArray[np.uint8]] = []
     pos: list[NDArray[np.int16]] = []
     mol_of: list[NDArray[np.int32]] = []
     source_of: list[int] = []
-    keys: list[str] = []
+    names: list[str] = []
     reports: list[dict[str, Any]] = []
     elements: Counter[int] = Counter()
     for number, source in enumerate(sources):
@@ -175,9 +178,9 @@ def pack(
                 continue
             z.append(molecule.numbers.astype(np.uint8))
             pos.append(units.astype(np.int16).reshape(-1, 3))
-            mol_of.append(np.full(len(units), len(keys), np.int32))
+            mol_of.append(np.full(len(units), len(names), np.int32))
             source_of.append(number)
-            keys.append(molecule.key)
+            names.append(molecule.key)
             elements.update(molecule.numbers.tolist())
             molecules += 1
             conformations += len(units)
@@ -192,7 +195,7 @@ def pack(
                 **source.about,
             }
         )
-    if not keys:
+    if not names:
         raise InputError(f"No molecule is left to write to {path}: {reports}.")
     arrays: dict[str, NDArray[Any]] = {
         "z": np.concatenate(z),
@@ -200,11 +203,12 @@ def pack(
         "mol_ptr": np.concatenate([[0], np.cumsum([len(a) for a in z])]),
         "mol_of": np.concatenate(mol_of),
         "source_of": np.array(source_of, np.int16),
-        "keys": np.array(keys),
+        "keys": np.array(names),
     }
     manifest = {
         "format": FORMAT,
-        "molecules": len(set(keys)),
+        "keys": keys,
+        "molecules": len(set(names)),
         "conformations": len(arrays["mol_of"]),
         "atoms": len(arrays["pos"]),
         "elements": {str(k): elements[k] for k in sorted(elements)},
@@ -267,10 +271,23 @@ def merge(
     -------
     dict
         The manifest.
+
+    Raises
+    ------
+    InputError
+        If the parts name their molecules by different rules.
     """
     sources = []
+    rules: dict[Keys, str | Path] = {}
     for part in parts:
         packed = load_packed(part)
+        rules.setdefault(packed.manifest.get("keys", "smiles"), part)
+        if len(rules) > 1:
+            said = " and ".join(f"{path} ({rule})" for rule, path in rules.items())
+            raise InputError(
+                f"{said} name their molecules by different rules, so that the same one "
+                "might be trained on and validated with; build them with the same keys."
+            )
         starts = np.searchsorted(packed.mol_of, np.arange(len(packed.keys) + 1))
         for number, report in enumerate(packed.manifest["sources"]):
             about = {
@@ -286,7 +303,7 @@ def merge(
                     about,
                 )
             )
-    return pack(sources, path, exclude=exclude)
+    return pack(sources, path, exclude=exclude, keys=next(iter(rules), "smiles"))
 
 
 def _molecules(

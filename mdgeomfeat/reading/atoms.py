@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import MDAnalysis as mda
@@ -20,12 +19,6 @@ from mdgeomfeat.structure.elements import symbol_of
 from mdgeomfeat.upstream import parse_topology
 
 __all__ = ["atoms_of"]
-
-# What MDAnalysis's parser warns of and what that means for features.
-_PDB_WARNINGS = {
-    "missing resid information": "residue numbers that cannot be read are taken as 1",
-    "CONECT records was corrupt": "its CONECT records are damaged and were skipped",
-}
 
 
 def atoms_of(kind: FileKind) -> tuple[Universe, str | None]:
@@ -64,16 +57,11 @@ def atoms_of(kind: FileKind) -> tuple[Universe, str | None]:
 
 def _pdb(kind: FileKind) -> tuple[Universe, str | None]:
     prepared = pdb_topology(kind.path)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        universe = _parsed(kind, prepared.stream)
+    universe = _parsed(kind, prepared.stream)
     if prepared.bonds:
         universe.add_TopologyAttr("bonds", prepared.bonds)
-    said = " ".join(str(w.message) for w in caught)
-    notes = [words for mark, words in _PDB_WARNINGS.items() if mark in said]
-    if prepared.note is not None:
-        notes.append(prepared.note)
-    return universe, f"{kind.path}: {'; '.join(notes)}." if notes else None
+    note = prepared.note
+    return universe, None if note is None else f"{kind.path}: {note}."
 
 
 def _parsed(kind: FileKind, source: Any) -> Universe:

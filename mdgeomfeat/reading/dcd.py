@@ -21,6 +21,8 @@ from MDAnalysis.coordinates.base import ReaderBase
 from MDAnalysis.coordinates.DCD import DCDReader
 from MDAnalysis.lib.formats.libdcd import DCDFile
 from MDAnalysis.lib.mdamath import triclinic_box
+from MDAnalysis.lib.util import store_init_arguments
+from MDAnalysis.units import convert
 
 from mdgeomfeat.boxes import lattice_vectors
 from mdgeomfeat.errors import InputError
@@ -152,7 +154,29 @@ class TurnedDCDReader(DCDReader):
 
     Frames in a symmetric cell are turned so that its first vector lies along x and its
     second in the xy plane, as lengths and angles are understood. Others are left alone.
+    The time step is read here: MDAnalysis does not turn its bytes in files of the other
+    byte order.
+
+    Parameters
+    ----------
+    filename : str
+    convert_units : bool
+    dt : float, optional
+        Time between frames, ps, in place of the file's.
     """
+
+    @store_init_arguments
+    def __init__(
+        self,
+        filename: str,
+        convert_units: bool = True,
+        dt: float | None = None,
+        **kwargs: Any,
+    ):
+        header = read_header(filename)
+        if dt is None:
+            dt = float(convert(header.delta, "AKMA", "ps")) * header.nsavc
+        super().__init__(filename, convert_units=convert_units, dt=dt, **kwargs)
 
     @cached_property
     def _version(self) -> int:
@@ -215,8 +239,14 @@ def states_times(reader: DCDReader) -> bool:
     reader : MDAnalysis DCDReader
         MDAnalysis's own for files of LAMMPS (``format="LAMMPS"``) is told the units.
     """
-    told = reader.flavor == "LAMMPS" or reader._kwargs.get("dt") is not None
-    return told or read_header(reader.filename).states_time_step
+    if reader.flavor == "LAMMPS" or reader._kwargs.get("dt") is not None:
+        return True
+    header = read_header(reader.filename)
+    # MDAnalysis's own reader gets the time step wrong in files of the other byte order.
+    found = isinstance(reader, TurnedDCDReader) or math.isclose(
+        reader._file.header["delta"], header.delta, rel_tol=1e-6
+    )
+    return found and header.states_time_step
 
 
 def _first_shape(path: str | Path) -> NDArray[np.float64] | None:

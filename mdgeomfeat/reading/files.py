@@ -23,7 +23,9 @@ from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.dcd import dcd_problem, turned
 from mdgeomfeat.reading.formats import FileKind, recognise
 from mdgeomfeat.reading.mdtraj_files import check_h5
+from mdgeomfeat.reading.reader_warnings import reader_warnings
 from mdgeomfeat.reading.readers import reader_for
+from mdgeomfeat.reading.single import check_single
 from mdgeomfeat.reading.times import (
     TrajectoryInfo,
     common_dt,
@@ -81,22 +83,25 @@ def open_universe(
     topology, trajectories = _roles(kinds)
     for path in {k.path: None for k in kinds if k.format == "MDTRAJ-H5"}:
         check_h5(path)
-    with _quiet():
-        universe = _try(
-            lambda: _topology_universe(topology),
-            f"{topology.path} cannot be read as a {topology.format} topology",
-        )
+    frames = trajectories or [topology]
+    with _half_opened_thrown_away():
+        with reader_warnings([topology.path]):
+            universe = _try(
+                lambda: _topology_universe(topology),
+                f"{topology.path} cannot be read as a {topology.format} topology",
+            )
         if not trajectories and not topology.coordinates:
             raise InputError(
                 f"{topology.path} holds no coordinates; name a trajectory with it."
             )
-        _load(universe, topology, trajectories or [topology])
-        _check_tails(universe, trajectories or [topology], skip_bad_frames)
-        _say_right_angles(universe, topology)
-        _say_turned(universe)
-        infos = trajectory_info(universe, stated)
-        common_dt(infos)
-        _say_doubtful(infos)
+        with reader_warnings([kind.path for kind in frames]):
+            _load(universe, topology, frames)
+            _check_tails(universe, frames, skip_bad_frames)
+            _say_right_angles(universe, topology)
+            _say_turned(universe)
+            infos = trajectory_info(universe, stated)
+            common_dt(infos)
+            _say_doubtful(infos)
     return universe
 
 
@@ -109,6 +114,8 @@ def _roles(kinds: list[FileKind]) -> tuple[FileKind, list[FileKind]]:
     if len(certain) > 1:
         raise InputError(_ambiguous(certain))
     if len(possible) > 1 and not (certain and len(possible) == len(kinds) == 2):
+        for kind in possible:
+            check_single(kind)
         raise InputError(_ambiguous(possible))
     if certain or possible:
         topology = (certain or possible)[0]
@@ -267,18 +274,15 @@ def _warn(message: str) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what the readers say of elements, masses and half-opened files.
+def _half_opened_thrown_away() -> Iterator[None]:
+    """Silence readers whose constructor has failed, as they are thrown away.
 
-    What matters of it is said by this package, in the user's words. A reader whose
-    constructor fails complains a second time when it is thrown away.
+    They complain then a second time, of the file that they never opened.
     """
     hook = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"MDAnalysis|mdtraj|tables")
-            yield
+        yield
         gc.collect()
     finally:
         sys.unraisablehook = hook

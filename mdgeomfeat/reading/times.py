@@ -10,15 +10,16 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mdgeomfeat.boxes import has_box
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
-from mdgeomfeat.reading.dcd import DCDReader, states_times
-from mdgeomfeat.upstream import read_frame
+from mdgeomfeat.reading.dcd import DCDReader, read_header, states_times
+from mdgeomfeat.reading.doubtful_times import doubt_about, made_up, time_rounding
+from mdgeomfeat.upstream import is_one_run, no_made_up_dt, read_frame
 
 if TYPE_CHECKING:
     from MDAnalysis.coordinates.timestep import Timestep
@@ -30,8 +31,8 @@ __all__ = [
     "TIME_UNITS",
     "TrajectoryInfo",
     "common_dt",
-    "doubt_about",
     "frame_time",
+    "made_up_times",
     "odd_steps",
     "read_dt",
     "step_slack",
@@ -56,10 +57,6 @@ DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zµμ]*)\
 _MADE_UP = (1.0, 0.04888821)
 # NetCDF fills numbers that were never written with 9.97e36.
 _ABSURD = 1e30
-# Frames nearer to each other than this (ps) are an oversight: 1 fs is a common time
-# step of a simulation, and hardly any keeps every step.
-_SHORTEST = 1e-3
-
 # Of the steps of a file, the share that must be the usual one for the others to be
 # seams. With fewer, times are irregular, and cutting would leave crumbs.
 _USUAL = 0.9
@@ -86,7 +83,8 @@ class TrajectoryInfo:
     no_dt : str or None
         Why there is no time step, where there are frames enough for one.
     doubt : str or None
-        Why the times are likely to be wrong, where they are; see :func:`doubt_about`.
+        Why the times are likely to be wrong, where they are; see
+        :mod:`mdgeomfeat.reading.doubtful_times`.
     overruled : str or None
         What the file says of its times, where another time step was stated.
     box : tuple of 6 floats or None
@@ -230,33 +228,32 @@ def _states_times(reader: Any, ts: Timestep) -> bool:
     return True
 
 
-def doubt_about(frames: NDArray, times: NDArray) -> str | None:
-    """Say why times are likely to be wrong, None where they look right.
+def made_up_times(trajectory: Any) -> list[str | None]:
+    """Say of which files the times are likely to come from no simulation.
+
+    The first two frames of each file are read, and the current one is kept.
 
     Parameters
     ----------
-    frames : (n,) ndarray of int
-        Frames of one file.
-    times : (n,) ndarray, ps
+    trajectory : MDAnalysis reader
 
     Returns
     -------
-    str or None
-        Words that go on "its frames …".
+    list of (str or None)
+        Of each file, or of the one run that they are: what
+        :func:`mdgeomfeat.reading.doubtful_times.made_up` says.
     """
-    times = np.asarray(times, dtype=np.float64)
-    apart = np.diff(frames)
-    if not len(apart) or not apart.all() or not np.isfinite(times).all():
-        return None
-    steps = np.diff(times) / apart
-    if not steps.any():
-        return f"all have the time {times[0]:g} ps"
-    if (steps <= 0).all():
-        return f"go back in time, from {times[0]:,.6g} to {times[-1]:,.6g} ps"
-    usual = float(np.median(steps))
-    if 0 < usual < _SHORTEST * (1 - 1e-3):
-        return f"are only {usual * 1e3:.3g} fs apart"
-    return None
+    readers = [trajectory] if is_one_run(trajectory) else file_readers(trajectory)
+    current = trajectory.ts.frame
+    found, start = [], 0
+    for reader in readers:
+        n = reader.n_frames
+        look = _look(trajectory, reader, start, [0, 1][:n])
+        found.append(made_up(reader, look.frames, look.times, look.steps))
+        start += n
+    if trajectory.ts.frame != current:
+        read_frame(trajectory, current)
+    return found
 
 
 def step_slack(step: float, times: NDArray) -> float:
@@ -264,7 +261,7 @@ def step_slack(step: float, times: NDArray) -> float:
 
     By a thousandth, and by what single precision makes of the times.
     """
-    return 1e-3 * step + 2 * _rounding(times)
+    return 1e-3 * step + 2 * time_rounding(times)
 
 
 def odd_steps(times: NDArray, counted: NDArray | None = None) -> NDArray[np.bool_]:
@@ -295,27 +292,69 @@ def odd_steps(times: NDArray, counted: NDArray | None = None) -> NDArray[np.bool
     return odd
 
 
-def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
-    n = reader.n_frames
-    every = _all_times(reader)
+class _Look(NamedTuple):
+    """What some frames of a file say.
+
+    Attributes
+    ----------
+    frames : (n,) ndarray of int
+        Those that have a time, counted in the file.
+    times : (n,) ndarray of float64, ps
+    steps : list of n (int or None)
+        Numbers of their time steps, as far as they are stated.
+    box : (6,) ndarray or None
+        Of the first frame.
+    """
+
+    frames: NDArray[np.int64]
+    times: NDArray[np.float64]
+    steps: list[int | None]
+    box: NDArray | None
+
+
+def _look(trajectory: Any, reader: Any, start: int, wanted: list[int]) -> _Look:
+    """Look at some frames of a file whose first is number `start` of a trajectory."""
     sampled: dict[int, float] = {}
+    steps: list[int | None] = []
     box = None
-    for frame in _sample(n) if every is None else [0]:
+    for frame in wanted:
         try:
-            ts = read_frame(trajectory, start + frame)
+            with no_made_up_dt():
+                ts = read_frame(trajectory, start + frame)
         except InputError:
             # A frame that cannot be read is named by whoever needs it.
             continue
         if math.isfinite(frame_time(ts, reader)):
             sampled[frame] = _time(ts, frame)
+            steps.append(_step_number(reader, ts, frame))
         if frame == 0 and ts.dimensions is not None:
-            box = tuple(float(v) for v in ts.dimensions)
+            box = np.array(ts.dimensions)
+    return _Look(
+        np.array(list(sampled), dtype=np.int64),
+        np.array(list(sampled.values()), dtype=np.float64),
+        steps,
+        box,
+    )
+
+
+def _step_number(reader: Any, ts: Timestep, frame: int) -> int | None:
+    """Return the number of a frame's time step, None if its file does not state it."""
+    if isinstance(reader, DCDReader):  # whose frames MDAnalysis counts for itself
+        return frame * read_header(reader.filename).nsavc
+    return ts.data.get("step")
+
+
+def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
+    n = reader.n_frames
+    every = _all_times(reader)
+    look = _look(trajectory, reader, start, _sample(n) if every is None else [0, 1][:n])
     if every is None:
-        frames, times = np.array(list(sampled)), np.array(list(sampled.values()))
+        frames, times = look.frames, look.times
         odd = np.zeros(max(0, len(times) - 1), dtype=bool)
     else:
         frames, times, odd = np.arange(n), every, odd_steps(every)
     dt = _step(frames, times, odd)
+    doubt = doubt_about(frames, times) or made_up(reader, frames, times, look.steps)
     return TrajectoryInfo(
         path=str(getattr(reader, "filename", None) or "the trajectory in memory"),
         n_frames=n,
@@ -325,9 +364,9 @@ def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
         file_dt=dt,
         seams=() if dt is None else tuple((np.flatnonzero(odd) + 1).tolist()),
         no_dt=_why_no_step(times) if dt is None and n > 1 else None,
-        doubt=doubt_about(frames, times),
+        doubt=doubt,
         overruled=None,
-        box=box if has_box(box).all() else None,
+        box=tuple(look.box.tolist()) if has_box(look.box).all() else None,
     )
 
 
@@ -403,11 +442,6 @@ def _step(frames: NDArray, times: NDArray, odd: NDArray) -> float | None:
     # Times are rounded: of all steps within their rounding, the roundest is meant.
     for digits in range(1, 7):
         step = float(f"{mean:.{digits}g}")
-        if abs(step - mean) <= 2 * _rounding(times) / n:
+        if abs(step - mean) <= 2 * time_rounding(times) / n:
             return step
     return float(f"{mean:.6g}")
-
-
-def _rounding(times: NDArray) -> float:
-    """Return what single precision cannot tell apart at the largest of times, ps."""
-    return float(np.spacing(np.float32(np.abs(times).max())))

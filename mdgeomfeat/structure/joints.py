@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mdgeomfeat.radii import bond_lengths
+
 if TYPE_CHECKING:
     from mdgeomfeat.structure.structure import Structure
 
-__all__ = ["LOCAL", "Joints", "bond_lengths", "find_joints", "following_alphas"]
-
-# Single-bond radii, Å (Cordero et al., Dalton Trans. 2008, 2832), of the elements that
-# organic molecules are made of. Metals and the rest get the largest that bonds to them
-# suggest, so that nothing is called broken for want of a number.
-_RADII = {1: 0.31, 5: 0.84, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 14: 1.11, 15: 1.07}
-_RADII |= {16: 1.05, 17: 1.02, 34: 1.20, 35: 1.20, 53: 1.39}
-_OTHER_RADIUS = 1.5
-_RADIUS = np.full(119, _OTHER_RADIUS)
-_RADIUS[list(_RADII)] = list(_RADII.values())
+__all__ = ["LOCAL", "Joints", "find_joints", "following_alphas", "residue_of_atom"]
 
 # Neighbours in a residue by name. All atoms of a path must be there for it to count, so
 # that a ligand's C and O, whatever they are, are no carbonyl.
@@ -62,11 +55,6 @@ class Joints(NamedTuple):
     length: np.ndarray
     limit: np.ndarray
     kind: np.ndarray
-
-
-def bond_lengths(numbers: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return the usual length (B,), Å, of bonds between atoms of these numbers."""
-    return _RADIUS[numbers[pairs]].sum(axis=1)
 
 
 def find_joints(structure: Structure) -> Joints:
@@ -121,12 +109,17 @@ def _named_pairs(structure: Structure) -> dict[tuple[int, int], int]:
     return found
 
 
-def _residues(structure: Structure) -> Iterable[dict[str, int]]:
-    """Return the atoms of every residue by their names, -1 where two share one."""
+def residue_of_atom(structure: Structure) -> np.ndarray:
+    """Return a number (A,) that the atoms of a residue share, whatever the tokens."""
     rows = structure.tokens[["segid", "chainID", "resid", "icode", "resname"]]
     residue = np.unique(rows, return_inverse=True)[1][structure.token_of_atom]
     # One residue's atoms stand together; the same label elsewhere is another's.
-    place = np.cumsum(np.diff(residue, prepend=residue[0]) != 0)
+    return np.cumsum(np.diff(residue, prepend=residue[0]) != 0)
+
+
+def _residues(structure: Structure) -> Iterable[dict[str, int]]:
+    """Return the atoms of every residue by their names, -1 where two share one."""
+    place = residue_of_atom(structure)
     residues: dict[int, dict[str, int]] = {}
     names = np.char.replace(structure.names, "*", "'")
     for atom, (number, name) in enumerate(zip(place.tolist(), names, strict=True)):

@@ -18,14 +18,16 @@ from scipy.spatial import cKDTree
 
 from mdgeomfeat.boxes import has_box
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning, sentence
+from mdgeomfeat.radii import bond_lengths
 from mdgeomfeat.structure.elements import SYMBOLS
 from mdgeomfeat.structure.joints import (
     LOCAL,
     Joints,
-    bond_lengths,
     find_joints,
     following_alphas,
+    residue_of_atom,
 )
+from mdgeomfeat.structure.swaps import find_swap, stretched
 
 if TYPE_CHECKING:
     from mdgeomfeat.structure.structure import Structure
@@ -59,6 +61,10 @@ _FACE = 7.0
 _FAR_FACE = 500.0
 _SAME_VECTOR = 4.0
 _FACES = 13
+_ODD = (
+    "a bond may be wrong in the topology, atoms may be in another order, or have flown "
+    "away"
+)
 # CA atoms of neighbours in a chain are 3.8 Å apart, or 2.9 Å across a cis bond.
 _ALPHAS = 6.0
 
@@ -278,21 +284,21 @@ class _Frame:
     def parted(self) -> list[Finding]:
         """Find atoms that bonds or names join and that lie apart."""
         broken = self._broken()
+        if (swapped := self._swapped(broken)) is not None:
+            return [swapped]
         n = int(broken.sum())
         if not n:
+            # Too long for bonds, and no exchange of two atoms explains it.
+            long = (self.joints.kind >= 0) & (self.apart > LOCAL)
+            if long.any():
+                return [Finding("apart", False, f"{self._far(long)}; {_ODD}")]
             return self._out_of_sequence()
-        worst = int(np.argmax(self.apart))
-        what = (
-            f"{self._names(self.joints.pairs[worst])} lie {self.apart[worst]:,.1f} Å "
-            f"apart ({n:,} of the {len(broken):,} pairs that bonds or names join lie "
-            "too far apart)"
-        )
+        what = self._far(broken)
         if self.used is None and (torn := self._torn(broken)) is not None:
             return [Finding("torn", False, f"{what}; {torn}")]
         share = n / len(broken)
         if share < _MOST or (n < 3 and share <= 0.5):
-            text = "a bond may be wrong in the topology, or atoms have flown away"
-            return [Finding("apart", False, f"{what}; {text}")]
+            return [Finding("apart", False, f"{what}; {_ODD}")]
         atoms = np.unique(self.joints.pairs[broken])
         length = float(np.median(self.joints.length[broken]))
         if np.median(self.near[atoms]) > _SCALED[1] * length:
@@ -303,6 +309,37 @@ class _Frame:
             "order than the topology; give the topology that it was written with"
         )
         return [Finding("order", True, f"{what}, but {text}")]
+
+    def _far(self, pairs: np.ndarray) -> str:
+        """Name the worst of joined pairs (B,) that lie apart, and count them."""
+        worst = int(np.argmax(np.where(pairs, self.apart, 0.0)))
+        return (
+            f"{self._names(self.joints.pairs[worst])} lie {self.apart[worst]:,.1f} Å "
+            f"apart ({np.count_nonzero(pairs):,} of the {len(pairs):,} pairs that "
+            "bonds or names join lie too far apart)"
+        )
+
+    def _swapped(self, broken: np.ndarray) -> Finding | None:
+        """Tell whether two atoms stand in each other's place."""
+        bad = broken | stretched(self.joints, self.apart, self.structure.numbers)
+        if not bad.any():
+            return None
+        pair = find_swap(
+            self.joints,
+            bad,
+            residue_of_atom(self.structure),
+            lambda pairs: np.linalg.norm(self._between(pairs, self.used), axis=1),
+        )
+        if pair is None:
+            return None
+        worst = int(np.argmax(np.where(bad, self.apart / self.joints.length, 0)))
+        return Finding(
+            "order",
+            True,
+            f"{self._names(self.joints.pairs[worst])} lie {self.apart[worst]:,.2f} Å "
+            f"apart, and {self._names(pair)} stand in each other's place; give the "
+            "topology that the frame was written with",
+        )
 
     def _broken(self) -> np.ndarray:
         """Tell which joined pairs (B,) lie apart."""

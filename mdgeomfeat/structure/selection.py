@@ -12,6 +12,7 @@ from mdgeomfeat.structure.elements import UNKNOWN, VIRTUAL, element_numbers
 from mdgeomfeat.structure.left_out import say_left_out
 from mdgeomfeat.structure.residues import CO_SOLVENTS
 from mdgeomfeat.structure.topology import AtomTable
+from mdgeomfeat.structure.unmatched import say_unmatched
 
 if TYPE_CHECKING:
     import mdtraj
@@ -279,6 +280,7 @@ def _matching(group: Universe | AtomGroup, select: str, table: AtomTable) -> Ato
             f"select={select!r} matches none of the {len(group.atoms)} atoms; the "
             f"residues here are {_kinds(_resnames(group))}."
         )
+    say_unmatched(group, select, named, _kinds(_resnames(group)))
     # What the user's own words have added is no longer left out.
     others[table.residue[found.ix]] = False
     say_left_out(table, others, found.ix, select=f"({select})", word="selection")

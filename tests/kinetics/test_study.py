@@ -112,6 +112,15 @@ def test_a_failed_test_takes_the_ceiling_from_every_score():
     assert result.evidence.established
     assert result.states.timescales[0] > result.lag
     assert result.states.ck.passed is False
+    # The headline's timescale and its interval are those of the figure at that lag.
+    states, shown = result.states, result.timescales
+    at = list(shown.lags).index(result.lag)
+    for one, other in (
+        (states.timescales, shown.timescales),
+        (states.timescales_lower, shown.lower),
+        (states.timescales_upper, shown.upper),
+    ):
+        assert one[0] == pytest.approx(other[at, 0])
     assert result.ceiling is None
     assert [s.ceiling for s in result.scores] == [None]
 

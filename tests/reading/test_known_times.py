@@ -12,7 +12,8 @@ from MDAnalysis.lib.formats.libdcd import DCDFile
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading import common_dt, open_universe, trajectory_info
 from mdgeomfeat.reading.dcd import read_header
-from mdgeomfeat.reading.times import doubt_about, frame_time, read_dt
+from mdgeomfeat.reading.doubtful_times import doubt_about
+from mdgeomfeat.reading.times import frame_time, read_dt
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Reader")
 AKMA = 0.04888821  # ps

@@ -75,6 +75,8 @@ def test_gro_with_several_frames_and_its_conversion(tmp_path, top):
     path = gro(tmp_path / "a.gro", frames(3), [f"X t= {i:.5f}" for i in range(3)])
     said = refused(path)
     assert "holds several frames, and only the first of a GRO file is read" in said
+    # Beside a topology too: that is what is wrong, not that there would be two.
+    assert refused(top, path) == said
     mdtraj.load(str(path)).save(str(tmp_path / "out.xtc"))
     assert open_universe([top, tmp_path / "out.xtc"]).trajectory.n_frames == 3
 
@@ -95,6 +97,22 @@ def test_models_that_would_be_one_molecule(tmp_path, suffix):
     assert "holds several models, and only the first" in refused(path)
     path.write_text(model)
     assert open_universe([path]).trajectory.n_frames == 1
+
+
+def test_mol2_with_its_cell_and_frames(tmp_path):
+    text = ""
+    for xyz in frames(2):
+        text += f"@<TRIPOS>MOLECULE\nx\n {len(NAMES)} 0 0 0 0\nSMALL\nUSER_CHARGES\n\n"
+        text += "@<TRIPOS>ATOM\n" + "".join(
+            f"{i + 1:7d} {name:<4s} {x:.4f} {y:.4f} {z:.4f} C.3 1 LIG 0.0\n"
+            for i, (name, (x, y, z)) in enumerate(zip(NAMES, xyz, strict=True))
+        )
+        text += "@<TRIPOS>CRYSIN\n 30.0 31.0 32.0 90.0 100.0 90.0 1 1\n"
+    (tmp_path / "a.mol2").write_text(text)
+    u = open_universe([tmp_path / "a.mol2"])
+    for ts, xyz in zip(u.trajectory, frames(2), strict=True):
+        np.testing.assert_allclose(ts.positions, xyz, atol=1e-3)
+        np.testing.assert_allclose(ts.dimensions, [30, 31, 32, 90, 100, 90])
 
 
 def test_mmtf_with_several_models(tmp_path):

@@ -139,6 +139,40 @@ def test_an_order_in_which_bonds_seem_stretched_is_no_unit(factor):
         assert kinds(structure, other) == [("order", True)]
 
 
+# Of residue 5 of the helix, and of residues 3 and 9: N, CA, C, O, CB are 0 to 4.
+SWAPS = [(20, 21), (20, 22), (22, 23), (23, 24), (21, 24), (11, 43)]
+
+
+@pytest.mark.parametrize("bonds", [False, True])
+@pytest.mark.parametrize(("i", "j"), SWAPS)
+def test_two_atoms_in_each_others_place(chain, i, j, bonds):
+    structure, x = chain
+    u, _ = helix(12)
+    if bonds:
+        near = np.linalg.norm(x[:, None] - x[None], axis=-1) < 1.8
+        u.add_TopologyAttr("bonds", [p for p in np.argwhere(near) if p[0] < p[1]])
+        structure = Structure.from_atomgroup(u.atoms)
+    moved = x.copy()
+    moved[[i, j]] = x[[j, i]]
+    (finding,) = look_at(structure, moved, None, False)
+    assert (finding.kind, finding.fatal) == ("order", True)
+    first, second = (
+        f"{structure.names[k]} of A:ALA{k // 5 + 1}" for k in sorted((i, j))
+    )
+    assert f"{first} and {second} stand in each other's place" in finding.words
+    # Far from any other copy, and across a boundary of a box as well.
+    box = np.array([20.0, 20.0, 20.0, 90.0, 90.0, 90.0])
+    (finding,) = look_at(structure, moved % 20.0, box, True)
+    assert f"{first} and {second} stand in each other's place" in finding.words
+
+
+def test_three_atoms_in_a_ring_are_odd(chain):
+    structure, x = chain
+    moved = x.copy()
+    moved[[20, 21, 22]] = x[[21, 22, 20]]
+    assert kinds(structure, moved) == [("apart", False)]
+
+
 def test_residues_of_one_kind_in_another_order(chain):
     structure, x = chain
     residues = x.reshape(12, 5, 3)[np.random.default_rng(1).permutation(12)]
