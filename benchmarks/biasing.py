@@ -1,0 +1,217 @@
+"""Does a learnt variable drive a simulation? Four variables, the same bias.
+
+    python benchmarks/biasing.py models --out biasing       # learn what is compared
+    python benchmarks/biasing.py run --out biasing          # all runs, or --only NAME
+    python benchmarks/biasing.py table --out biasing        # figures and table
+
+Alanine dipeptide at 300 K with the force field of ``data/ala2``, whose runs at 450 K
+the variables are learnt from. The first of the four is ours, the second phi, which
+everybody knows for this molecule, the third TICA of distances between heavy atoms, the
+fourth our variable on a network that was never trained. A run that was stopped goes on
+when the command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import MDAnalysis as mda
+import numpy as np
+import openmm as mm
+from MDAnalysis.lib.distances import calc_dihedrals
+from openmm import app, unit
+
+from mdgeomfeat.bias.colvar import read_colvar
+from mdgeomfeat.bias.force import openmm_variables
+from mdgeomfeat.bias.ranges import BiasRange, propose_ranges
+from mdgeomfeat.bias.sampler import GAS_CONSTANT, BiasSettings
+from mdgeomfeat.bias.simulation import COLVAR, TRAJECTORY, BiasedSimulation, RunSettings
+from mdgeomfeat.gnn import load_model, random_twin, save_model
+from mdgeomfeat.kinetics.tica import fit_tica
+from mdgeomfeat.pretraining.peptides import FORCE_FIELD_FILES
+from mdgeomfeat.variables import read_training
+
+DATA = Path(__file__).parents[1] / "data" / "ala2"
+TEMPERATURE = 300.0  # K
+TIME_STEP = 0.004  # ps, with hydrogens of 3 u
+PACE = 250  # steps, 1 ps
+BARRIER = 40.0  # kJ/mol
+STEPS = 250_000  # 1 ns
+REFERENCE_STEPS = 2_500_000  # 10 ns
+SEEDS = (1, 2, 3)
+LAG = 8  # frames of 2 ps; of the TICA of distances
+SKIP = 0.2  # of a run, in which the bias grows
+
+
+def models(out: Path) -> None:
+    """Learn the variables: with our network, and with its untrained twin."""
+    save_model(random_twin(load_model("et-64"), 1), out / "twin.safetensors", {})
+    runs = [str(DATA / f"ala2-{k}.xtc") for k in range(4)]
+    for name, more in (
+        ("learnt", []),
+        ("twin", ["--model", str(out / "twin.safetensors"), "--allow-unseen"]),
+    ):
+        command = ["tica", str(DATA / "ala2.pdb"), *runs, "--out", str(out / name)]
+        command += ["--dim", "1", "--no-maps", "--temperature", "450", "--overwrite"]
+        program = Path(sys.executable).with_name("mdgeomfeat")
+        subprocess.run([str(program), *command, *more], check=True)
+
+
+def named(universe: mda.Universe, *names: str) -> list[int]:
+    """Return the atoms of a dihedral around the middle residue, 0-based."""
+    chosen = []
+    for name in names:
+        resid, atom = name.split(":")
+        (found,) = universe.select_atoms(f"resid {resid} and name {atom}").ix
+        chosen.append(int(found))
+    return chosen
+
+
+def backbone(universe: mda.Universe) -> dict[str, list[int]]:
+    """Return the atoms of phi and psi."""
+    first = int(universe.residues[0].resid)
+    before, here, after = (f"{first + k}" for k in range(3))
+    return {
+        "phi": named(universe, f"{before}:C", f"{here}:N", f"{here}:CA", f"{here}:C"),
+        "psi": named(universe, f"{here}:N", f"{here}:CA", f"{here}:C", f"{after}:N"),
+    }
+
+
+def dihedral(atoms: list[int]) -> mm.Force:
+    """Return a force whose energy is a dihedral angle."""
+    force = mm.CustomTorsionForce("theta")
+    force.addTorsion(*atoms, [])
+    return force
+
+
+def distance_tica() -> tuple[mm.Force, BiasRange]:
+    """Return TICA of all distances of heavy atoms, and its range in the data."""
+    universe = mda.Universe(str(DATA / "ala2.pdb"), str(DATA / "ala2-0.xtc"))
+    heavy = universe.select_atoms("not name H* and not name [123]H*").ix
+    i, j = np.triu_indices(len(heavy), 1)
+    pairs = np.stack([heavy[i], heavy[j]], axis=1)
+    arrays = []
+    for k in range(4):
+        run = mda.Universe(str(DATA / "ala2.pdb"), str(DATA / f"ala2-{k}.xtc"))
+        r = np.array([run.atoms.positions for _ in run.trajectory], np.float64) / 10
+        arrays.append(np.linalg.norm(r[:, pairs[:, 0]] - r[:, pairs[:, 1]], axis=-1))
+    fitted = fit_tica(arrays, LAG, 1)
+    values = np.concatenate(fitted.transform(arrays))[:, 0]
+    sign = np.sign(((values - values.mean()) ** 3).mean())
+    slopes = sign * fitted.standardizer.factor * fitted.matrix[:, 0]
+    constant = sign * fitted.offset[0] - slopes @ fitted.standardizer.shift
+    bonds = mm.CustomBondForce("slope*r + share")
+    bonds.addPerBondParameter("slope")
+    bonds.addPerBondParameter("share")
+    for (a, b), slope in zip(pairs, slopes, strict=True):
+        bonds.addBond(int(a), int(b), [float(slope), constant / len(pairs)])
+    values = sign * values
+    least, most = values.min(), values.max()
+    extent = most - least
+    # as propose_ranges does for a model that has been saved
+    usual = values[values < least + extent / 2]
+    width = max(np.diff(np.quantile(usual, [0.16, 0.84]))[0] / 2, 0.02 * extent)
+    return bonds, BiasRange(
+        width=float(width),
+        lower=float(least - 0.05 * extent),
+        upper=float(most + 0.05 * extent),
+        grid=(float(least - 0.25 * extent), float(most + 0.25 * extent)),
+    )
+
+
+ANGLE = BiasRange(
+    width=0.15, lower=-np.pi, upper=np.pi, grid=(-np.pi, np.pi), periodic=True
+)
+VARIABLES = ("learnt", "phi", "distances", "twin")
+
+
+def simulate(name: str, seed: int, out: Path, fade: float | None = None) -> None:
+    """Run, or go on with, one biased simulation."""
+    folder = out / f"{name}-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "speed.json").exists():
+        return
+    pdb = app.PDBFile(str(DATA / "ala2.pdb"))
+    system = app.ForceField(*FORCE_FIELD_FILES).createSystem(
+        pdb.topology,
+        nonbondedMethod=app.NoCutoff,
+        constraints=app.HBonds,
+        hydrogenMass=3.0 * unit.amu,
+    )
+    angles = backbone(mda.Universe(str(DATA / "ala2.pdb")))
+    distance = None
+    model = name.split("-")[0]
+    if model == "phi":
+        forces, ranges = {"phi": dihedral(angles["phi"])}, [ANGLE]
+    elif model == "reference":
+        forces = {key: dihedral(atoms) for key, atoms in angles.items()}
+        ranges = [ANGLE, ANGLE]
+    elif model == "distances":
+        force, bounds = distance_tica()
+        forces, ranges = {"tica": force}, [bounds]
+    else:
+        forces = {}
+        if fade is None:
+            (forces["cv1"],) = openmm_variables(out / model, pdb.topology)
+            distance = openmm_variables(out / model, pdb.topology, reach=True)[-1]
+        else:
+            forces["cv1"], distance = openmm_variables(
+                out / model, pdb.topology, reach=True
+            )
+        ranges = list(propose_ranges(read_training(out / model), [0]))
+    simulation = BiasedSimulation(
+        folder,
+        pdb.topology,
+        system,
+        np.array(pdb.getPositions(asNumpy=True).value_in_unit(unit.nanometer)),
+        None,
+        forces,
+        ranges,
+        BiasSettings(temperature=TEMPERATURE, barrier=BARRIER, pace=PACE, fade=fade),
+        RunSettings(
+            time_step=TIME_STEP,
+            seed=seed,
+            platform="Reference",
+            record=PACE // 2,
+            frames=PACE // 2,
+            checkpoint=10 * PACE,
+        ),
+        distance,
+    )
+    begun, cpu = simulation.step, time.process_time()
+    n_steps = REFERENCE_STEPS if model == "reference" else STEPS
+    simulation.run(n_steps, lambda _: None)
+    simulation.close()
+    seconds = time.process_time() - cpu
+    rate = (n_steps - begun) / seconds if n_steps > begun else None
+    (folder / "speed.json").write_text(json.dumps({"steps_per_cpu_second": rate}))
+    print(folder, rate, flush=True)
+
+
+def main() -> None:
+    """Read the command line and do what it says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["models", "run", "table"])
+    parser.add_argument("--out", type=Path, default=Path("biasing"))
+    parser.add_argument("--only", action="append", help="of the variables")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.what == "models":
+        models(options.out)
+    elif options.what == "run":
+        chosen = options.only or [*VARIABLES, "reference"]
+        for seed in SEEDS:
+            for name in chosen:
+                if name != "reference" or seed == SEEDS[0]:
+                    simulate(name, seed, options.out)
+    else:
+        raise SystemExit("no table yet")
+
+
+if __name__ == "__main__":
+    main()
