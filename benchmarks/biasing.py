@@ -38,11 +38,11 @@ from mdgeomfeat.variables import read_training
 
 DATA = Path(__file__).parents[1] / "data" / "ala2"
 TEMPERATURE = 300.0  # K
-TIME_STEP = 0.004  # ps, with hydrogens of 3 u
-PACE = 250  # steps, 1 ps
+TIME_STEP = 0.002  # ps, with hydrogens of 3 u
+PACE = 500  # steps, 1 ps
 BARRIER = 40.0  # kJ/mol
-STEPS = 250_000  # 1 ns
-REFERENCE_STEPS = 2_500_000  # 10 ns
+STEPS = 500_000  # 1 ns
+REFERENCE_STEPS = 5_000_000  # 10 ns
 SEEDS = (1, 2, 3)
 LAG = 8  # frames of 2 ps; of the TICA of distances
 SKIP = 0.2  # of a run, in which the bias grows
