@@ -159,6 +159,7 @@ def _atoms(
 ) -> tuple[AtomGroup, bool]:
     """Return a model's atoms and whether there is a box."""
     import MDAnalysis as mda
+    from MDAnalysis.converters.OpenMMParser import OpenMMTopologyParser
 
     if isinstance(topology, mda.AtomGroup):
         if select is not None:
@@ -167,7 +168,8 @@ def _atoms(
                 "topology."
             )
         return topology, topology.dimensions is not None
-    universe = mda.Universe(topology, topology_format="OPENMMTOPOLOGY")
+    with OpenMMTopologyParser(topology) as parser:
+        universe = mda.Universe(parser.parse())
     atoms = select_atoms(universe, features.select if select is None else select)
     return atoms, topology.getPeriodicBoxVectors() is not None
 
