@@ -29,7 +29,7 @@ from openmm import app, unit
 from mdgeomfeat.bias.colvar import read_colvar
 from mdgeomfeat.bias.force import openmm_variables
 from mdgeomfeat.bias.ranges import BiasRange, propose_ranges
-from mdgeomfeat.bias.sampler import GAS_CONSTANT, BiasSettings
+from mdgeomfeat.bias.sampler import BiasSettings
 from mdgeomfeat.bias.simulation import COLVAR, TRAJECTORY, BiasedSimulation, RunSettings
 from mdgeomfeat.gnn import load_model, random_twin, save_model
 from mdgeomfeat.kinetics.tica import fit_tica

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from mdgeomfeat.featurespec import FeatureSpec
     from mdgeomfeat.kinetics import CVModel
+
+    Parts: TypeAlias = tuple[CVModel, FeatureSpec, Structure, Reach | None, str]
 
 __all__ = ["SharedEvaluation", "openmm_variables", "require_openmm"]
 
@@ -218,20 +220,22 @@ def _only(model: CVModel, outputs: Sequence[int] | None) -> CVModel:
 class SharedEvaluation:
     """Values and gradients at one set of positions, computed once for all who ask.
 
-    Equal ones exist once in a process, also when they come out of a pickle.
+    Those of one key exist once in a process, also when they come out of a pickle.
 
     Parameters
     ----------
-    payload : bytes
-        The pickled arguments of :meth:`make`.
+    key : str
+        Names it: equal ones compute the same.
+    parts : tuple
+        The arguments of :meth:`make`.
     """
 
     _alive: WeakValueDictionary[str, SharedEvaluation] = WeakValueDictionary()
     _making = threading.Lock()
 
-    def __init__(self, payload: bytes) -> None:
-        model, features, structure, reach, engine = pickle.loads(payload)
-        self.payload = payload
+    def __init__(self, key: str, parts: Parts) -> None:
+        model, features, structure, reach, engine = self._parts = parts
+        self._key = key
         self.periodic = bool(features.periodic)
         self.variables = CollectiveVariables(
             model, features, structure, engine=engine, reach=reach
@@ -242,39 +246,34 @@ class SharedEvaluation:
         self._found: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @classmethod
-    def make(
-        cls,
-        model: CVModel,
-        features: FeatureSpec,
-        structure: Structure,
-        reach: Reach | None,
-        engine: str,
-    ) -> SharedEvaluation:
+    def make(cls, *parts: Unpack[Parts]) -> SharedEvaluation:
         """Return the evaluation of a model.
 
         Parameters
         ----------
-        model : CVModel
-        features : FeatureSpec
-            Its ``periodic`` says whether there is a box.
-        structure : Structure
-        reach : Reach or None
-        engine : str
+        *parts : CVModel, FeatureSpec, Structure, Reach or None, str
+            Model, what makes its features (``periodic`` says whether there is a box),
+            atoms, distance from the training data, and engine.
         """
-        return cls.restore(pickle.dumps((model, features, structure, reach, engine)))
+        return cls.restore(hashlib.sha256(pickle.dumps(parts)).hexdigest(), parts)
 
     @classmethod
-    def restore(cls, payload: bytes) -> SharedEvaluation:
-        """Return the one with this payload, made if this process has none."""
-        key = hashlib.sha256(payload).hexdigest()
+    def restore(cls, key: str, parts: Parts) -> SharedEvaluation:
+        """Return the one of this key, made if this process has none.
+
+        Parameters
+        ----------
+        key : str
+        parts : tuple
+        """
         with cls._making:
             found = cls._alive.get(key)
             if found is None:
-                cls._alive[key] = found = cls(payload)
+                cls._alive[key] = found = cls(key, parts)
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SharedEvaluation.restore, (self.payload,)
+        return SharedEvaluation.restore, (self._key, self._parts)
 
     def __call__(
         self, positions: NDArray, lattice: NDArray | None

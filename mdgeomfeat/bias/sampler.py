@@ -21,15 +21,15 @@ from scipy.special import logsumexp
 
 from mdgeomfeat.bias.ranges import BiasRange
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.energy import GAS_CONSTANT
 
 if TYPE_CHECKING:
     import openmm
     from openmm.app import Simulation
 
-__all__ = ["GAS_CONSTANT", "METHODS", "Bias", "BiasSettings"]
+__all__ = ["METHODS", "Bias", "BiasSettings"]
 
 METHODS: Final = ("opes", "metad")
-GAS_CONSTANT: Final = 8.31446261815324e-3  # kJ/mol/K
 _LEVEL = "bias_level"
 
 

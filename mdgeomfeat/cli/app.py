@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mdgeomfeat.cli.bias import bias
 from mdgeomfeat.cli.compare import compare
 from mdgeomfeat.cli.features import features
 from mdgeomfeat.cli.info import info
@@ -108,6 +109,7 @@ app.command()(tica)
 app.command()(features)
 app.command()(compare)
 app.command()(info)
+app.command()(bias)
 app.add_typer(weights_app, name="weights")
 
 

@@ -8,8 +8,9 @@ import pytest
 from openmm import app, unit
 
 from mdgeomfeat.bias.ranges import BiasRange, propose_ranges
-from mdgeomfeat.bias.sampler import GAS_CONSTANT, Bias, BiasSettings
+from mdgeomfeat.bias.sampler import Bias, BiasSettings
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.kinetics.energy import GAS_CONSTANT
 from mdgeomfeat.variables import Reach, TrainingRecord
 from mdgeomfeat.variables.training import LEVELS
 
