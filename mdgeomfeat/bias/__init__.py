@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mdgeomfeat.bias.colvar import read_colvar
 from mdgeomfeat.bias.force import openmm_variables
+from mdgeomfeat.bias.plumed import ScriptedVariables, plumed_input, write_torchscript
 from mdgeomfeat.bias.ranges import BiasRange, propose_ranges
 from mdgeomfeat.bias.sampler import Bias, BiasSettings
 from mdgeomfeat.bias.simulation import BiasedSimulation, RunSettings
@@ -14,7 +15,10 @@ __all__ = [
     "BiasSettings",
     "BiasedSimulation",
     "RunSettings",
+    "ScriptedVariables",
     "openmm_variables",
+    "plumed_input",
     "propose_ranges",
     "read_colvar",
+    "write_torchscript",
 ]

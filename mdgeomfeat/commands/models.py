@@ -29,6 +29,7 @@ def feature_recipe(data: Featurized) -> dict[str, Any]:
             "numbers": data.structure.numbers.tolist(),
             "token_of_atom": data.structure.token_of_atom.tolist(),
             "labels": data.structure.token_labels(),
+            "table": data.structure.to_dict(),
         },
         "dt": data.dt,
         "stated_dt": data.results.provenance.get("dt"),

@@ -272,7 +272,7 @@ class CollectiveVariables(nn.Module):
             scalars, vectors = scalars[own], vectors[own]
         C = scalars.shape[1]
         return self.from_tokens(
-            self._pooled(scalars.view(F, A, C)), self._pooled(vectors.view(F, A, 3, C))
+            self.pooled(scalars.view(F, A, C)), self.pooled(vectors.view(F, A, 3, C))
         )
 
     def differentiate(
@@ -344,7 +344,7 @@ class CollectiveVariables(nn.Module):
         cells = np.asarray(boxes, np.float64)
         return np.broadcast_to(cells, (len(positions), 6)) if cells.ndim == 1 else cells
 
-    def _pooled(self, values: Tensor) -> Tensor:
+    def pooled(self, values: Tensor) -> Tensor:
         """Pool the atoms of each token: (F, A, ..., C) to (F, N, ..., G C)."""
         F, _, *rest = values.shape
         zeros = values.new_zeros((F, len(self.divisors), *rest))
