@@ -28,7 +28,6 @@ from matplotlib.figure import Figure
 from MDAnalysis.lib.distances import calc_dihedrals
 from openmm import app, unit
 
-from mdgeomfeat.bias.colvar import read_colvar
 from mdgeomfeat.bias.force import openmm_variables
 from mdgeomfeat.bias.ranges import BiasRange, propose_ranges
 from mdgeomfeat.bias.sampler import BiasSettings
@@ -37,6 +36,7 @@ from mdgeomfeat.gnn import load_model, random_twin, save_model
 from mdgeomfeat.kinetics.energy import GAS_CONSTANT
 from mdgeomfeat.kinetics.tica import fit_tica
 from mdgeomfeat.pretraining.peptides import FORCE_FIELD_FILES
+from mdgeomfeat.reading.colvar import read_colvar
 from mdgeomfeat.report.figures.style import figure, figure_style
 from mdgeomfeat.variables import read_training
 
@@ -207,6 +207,12 @@ def simulate(name: str, seed: int, out: Path, fade: float | None = None) -> None
     print(folder, rate, flush=True)
 
 
+def columns_of(folder: Path) -> dict[str, np.ndarray]:
+    """Return the columns of a run's COLVAR file."""
+    table = read_colvar(folder / COLVAR)
+    return {name: table.column(name) for name in table.fields}
+
+
 def phi_of(folder: Path) -> np.ndarray:
     """Return phi of every frame, degrees."""
     universe = mda.Universe(str(DATA / "ala2.pdb"), str(folder / TRAJECTORY))
@@ -236,7 +242,7 @@ def difference(phi: np.ndarray, logweight: np.ndarray) -> float:
 
 def summarise(folder: Path) -> dict[str, float]:
     """Return what a run shows."""
-    columns = read_colvar(folder / COLVAR)
+    columns = columns_of(folder)
     phi = phi_of(folder)
     n = min(len(phi), len(columns["time"]))
     phi, weight, times = phi[:n], columns["logweight"][:n], columns["time"][:n]
@@ -277,7 +283,7 @@ def table(out: Path) -> None:
             cells = ["-" if np.isnan(v) else f"{v:.3g}" for v in row.values()]
             print(f"| {name} | {seed} | " + " | ".join(cells) + " |")
             if seed == SEEDS[0]:
-                shown[name] = (read_colvar(folder / COLVAR), phi_of(folder))
+                shown[name] = (columns_of(folder), phi_of(folder))
     draw(shown).savefig(out / "biasing.png", dpi=160)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mdgeomfeat.bias.colvar import read_colvar
 from mdgeomfeat.bias.force import openmm_variables
 from mdgeomfeat.bias.plumed import ScriptedVariables, plumed_input, write_torchscript
 from mdgeomfeat.bias.ranges import BiasRange, propose_ranges
@@ -19,6 +18,5 @@ __all__ = [
     "openmm_variables",
     "plumed_input",
     "propose_ranges",
-    "read_colvar",
     "write_torchscript",
 ]

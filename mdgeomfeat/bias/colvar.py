@@ -1,16 +1,11 @@
-"""COLVAR files, the tables that PLUMED and its tools write and read."""
+"""COLVAR files, the tables that PLUMED and its tools read; as do we, in `reading`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mdgeomfeat.errors import InputError
-
-__all__ = ["ColvarWriter", "read_colvar"]
+__all__ = ["ColvarWriter"]
 
 _FIELDS = "#! FIELDS"
 
@@ -59,49 +54,3 @@ class ColvarWriter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def read_colvar(path: str | Path) -> dict[str, NDArray[np.float64]]:
-    """Read the columns of a COLVAR file.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    dict of str to (F,) ndarray
-        By the names in its head.
-
-    Raises
-    ------
-    InputError
-        If it has no head or no lines, or a line does not fit the head.
-    """
-    names: list[str] | None = None
-    rows = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
-        if line.startswith(_FIELDS):
-            names = line.removeprefix(_FIELDS).split()
-        elif line.strip() and not line.startswith("#"):
-            words = line.split()
-            if names is None or len(words) != len(names):
-                there = "no head" if names is None else f"{len(names)} names"
-                raise InputError(
-                    f"Line {number} of '{path}' has {len(words)} numbers and there is "
-                    f"{there} above it; give a COLVAR file as PLUMED writes it."
-                )
-            rows.append(words)
-    if names is None or not rows:
-        raise InputError(
-            f"'{path}' holds no lines under a head of '{_FIELDS}'; give a COLVAR file "
-            "as PLUMED writes it."
-        )
-    try:
-        table = np.array(rows, dtype=np.float64)
-    except ValueError as error:
-        raise InputError(
-            f"'{path}' holds something other than numbers ({error}); give a COLVAR "
-            "file as PLUMED writes it."
-        ) from error
-    return dict(zip(names, table.T, strict=True))

@@ -168,9 +168,7 @@ def _rows(positions: np.ndarray, variables: CollectiveVariables) -> list[Tensor]
     centred = positions - positions.mean(axis=0)
     sizes = np.linspace(1.0, 2.0, _TRIED)
     return [
-        torch.tensor(
-            (size * centred / _NM).reshape(1, -1), dtype=torch.float32
-        )
+        torch.tensor((size * centred / _NM).reshape(1, -1), dtype=torch.float32)
         for size in (*sizes, 0.8)
     ]
 
@@ -225,7 +223,9 @@ def plumed_input(
         f"p{k + 1}: POSITION ATOM={atom} NOPBC # {name}"
         for k, (atom, name) in enumerate(zip(atoms, names, strict=True))
     ]
-    arguments = ",".join(f"p{k + 1}.{axis}" for k in range(len(atoms)) for axis in "xyz")
+    arguments = ",".join(
+        f"p{k + 1}.{axis}" for k in range(len(atoms)) for axis in "xyz"
+    )
     lines += ["", f"cv: PYTORCH_MODEL FILE={file} ARG={arguments}"]
     printed = biased
     if n_outputs > len(ranges):
@@ -235,7 +235,10 @@ def plumed_input(
             f"# {last} is the distance from the training data: beyond 1 the",
             "# variables say nothing.",
         ]
-    lines += ["", "# Walls keep the variables where there is something to be learnt of."]
+    lines += [
+        "",
+        "# Walls keep the variables where there is something to be learnt of.",
+    ]
     for k, r in enumerate(ranges):
         lower, upper = r.stiffness()
         lines += [

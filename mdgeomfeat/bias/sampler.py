@@ -170,9 +170,7 @@ class Bias:
             system.addForce(self._watch)
         self.idle_groups = {self._watch.getForceGroup()} if self._watch else set()
 
-    def _make(
-        self, system: openmm.System, state: Mapping[str, NDArray] | None
-    ) -> Any:
+    def _make(self, system: openmm.System, state: Mapping[str, NDArray] | None) -> Any:
         """Return the sampler, which adds its force to the system."""
         from openmm import app
 

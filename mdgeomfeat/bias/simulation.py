@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.bias.checkpoint import Checkpoint

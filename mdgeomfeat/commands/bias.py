@@ -186,7 +186,9 @@ def _ranges(options: BiasOptions) -> tuple[BiasRange, ...]:
         low, high = options.grid
         margin = (high - low) * 2 / 15  # as of the proposal
         ranges = (
-            replace(ranges[0], grid=(low, high), lower=low + margin, upper=high - margin),
+            replace(
+                ranges[0], grid=(low, high), lower=low + margin, upper=high - margin
+            ),
         )
     return ranges
 
@@ -346,17 +348,21 @@ def _report(
     notes: list[str],
 ) -> BiasedRun:
     """Write the page and the summary."""
-    from mdgeomfeat.bias.colvar import read_colvar
+    from mdgeomfeat.reading.colvar import read_colvar
     from mdgeomfeat.report import BiasedRun, Gallery, bias_page
 
-    columns = read_colvar(folder / COLVAR)
+    written = read_colvar(folder / COLVAR)
+    columns = {name: written.column(name) for name in written.fields}
     names = _names(options, len(ranges))
     length = format_time(simulation.step * options.run.time_step)
     bias = options.bias
     told = [
         ("Model", str(options.model)),
         ("System", f"{options.structure.name}, {len(simulated.positions):,} atoms"),
-        ("Method", {"opes": "OPES", "metad": "well-tempered metadynamics"}[bias.method]),
+        (
+            "Method",
+            {"opes": "OPES", "metad": "well-tempered metadynamics"}[bias.method],
+        ),
         ("Temperature", f"{bias.temperature:g} K"),
         ("Length", f"{length}, {simulation.step:,} steps"),
         *(

@@ -161,9 +161,7 @@ def test_a_molecule_may_be_wrapped_in_a_box(learnt, molecule, distorted):
     assert len({tuple(row) for row in np.floor(fraction)[molecule.indices]}) > 1
     system = alone(molecule, force)
     system.setDefaultPeriodicBoxVectors(*lattice)
-    found = [
-        energy_and_forces(context(system, r, TRICLINIC)) for r in (whole, broken)
-    ]
+    found = [energy_and_forces(context(system, r, TRICLINIC)) for r in (whole, broken)]
     assert abs(found[0][0] - found[1][0]) < 1e-9
     assert np.allclose(found[0][1], found[1][1], atol=1e-7)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import openmm as mm
 import pytest
-from openmm import app, unit
+from openmm import app
 
 from mdgeomfeat.bias.ranges import BiasRange, propose_ranges
 from mdgeomfeat.bias.sampler import Bias, BiasSettings
@@ -254,9 +254,7 @@ def test_ranges_follow_the_training_data():
                 [coordinate(), coordinate()],
                 [
                     RANGE,
-                    BiasRange(
-                        width=1, lower=-3, upper=3, grid=(-3, 3), periodic=True
-                    ),
+                    BiasRange(width=1, lower=-3, upper=3, grid=(-3, 3), periodic=True),
                 ],
                 settings("metad"),
             ),

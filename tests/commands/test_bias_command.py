@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-openmm = pytest.importorskip("openmm", reason="OpenMM (the extra bias) is missing")
+from mdgeomfeat.reading.colvar import read_colvar
 
-from mdgeomfeat.bias.colvar import read_colvar  # noqa: E402
+openmm = pytest.importorskip("openmm", reason="OpenMM (the extra bias) is missing")
 
 PDB = Path(__file__).parents[2] / "data" / "ala2" / "ala2.pdb"
 XTC = PDB.with_name("ala2-0.xtc")
@@ -58,16 +58,18 @@ def test_a_simulation_leaves_a_folder(biased):
         "COLVAR", "checkpoint.npz", "figures", "report.html", "settings.json",
         "summary.json", "system.xml", "topology.pdb", "trajectory.xtc",
     }  # fmt: skip
-    assert len(read_colvar(out / "COLVAR")["cv1"]) == 40
+    assert len(read_colvar(out / "COLVAR")) == 40
     assert "cv1: width" in done.stderr
     page = (out / "report.html").read_text()
-    for words in ("Variables over time", "Free energy and its convergence", "logweight"):
+    for words in (
+        "Variables over time",
+        "Free energy and its convergence",
+        "logweight",
+    ):
         assert words in page
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["format"], summary["kind"]) == (1, "mdgeomfeat bias")
-    energies = np.array(
-        summary["free_energies"]["cv1"]["energies"], dtype=float
-    )
+    energies = np.array(summary["free_energies"]["cv1"]["energies"], dtype=float)
     assert energies.shape == (4, 60)
     assert np.nanmin(energies) == 0
     # the system is written without the bias, so that nothing in it is executed
@@ -150,7 +152,12 @@ def test_bad_input_is_one_sentence(run_cli, report, tmp_path):
     lines = PDB.read_text().splitlines()
     bare = tmp_path / "bare.pdb"
     bare.write_text("\n".join(x for x in lines if " H  " not in x) + "\n")
-    refused(bias(*FIELD, structure=bare), "cannot describe", "missing 3 H atoms", "add hydrogens")
+    refused(
+        bias(*FIELD, structure=bare),
+        "cannot describe",
+        "missing 3 H atoms",
+        "add hydrogens",
+    )
     # a system of another molecule, and one that would execute what it holds
     small = tmp_path / "small.xml"
     system = openmm.System()

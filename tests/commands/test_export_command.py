@@ -81,7 +81,9 @@ def test_plumed_would_compute_the_variables(run_cli, report, tmp_path):
     numbers = [int(n) for n in whole.split(",")]
     assert numbers == (atoms.ix + 1).tolist()
     positions = dict(re.findall(r"^(p\d+): POSITION ATOM=(\d+) NOPBC", text, re.M))
-    (arguments,) = re.findall(r"^cv: PYTORCH_MODEL FILE=model.ptc ARG=(\S+)$", text, re.M)
+    (arguments,) = re.findall(
+        r"^cv: PYTORCH_MODEL FILE=model.ptc ARG=(\S+)$", text, re.M
+    )
     asked = []
     for argument in arguments.split(","):
         label, axis = argument.split(".")
@@ -108,8 +110,12 @@ def test_plumed_would_compute_the_variables(run_cli, report, tmp_path):
     assert "not run with PLUMED" in text
     assert "UNITS LENGTH=nm ENERGY=kj/mol TIME=ps" in statements(text)
     assert "distance from the training data" in text
-    assert re.search(r"ARG=cv\.node-0\n  SIGMA=\S+\n  BARRIER=40 TEMP=300 PACE=500", text)
-    (kappa,) = re.findall(r"^upper0: UPPER_WALLS ARG=cv\.node-0 AT=\S+ KAPPA=(\S+)", text, re.M)
+    assert re.search(
+        r"ARG=cv\.node-0\n  SIGMA=\S+\n  BARRIER=40 TEMP=300 PACE=500", text
+    )
+    (kappa,) = re.findall(
+        r"^upper0: UPPER_WALLS ARG=cv\.node-0 AT=\S+ KAPPA=(\S+)", text, re.M
+    )
     assert float(kappa) > 0
 
 
