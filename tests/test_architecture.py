@@ -33,6 +33,7 @@ ROOMS = [
     ["kinetics"],
     ["projection"],
     ["variables"],
+    ["bias"],
     ["report"],
     ["commands"],
     ["cli"],

@@ -13,7 +13,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mdgeomfeat.cli.bias import bias
 from mdgeomfeat.cli.compare import compare
+from mdgeomfeat.cli.export import export
 from mdgeomfeat.cli.features import features
 from mdgeomfeat.cli.info import info
 from mdgeomfeat.cli.study import tica, vamp
@@ -108,6 +110,8 @@ app.command()(tica)
 app.command()(features)
 app.command()(compare)
 app.command()(info)
+app.command()(bias)
+app.command()(export)
 app.add_typer(weights_app, name="weights")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdgeomfeat.commands.features import Featurized
-from mdgeomfeat.variables.saved import CVS, NETWORK
+from mdgeomfeat.variables.saved import CVS, NETWORK, TRAINING
+from mdgeomfeat.variables.training import record_training
 
 if TYPE_CHECKING:
-    from mdgeomfeat.gnn import Backbone
     from mdgeomfeat.kinetics import CVModel, StudyResult
+    from mdgeomfeat.store import Rows
 
 __all__ = ["assign_states", "feature_recipe", "write_model"]
 
@@ -27,30 +29,43 @@ def feature_recipe(data: Featurized) -> dict[str, Any]:
             "numbers": data.structure.numbers.tolist(),
             "token_of_atom": data.structure.token_of_atom.tolist(),
             "labels": data.structure.token_labels(),
+            "table": data.structure.to_dict(),
         },
         "dt": data.dt,
         "stated_dt": data.results.provenance.get("dt"),
     }
 
 
-def write_model(folder: Path, network: Backbone, study: StudyResult) -> None:
-    """Write the collective variables, their states and the network.
+def write_model(
+    folder: Path, data: Featurized, inputs: Sequence[Rows], study: StudyResult
+) -> None:
+    """Write the collective variables, their states and data, and the network.
 
     Parameters
     ----------
     folder : Path
         Made if it does not exist.
-    network : Backbone
-        What made the features; kept, so that the model stays usable alone.
+    data : Featurized
+        Its network is kept, so that the model stays usable alone.
+    inputs : list of arrays, run by run
+        What the model was trained on.
     study : StudyResult
     """
     from mdgeomfeat.gnn import save_model
 
     folder.mkdir(parents=True, exist_ok=True)
+    network = data.model
     card = {k: v for k, v in (network.card or {}).items() if k != "reference"}
     save_model(network, folder / f"{NETWORK}.safetensors", card)
     metadata = {**study.model.metadata, "states": _states(study)}
     replace(study.model, metadata=metadata).save(folder / CVS)
+    record_training(
+        inputs,
+        study.cvs,
+        study.states.dtrajs,
+        study.states.n_states,
+        box=data.results.boxes is not None,
+    ).save(folder / TRAINING)
 
 
 def _states(study: StudyResult) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def write_study(
                 study.states.dtrajs,
                 None if study.weights is None else study.weights.values,
             )
-            write_model(work / "model", data.model, study)
+            write_model(work / "model", data, inputs[PRIMARY], study)
             typical = _representatives(study, data)
             frames = write_states(
                 work / "states",

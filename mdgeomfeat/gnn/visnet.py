@@ -236,7 +236,7 @@ class ViSNet(Backbone):
         """Compute the features of every atom (see :class:`Backbone`)."""
         spec = self.spec
         geometry = edge_geometry(edges, self.dtype)
-        n_pairs = len(geometry.distance)
+        n_pairs = geometry.distance.shape[0]  # a length would be fixed in a trace
         if spec.self_edges:
             geometry = geometry.with_self_edges(len(numbers))
         basis = self.basis(geometry.distance)

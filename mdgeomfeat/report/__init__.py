@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mdgeomfeat.report.biased import BiasedRun, bias_page
 from mdgeomfeat.report.data import (
     Comparison,
     ComparisonRow,
@@ -20,6 +21,7 @@ from mdgeomfeat.report.wording import (
 )
 
 __all__ = [
+    "BiasedRun",
     "Comparison",
     "ComparisonRow",
     "FrameOrigin",
@@ -27,6 +29,7 @@ __all__ = [
     "Record",
     "StateAngle",
     "StateFrames",
+    "bias_page",
     "choices_in_words",
     "comparison_page",
     "doubts_in_words",

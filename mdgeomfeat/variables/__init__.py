@@ -9,12 +9,21 @@ along and what importances are slopes of.
 from __future__ import annotations
 
 from mdgeomfeat.variables.collective import CollectiveVariables
-from mdgeomfeat.variables.saved import check_same_molecule, read_model_folder
+from mdgeomfeat.variables.saved import (
+    check_same_molecule,
+    read_model_folder,
+    read_training,
+)
 from mdgeomfeat.variables.smoothness import jump_at_cutoff
+from mdgeomfeat.variables.training import Reach, TrainingRecord, record_training
 
 __all__ = [
     "CollectiveVariables",
+    "Reach",
+    "TrainingRecord",
     "check_same_molecule",
     "jump_at_cutoff",
     "read_model_folder",
+    "read_training",
+    "record_training",
 ]

@@ -24,6 +24,7 @@ from mdgeomfeat.variables.saved import (
     check_same_molecule,
     network_fingerprint,
     read_model_folder,
+    read_training,
 )
 from mdgeomfeat.variables.smoothness import SMOOTH_LIMIT, jump_at_cutoff
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mdgeomfeat.featurespec import FeatureSpec
     from mdgeomfeat.kinetics import CVModel
     from mdgeomfeat.structure import Structure
+    from mdgeomfeat.variables.training import Reach
 
 __all__ = ["CollectiveVariables"]
 
@@ -57,11 +59,13 @@ class CollectiveVariables(nn.Module):
     dtype : {"float32", "float64"}, optional
         Precision of network and lobe, by default that of the features; the linear map
         is float64.
+    reach : Reach, optional
+        Adds the distance from the training data as one more output, the last.
 
     Attributes
     ----------
     dim : int
-        Number of outputs d.
+        Number of outputs d, the distance included.
     engine : {"cpu", "torch"}
         What computes.
     reason : str
@@ -91,6 +95,7 @@ class CollectiveVariables(nn.Module):
         *,
         engine: str = "auto",
         dtype: str | None = None,
+        reach: Reach | None = None,
     ) -> None:
         super().__init__()
         check_same_molecule(model.metadata, structure)
@@ -112,7 +117,8 @@ class CollectiveVariables(nn.Module):
         if model.lobe is not None:
             self.lobe = copy.deepcopy(model.lobe).to(real).eval().requires_grad_(False)
         self._keep(model, real)
-        self.dim = model.dim
+        self.reach = reach
+        self.dim = model.dim + (reach is not None)
         self._compiled: CompiledVariables | None = None
         self.engine, self.reason = self._choose(engine)
         if self.engine == "cpu":
@@ -126,6 +132,7 @@ class CollectiveVariables(nn.Module):
         *,
         engine: str = "auto",
         dtype: str | None = None,
+        reach: bool = False,
     ) -> CollectiveVariables:
         """Read a model from the folder of a report.
 
@@ -135,12 +142,26 @@ class CollectiveVariables(nn.Module):
             The report's folder, or its folder ``model``.
         structure, engine, dtype
             As for the class.
+        reach : bool
+            Whether the distance from the training data is the last output.
 
         Returns
         -------
         CollectiveVariables
+
+        Raises
+        ------
+        InputError
+            As the class, and if the folder has no record of the training data that is
+            asked for.
         """
-        return cls(*read_model_folder(path), structure, engine=engine, dtype=dtype)
+        return cls(
+            *read_model_folder(path),
+            structure,
+            engine=engine,
+            dtype=dtype,
+            reach=read_training(path).reach if reach else None,
+        )
 
     def _keep(self, model: CVModel, real: torch.dtype) -> None:
         """Register what does not change."""
@@ -251,7 +272,7 @@ class CollectiveVariables(nn.Module):
             scalars, vectors = scalars[own], vectors[own]
         C = scalars.shape[1]
         return self.from_tokens(
-            self._pooled(scalars.view(F, A, C)), self._pooled(vectors.view(F, A, 3, C))
+            self.pooled(scalars.view(F, A, C)), self.pooled(vectors.view(F, A, 3, C))
         )
 
     def differentiate(
@@ -323,7 +344,7 @@ class CollectiveVariables(nn.Module):
         cells = np.asarray(boxes, np.float64)
         return np.broadcast_to(cells, (len(positions), 6)) if cells.ndim == 1 else cells
 
-    def _pooled(self, values: Tensor) -> Tensor:
+    def pooled(self, values: Tensor) -> Tensor:
         """Pool the atoms of each token: (F, A, ..., C) to (F, N, ..., G C)."""
         F, _, *rest = values.shape
         zeros = values.new_zeros((F, len(self.divisors), *rest))
@@ -375,10 +396,15 @@ class CollectiveVariables(nn.Module):
         -------
         (F, d) float64 Tensor
         """
-        if self.lobe is not None:
-            features = self.lobe(features)
-        elif features.ndim == 4:
+        flat = features
+        if features.ndim == 4 and (self.lobe is None or self.reach is not None):
             norms = vector_norm(features[:, :, 1:], dim=2)
-            features = torch.cat([features[:, :, 0], norms], dim=-1)
-        flat = features.flatten(1).to(torch.float64)
-        return ((flat - self.shift) * self.factor) @ self.matrix + self.offset
+            flat = torch.cat([features[:, :, 0], norms], dim=-1)
+        seen = flat.flatten(1).to(torch.float64)
+        outputs = seen
+        if self.lobe is not None:
+            outputs = self.lobe(features).flatten(1).to(torch.float64)
+        values = ((outputs - self.shift) * self.factor) @ self.matrix + self.offset
+        if self.reach is None:
+            return values
+        return torch.cat([values, self.reach.of(seen)[:, None]], dim=1)

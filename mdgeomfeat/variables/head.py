@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.featurizer.invariants import N_MIXES
 from mdgeomfeat.jit import cached_njit
+from mdgeomfeat.variables.training import flat_tokens
 
 if TYPE_CHECKING:
     from mdgeomfeat.variables.collective import CollectiveVariables
@@ -41,6 +42,7 @@ class TokenHead:
         self._factor = variables.factor.numpy()
         self._matrix = variables.matrix.numpy()
         self._offset = variables.offset.numpy()
+        self._reach = variables.reach
         self._slopes = np.ascontiguousarray((self._factor[:, None] * self._matrix).T)
         mixes = variables.mixes.numpy().astype(np.float32)
         self._mixes = np.ascontiguousarray(np.concatenate(list(mixes), axis=1))
@@ -87,6 +89,24 @@ class TokenHead:
         self, features: NDArray[np.float32]
     ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """Return (d,) outputs of one frame's features and their slopes (d, ...)."""
+        values, slopes = self._mapped(features)
+        if self._reach is None:
+            return values, slopes
+        distance, slope = self._reach.slope(flat_tokens(features[None])[0])
+        if self._joined:
+            by_scalars, by_norms = np.split(slope.reshape(len(features), -1), 2, axis=1)
+            vectors = features[:, 1:]
+            norms = np.sqrt((vectors * vectors).sum(axis=1))
+            inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+            by_vectors = (by_norms * inverse)[:, None] * vectors
+            slope = np.concatenate([by_scalars[:, None], by_vectors], axis=1)
+        last = slope.astype(np.float32).reshape(1, *features.shape)
+        return np.append(values, distance), np.concatenate([slopes, last])
+
+    def _mapped(
+        self, features: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Return the variables of one frame's features and their slopes."""
         if self._lobe is None:
             flat = features.reshape(-1).astype(np.float64)
             values = ((flat - self._shift) * self._factor) @ self._matrix + self._offset

@@ -14,16 +14,19 @@ from mdgeomfeat.featurespec import FeatureSpec
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import CVModel
     from mdgeomfeat.structure import Structure
+    from mdgeomfeat.variables.training import TrainingRecord
 
 __all__ = [
     "CVS",
     "NETWORK",
+    "TRAINING",
     "check_same_molecule",
     "network_fingerprint",
     "read_model_folder",
+    "read_training",
 ]
 
-CVS, NETWORK = "cvs", "network"
+CVS, NETWORK, TRAINING = "cvs", "network", "training.safetensors"
 
 _NEEDED: dict[str, set[str]] = {
     "features": {"select", "tokens", "window", "invariants"},
@@ -79,8 +82,7 @@ def read_model_folder(path: str | Path) -> tuple[CVModel, FeatureSpec]:
     from mdgeomfeat.gnn import read_model
     from mdgeomfeat.kinetics import CVModel
 
-    path = Path(path)
-    folder = path / "model" if (path / "model").is_dir() else path
+    folder = _model_folder(path)
     if not (folder / f"{CVS}.safetensors").is_file():
         raise InputError(
             f"The folder '{path}' holds no model; give the folder 'model' of a report "
@@ -102,6 +104,40 @@ def read_model_folder(path: str | Path) -> tuple[CVModel, FeatureSpec]:
         model.metadata, model.metadata["structure"]["token_of_atom"]
     )
     return model, replace(features, model=network)
+
+
+def read_training(path: str | Path) -> TrainingRecord:
+    """Read what a model's folder says of the data that it was learnt from.
+
+    Parameters
+    ----------
+    path : path
+        The folder ``model`` of a report, or the report's folder.
+
+    Returns
+    -------
+    TrainingRecord
+
+    Raises
+    ------
+    InputError
+        If an earlier release wrote the model, which kept no such record.
+    """
+    from mdgeomfeat.variables.training import TrainingRecord
+
+    file = _model_folder(path) / TRAINING
+    if not file.is_file():
+        raise InputError(
+            f"The model in '{path}' holds no record of its training data "
+            f"({TRAINING}); learn it again with this release."
+        )
+    return TrainingRecord.load(file)
+
+
+def _model_folder(path: str | Path) -> Path:
+    """Return the folder of a model, which may stand in that of its report."""
+    path = Path(path)
+    return path / "model" if (path / "model").is_dir() else path
 
 
 def check_same_molecule(metadata: dict[str, Any], structure: Structure) -> None:

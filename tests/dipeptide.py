@@ -19,7 +19,7 @@ from mdgeomfeat.kinetics.vampnet import TrainingOptions, fit_vampnet
 from mdgeomfeat.mixing import MixerSpec
 from mdgeomfeat.variables import CollectiveVariables
 
-DATA = Path(__file__).parents[2] / "data" / "ala2"
+DATA = Path(__file__).parents[1] / "data" / "ala2"
 BOX = (17.0, 18.0, 19.0, 70.0, 80.0, 100.0)
 STEP = 200  # between frames, of which there are 100
 EVERY = 40  # of these is looked at

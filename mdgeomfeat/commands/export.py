@@ -1,0 +1,161 @@
+"""The command ``export``: a learnt variable for other programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdgeomfeat.commands.output import output_folder
+from mdgeomfeat.commands.record import versions
+from mdgeomfeat.commands.tables import write_json
+from mdgeomfeat.errors import InputError
+
+if TYPE_CHECKING:
+    from mdgeomfeat.featurespec import FeatureSpec
+    from mdgeomfeat.kinetics import CVModel
+    from mdgeomfeat.structure import Structure
+
+__all__ = ["ExportOptions", "export_plumed"]
+
+SCRIPT, INPUT = "model.ptc", "plumed.dat"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What is exported, and with which numbers the input is filled.
+
+    Attributes
+    ----------
+    model : Path
+        The folder of a report, or its model.
+    structure : Path or None
+        A topology of the whole system, with the atoms in the order that the
+        simulation has; None takes them as they were in training.
+    select : str or None
+        A selection, if the atoms are named differently there.
+    dtype : {"float32", "float64"}
+        Precision of the network.
+    reach : bool
+        Whether the distance from the training data is one of the outputs.
+    temperature : float
+        K.
+    barrier : float
+        kJ/mol.
+    pace : int
+        Steps.
+    """
+
+    model: Path
+    structure: Path | None = None
+    select: str | None = None
+    dtype: str = "float32"
+    reach: bool = True
+    temperature: float = 300.0
+    barrier: float = 40.0
+    pace: int = 500
+
+
+def export_plumed(options: ExportOptions, out: Path | None, overwrite: bool) -> Path:
+    """Write a TorchScript file and the input of PLUMED that uses it.
+
+    Parameters
+    ----------
+    options : ExportOptions
+    out : Path or None
+        The folder; None names it after the model's.
+    overwrite : bool
+        Whether an earlier export there may be replaced.
+
+    Returns
+    -------
+    Path
+        The folder, with ``model.ptc``, ``plumed.dat`` and ``summary.json``.
+
+    Raises
+    ------
+    InputError
+        If the model has no record of its atoms or data, or the atoms are others.
+    """
+    from mdgeomfeat.bias.plumed import plumed_input, write_torchscript
+    from mdgeomfeat.bias.ranges import propose_ranges
+    from mdgeomfeat.variables import (
+        CollectiveVariables,
+        read_model_folder,
+        read_training,
+    )
+
+    model, features = read_model_folder(options.model)
+    record = read_training(options.model)
+    structure, positions = _atoms(options, model, features)
+    variables = CollectiveVariables(
+        model,
+        features,
+        structure,
+        engine="torch",
+        dtype=options.dtype,
+        reach=record.reach if options.reach else None,
+    )
+    ranges = propose_ranges(record, range(min(model.dim, 3)))
+    folder = out or Path(f"{options.model.resolve().name}-plumed")
+    labels = structure.token_labels()
+    names = [labels[token] for token in structure.token_of_atom]
+    with output_folder(folder, overwrite) as work:
+        write_torchscript(variables, positions, work / SCRIPT)
+        text = plumed_input(
+            [int(k) + 1 for k in structure.indices],
+            names,
+            ranges,
+            file=SCRIPT,
+            n_outputs=variables.dim,
+            temperature=options.temperature,
+            barrier=options.barrier,
+            pace=options.pace,
+        )
+        (work / INPUT).write_text(text, encoding="utf-8")
+        write_json(
+            work / "summary.json",
+            {
+                "format": FORMAT,
+                "kind": "mdgeomfeat export",
+                "model": str(options.model),
+                "atoms": [int(k) + 1 for k in structure.indices],
+                "outputs": variables.dim,
+                "precision": options.dtype,
+                "versions": versions(),
+            },
+        )
+    return folder
+
+
+def _atoms(
+    options: ExportOptions, model: CVModel, features: FeatureSpec
+) -> tuple[Structure, np.ndarray]:
+    """Return the model's atoms, and positions that are all different."""
+    from mdgeomfeat.reading import open_universe
+    from mdgeomfeat.structure import Structure, select_atoms
+
+    if options.structure is None:
+        table = model.metadata["structure"].get("table")
+        if table is None:
+            raise InputError(
+                f"The model in '{options.model}' was saved by an earlier release and "
+                "does not say which atoms of a file are its own; give the topology as "
+                "well."
+            )
+        structure = Structure.from_dict(table)
+        return structure, _coil(structure.n_atoms)
+    universe = open_universe([str(options.structure)])
+    select = features.select if options.select is None else options.select
+    atoms = select_atoms(universe, select)
+    structure = Structure.from_atomgroup(atoms, tokens=features.tokens)
+    return structure, _coil(structure.n_atoms)
+
+
+def _coil(n_atoms: int) -> np.ndarray:
+    """Return positions on a coil, 1.5 Å apart, (A, 3), to record with."""
+    turn = np.arange(n_atoms)
+    return np.stack([2.3 * np.cos(turn), 2.3 * np.sin(turn), 0.5 * turn], axis=1)
