@@ -45,6 +45,8 @@ __all__ = [
 
 #: Frames that k-means is fitted to.
 _MAX_FIT_FRAMES = 20_000
+#: Share of the labels that may still change where they count as settled.
+_SETTLED = 0.005
 #: TICA components in which initial labels are made.
 _LABEL_COMPONENTS = 5
 
@@ -67,7 +69,7 @@ class SpibOptions:
         Of Adam.
     refinements : int
         Times that labels are made anew, at most. It ends sooner where a refinement
-        changes less than one label in a thousand.
+        changes less than one label in two hundred.
     patience : int
         Epochs with a change of the training loss below `tolerance`, after which
         labels are made anew.
@@ -361,7 +363,7 @@ def fit_spib(
             training.settle(current, progress)
             current, changed = training.relabel(current)
             history.append((training.epoch, network.n_states))
-            converged = changed < 1e-3
+            converged = changed < _SETTLED
             if network.n_states < 2:
                 raise ScoreError(
                     "Only one state is left: none lasts longer than the lag of "
@@ -424,7 +426,7 @@ class _Training:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            total += float(loss) * len(rows)
+            total += loss.item() * len(rows)
         if not np.isfinite(total):
             raise ScoreError("Training failed: the loss is not finite.")
         return total / len(order)
