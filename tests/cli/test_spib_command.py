@@ -15,7 +15,7 @@ import pytest
 def spib(run_cli, gly2, common, tmp_path_factory):
     out = tmp_path_factory.mktemp("spib") / "result"
     result = run_cli(
-        "spib", *gly2, *common, "--out", out, "--stop", 600, "--step", 6,
+        "spib", *gly2, *common, "--out", out, "--stop", 1200, "--step", 6,
         "--lag", "6ps", "--dim", 2, "--labels", 6, "--mixer", "flat", "--no-maps",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
@@ -56,7 +56,7 @@ def test_a_saved_bottleneck_gives_the_same_variables(
     run = next(f for f in gly2 if f.suffix == ".xtc")
     out = tmp_path / "applied"
     result = run_cli(
-        "spib", "--apply", spib.out, top, run, "--engine", "torch", "--stop", 600,
+        "spib", "--apply", spib.out, top, run, "--engine", "torch", "--stop", 1200,
         "--step", 6, "--out", out,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
