@@ -35,10 +35,11 @@ oldest: pyproject.toml
 	    --constraint $(OLDEST)/constraints.txt --editable ".[test]"
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -q -n 2 --dist loadfile
 
-# Parity of the networks with torchmd-net, which brings half a gigabyte with it.
+# Parity of the networks with torchmd-net, which brings half a gigabyte with it, and of
+# information bottlenecks with the package spib.
 oracle: $(VENV)/installed-test
 	$(PIP) --constraint constraints.txt --editable ".[oracle]"
-	$(TESTS) tests/gnn/test_oracle.py
+	$(TESTS) tests/gnn/test_oracle.py tests/kinetics/test_spib.py
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

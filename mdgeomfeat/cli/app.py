@@ -18,7 +18,7 @@ from mdgeomfeat.cli.compare import compare
 from mdgeomfeat.cli.export import export
 from mdgeomfeat.cli.features import features
 from mdgeomfeat.cli.info import info
-from mdgeomfeat.cli.study import tica, vamp
+from mdgeomfeat.cli.study import spib, tica, vamp
 from mdgeomfeat.cli.weights import app as weights_app
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 
@@ -107,6 +107,7 @@ def _root(
 
 app.command()(vamp)
 app.command()(tica)
+app.command()(spib)
 app.command()(features)
 app.command()(compare)
 app.command()(info)

@@ -14,6 +14,7 @@ from mdgeomfeat.featurespec import FeatureSpec, feature_options
 
 __all__ = [
     "AllowImplausible",
+    "Apply",
     "BatchSize",
     "Device",
     "Dim",
@@ -21,6 +22,7 @@ __all__ = [
     "EngineName",
     "Files",
     "Koopman",
+    "Labels",
     "Lag",
     "MapsOn",
     "Mixer",
@@ -165,6 +167,25 @@ Koopman = Annotated[
         help="For many short unbiased runs: weight frames so that it does not matter "
         "where the runs start.",
         rich_help_panel=_STUDY,
+    ),
+]
+Labels = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        metavar="N",
+        help="Initial labels, of which states remain (default: 20).",
+        show_default=False,
+        rich_help_panel=_STUDY,
+    ),
+]
+Apply = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Apply the model of an earlier report to these trajectories and "
+        "write their collective variables, without training.",
+        show_default=False,
     ),
 ]
 MapsOn = Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -13,7 +12,7 @@ from mdgeomfeat.cli.reading import takes_read_options
 from mdgeomfeat.commands.options import ReadOptions, StudyOptions
 from mdgeomfeat.errors import InputError
 
-__all__ = ["tica", "vamp"]
+__all__ = ["spib", "tica", "vamp"]
 
 
 @takes_read_options
@@ -21,15 +20,7 @@ def vamp(
     read: ReadOptions,
     out: o.Out = None,
     overwrite: o.Overwrite = False,
-    apply: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Apply the model of an earlier report to these trajectories and "
-            "write their collective variables, without training.",
-            show_default=False,
-        ),
-    ] = None,
+    apply: o.Apply = None,
     lag: o.Lag = None,
     dim: o.Dim = None,
     mixer: o.Mixer = None,
@@ -57,10 +48,7 @@ def vamp(
             weights_are=weights_are,
             koopman=koopman or None,
         )
-        from mdgeomfeat.commands.apply import apply_model
-
-        folder = apply_model(apply, read, out, overwrite, make_reporter())
-        typer.echo(str(folder / "cvs.csv"))
+        _apply(apply, read, out, overwrite)
         return
     study = StudyOptions(
         method="vampnet",
@@ -105,6 +93,60 @@ def tica(
         maps=maps,
     )
     _run(read, study, out, overwrite)
+
+
+@takes_read_options
+def spib(
+    read: ReadOptions,
+    out: o.Out = None,
+    overwrite: o.Overwrite = False,
+    apply: o.Apply = None,
+    lag: o.Lag = None,
+    dim: o.Dim = None,
+    mixer: o.Mixer = None,
+    labels: o.Labels = None,
+    states: o.States = None,
+    seeds: o.Seeds = None,
+    temperature: o.Temperature = None,
+    maps: o.MapsOn = True,
+) -> None:
+    """Learn states that last longer than the lag, and the variables that tell them.
+
+    A state predictive information bottleneck (SPIB): the variables are those from which
+    the state one lag later is best predicted.
+    """
+    if apply is not None:
+        _refuse_with_apply(
+            lag=lag,
+            dim=dim,
+            mixer=mixer,
+            labels=labels,
+            states=states,
+            seeds=seeds,
+            temperature=temperature,
+        )
+        _apply(apply, read, out, overwrite)
+        return
+    study = StudyOptions(
+        method="spib",
+        lag=lag,
+        dim=dim,
+        mixer=None if mixer is None else mixer.value,
+        labels=labels,
+        states=states,
+        seeds=seeds,
+        temperature=temperature,
+        maps=maps,
+    )
+    _run(read, study, out, overwrite)
+
+
+def _apply(model: Path, read: ReadOptions, out: Path | None, overwrite: bool) -> None:
+    """Apply a saved model and say where its variables are."""
+    from mdgeomfeat.commands.apply import apply_model
+
+    folder = apply_model(model, read, out, overwrite, make_reporter())
+    typer.echo(str(folder / "cvs.csv"))
 
 
 def _refuse_with_apply(**options: object) -> None:

@@ -66,7 +66,7 @@ class StudyOptions:
 
     Attributes
     ----------
-    method : {"vampnet", "tica"}
+    method : {"vampnet", "spib", "tica"}
         Neural network or linear.
     lag : str or None
         Frames as a bare integer, or a time such as ``"20ps"``; None chooses.
@@ -85,6 +85,8 @@ class StudyOptions:
     weights : tuple of str, or str
         ``"COLUMN@FILE"`` for each trajectory of biased runs: the table that holds the
         weights of its frames.
+    labels : int or None
+        Initial labels of an information bottleneck; None takes 20.
     koopman : bool
         Weight frames of many short unbiased runs so that it does not matter where
         they start.
@@ -99,7 +101,7 @@ class StudyOptions:
         given, or frames would be weighted twice.
     """
 
-    method: Literal["vampnet", "tica"] = "vampnet"
+    method: Literal["vampnet", "spib", "tica"] = "vampnet"
     lag: str | None = None
     dim: int | None = None
     mixer: str | None = None
@@ -110,6 +112,7 @@ class StudyOptions:
     weights: tuple[str, ...] | str = ()
     weights_are: str | None = None
     koopman: bool = False
+    labels: int | None = None
 
     @property
     def command(self) -> str:

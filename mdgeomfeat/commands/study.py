@@ -237,7 +237,9 @@ def _study(
     progress: Reporter,
 ) -> StudyResult:
     """Run the study with its progress shown."""
-    from mdgeomfeat.kinetics import DoubtWarning, StudySettings, run_study
+    from mdgeomfeat.kinetics import DoubtWarning, SpibOptions, StudySettings, run_study
+
+    labels = options.labels
 
     settings = StudySettings(
         method=options.method,
@@ -249,6 +251,7 @@ def _study(
         temperature=options.temperature,
         dt=data.dt,
         koopman=options.koopman,
+        spib=SpibOptions() if labels is None else SpibOptions(n_labels=labels),
         groups=data.groups,
         metadata=feature_recipe(data),
     )

@@ -7,6 +7,11 @@ times in frames.
 from __future__ import annotations
 
 from mdgeomfeat.kinetics.biased_states import build_biased_states
+from mdgeomfeat.kinetics.bottleneck import (
+    Bottleneck,
+    BottleneckRow,
+    scan_bottlenecks,
+)
 from mdgeomfeat.kinetics.ck import CKTest, ck_test
 from mdgeomfeat.kinetics.dataset import PairBatches, TokenDataset
 from mdgeomfeat.kinetics.energy import FreeEnergy, free_energy
@@ -25,6 +30,7 @@ from mdgeomfeat.kinetics.reasons import (
 from mdgeomfeat.kinetics.results import Score, StudyResult, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, ceiling, null_score, vamp2_score
 from mdgeomfeat.kinetics.sklearn_wrapper import DeeptimeTransformer, estimator
+from mdgeomfeat.kinetics.spib import SpibFit, SpibOptions, fit_spib
 from mdgeomfeat.kinetics.splits import Fold, make_folds
 from mdgeomfeat.kinetics.states import StateModel, build_states, discretize
 from mdgeomfeat.kinetics.stopped import (
@@ -44,6 +50,8 @@ from mdgeomfeat.kinetics.vampnet import TrainingOptions, VampnetFit, fit_vampnet
 from mdgeomfeat.kinetics.weights import FrameWeights, WeightKind, WeightOrigin
 
 __all__ = [
+    "Bottleneck",
+    "BottleneckRow",
     "CKTest",
     "CVModel",
     "Choices",
@@ -65,6 +73,8 @@ __all__ = [
     "PairBatches",
     "Score",
     "ScoreError",
+    "SpibFit",
+    "SpibOptions",
     "StateModel",
     "StoppedVamp",
     "StudyResult",
@@ -83,6 +93,7 @@ __all__ = [
     "estimate_msm",
     "estimator",
     "fit_committor",
+    "fit_spib",
     "fit_stopped_vamp",
     "fit_tica",
     "fit_tica_guarded",
@@ -94,6 +105,7 @@ __all__ = [
     "make_folds",
     "null_score",
     "run_study",
+    "scan_bottlenecks",
     "sure_lead",
     "unit_counts",
     "vamp2_score",

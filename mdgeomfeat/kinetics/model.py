@@ -54,7 +54,7 @@ class CVModel:
 
     Attributes
     ----------
-    method : {"vampnet", "tica"}
+    method : {"vampnet", "spib", "tica"}
         How it was found.
     lag : int
         Lag in frames.
@@ -296,7 +296,7 @@ def make_cv_model(
 
     Parameters
     ----------
-    method : {"vampnet", "tica"}
+    method : {"vampnet", "spib", "tica"}
         How it was fitted.
     fitted : LinearMap or sequence of Lobe
         The estimator; lobes of several seeds are joined by TICA of all their outputs.

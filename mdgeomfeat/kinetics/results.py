@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import listed
+from mdgeomfeat.kinetics.bottleneck import Bottleneck
 from mdgeomfeat.kinetics.energy import FreeEnergy
 from mdgeomfeat.kinetics.evidence import Evidence
 from mdgeomfeat.kinetics.lag import LagScan
 from mdgeomfeat.kinetics.model import CVModel
 from mdgeomfeat.kinetics.reasons import Choices, Doubt, Failure
+from mdgeomfeat.kinetics.spib import SpibOptions
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.states import StateModel
 from mdgeomfeat.kinetics.timescales import ImpliedTimescales
@@ -25,7 +27,7 @@ from mdgeomfeat.mixing import KINDS
 
 __all__ = ["Score", "StudyResult", "StudySettings"]
 
-METHODS = ("vampnet", "tica")
+METHODS = ("vampnet", "spib", "tica")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,10 @@ class StudySettings:
 
     Parameters
     ----------
-    method : {"vampnet", "tica"}
-        What makes the collective variables. With ``"vampnet"`` every input is scored
-        with a VAMPNet and with TICA, with ``"tica"`` with TICA only.
+    method : {"vampnet", "spib", "tica"}
+        What makes the collective variables. With ``"vampnet"`` and ``"spib"`` every
+        input is scored with such a network and with TICA, with ``"tica"`` with TICA
+        only.
     lag : int, optional
         Lag in frames.
     dim : int, optional
@@ -64,6 +67,8 @@ class StudySettings:
         Largest number of held-out parts.
     training : TrainingOptions
         Of the VAMPNets.
+    spib : SpibOptions
+        Of the information bottlenecks.
     n_bootstrap : int
         Bootstrap samples.
     koopman : bool
@@ -91,9 +96,15 @@ class StudySettings:
     groups: tuple[int, ...] | None = None
     max_folds: int = 4
     training: TrainingOptions = field(default_factory=TrainingOptions)
+    spib: SpibOptions = field(default_factory=SpibOptions)
     n_bootstrap: int = 40
     koopman: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def network(self) -> str | None:
+        """Name of the networks that are trained: VAMPNet, SPIB or none."""
+        return {"vampnet": "VAMPNet", "spib": "SPIB"}.get(self.method)
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -125,7 +136,7 @@ class Score:
     ----------
     input : str
         Name of the input.
-    method : {"VAMPNet", "TICA"}
+    method : {"VAMPNet", "SPIB", "TICA"}
         Estimator.
     primary : bool
         Whether this is the input that the study is about.
@@ -235,7 +246,9 @@ class StudyResult:
     weights : FrameWeights or None
         Weights of the frames, of biased runs or of runs that start off equilibrium.
         With the first no timescale is known, here and in `lag_scan`, `model` and
-        `msm`, because they would be those of the bias.
+        `states`, because they would be those of the bias.
+    bottleneck : Bottleneck or None
+        With the method ``"spib"``, how many states are left, by lag and labels.
     """
 
     settings: StudySettings
@@ -257,6 +270,7 @@ class StudyResult:
     profiles: tuple[FreeEnergy, ...]
     folds: list[Fold]
     weights: FrameWeights | None = None
+    bottleneck: Bottleneck | None = None
 
     @property
     def biased(self) -> bool:
@@ -315,5 +329,8 @@ class StudyResult:
                 "profiles": [profile.to_dict() for profile in self.profiles],
             },
             "folds": [asdict(f) for f in self.folds],
+            "bottleneck": None
+            if self.bottleneck is None
+            else self.bottleneck.to_dict(self.settings.dt or 1.0),
             "weights": None if self.weights is None else self.weights.to_dict(),
         }

@@ -15,13 +15,14 @@ from mdgeomfeat.kinetics.model import join_lobes
 from mdgeomfeat.kinetics.reasons import Failure
 from mdgeomfeat.kinetics.results import Score, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, null_score, vamp2_score
+from mdgeomfeat.kinetics.spib import SpibFit, fit_spib
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
 from mdgeomfeat.kinetics.tica import fit_tica_guarded
 from mdgeomfeat.kinetics.vampnet import VampnetFit, fit_vampnet, run_lobe
 from mdgeomfeat.mixing import MixerSpec, count_parameters
 
-__all__ = ["InputScorer"]
+__all__ = ["InputScorer", "fit_network"]
 
 _ERRORS = (ScoreError, np.linalg.LinAlgError)
 
@@ -73,15 +74,14 @@ class InputScorer:
     @property
     def n_fits(self) -> int:
         """Number of fits that :meth:`run` makes."""
-        per_fold = 1 + (len(self.seeds) if self.settings.method == "vampnet" else 0)
+        per_fold = 1 + (len(self.seeds) if self.settings.network else 0)
         return per_fold * len(self.folds) * (len(self.arrays) - len(self.failures))
 
     def run(self, announce: Callable[[str], None]) -> list[Score]:
         """Return the scores; `announce` is called before every fit."""
         scores = []
-        methods = (
-            ("VAMPNet", "TICA") if self.settings.method == "vampnet" else ("TICA",)
-        )
+        network = self.settings.network
+        methods = ("TICA",) if network is None else (network, "TICA")
         for name in self.arrays:
             for method in methods:
                 if name in self.failures:
@@ -109,7 +109,7 @@ class InputScorer:
                 announce(label)
                 rows.append(self._tica(parts))
             else:
-                rows.append(self._vampnets(name, parts, label, announce))
+                rows.append(self._networks(name, parts, label, announce))
         return self._summary(name, method, rows)
 
     def _tica(self, parts: _Parts) -> _Row:
@@ -134,25 +134,25 @@ class InputScorer:
         except _ERRORS as error:
             return _Row(seeds=[None], failures=[clause(error)])
 
-    def _vampnets(
+    def _networks(
         self, name: str, parts: _Parts, label: str, announce: Callable[[str], None]
     ) -> _Row:
         """Fit every seed, and score each by itself and all of them joined."""
         spec = replace(self.mixers[name], n_outputs=self.dim)
         standardizer = _standardizer(parts.train)
-        fits: list[VampnetFit] = []
+        fits: list[VampnetFit | SpibFit] = []
         scores: list[float | None] = []
         failures = []
         for seed in self.seeds:
             announce(f"{label}, seed {seed}")
             try:
-                fit = fit_vampnet(
+                fit = fit_network(
+                    self.settings,
                     parts.train,
                     parts.stop,
                     self.lag,
                     spec,
-                    seed=seed,
-                    options=self.settings.training,
+                    seed,
                     standardizer=standardizer,
                     weights=parts.train_weights,
                     stop_weights=parts.stop_weights,
@@ -199,7 +199,7 @@ class InputScorer:
         )
 
     def _summary(self, name: str, method: str, rows: list[_Row]) -> Score:
-        n_seeds = len(self.seeds) if method == "VAMPNet" else 1
+        n_seeds = 1 if method == "TICA" else len(self.seeds)
         no_rows = [_Row(seeds=[None] * n_seeds)] * len(self.folds)
         scored = rows or no_rows
         by_fold = [row.score for row in scored]
@@ -227,7 +227,7 @@ class InputScorer:
             width=int(np.prod(self.arrays[name][0].shape[1:])),
             pca=max((r.pca for r in rows if r.pca is not None), default=None),
             n_parameters=max((r.n_parameters for r in rows), default=0),
-            mixer=self.mixers[name].kind if method == "VAMPNet" else None,
+            mixer=None if method == "TICA" else self.mixers[name].kind,
             failure=failure,
         )
 
@@ -278,6 +278,55 @@ class _Row:
     pca: int | None = None
     n_parameters: int = 0
     failures: list[str] = field(default_factory=list)
+
+
+def fit_network(
+    settings: StudySettings,
+    train: Arrays,
+    stop: Arrays,
+    lag: int,
+    spec: MixerSpec,
+    seed: int,
+    *,
+    standardizer: Standardizer | None = None,
+    weights: Arrays | None = None,
+    stop_weights: Arrays | None = None,
+) -> VampnetFit | SpibFit:
+    """Train what the settings name; a bottleneck, which does not stop early, on both.
+
+    Parameters
+    ----------
+    settings : StudySettings
+    train, stop : list of (F, ...) ndarrays
+        Training part and stopping part.
+    lag : int
+        Frames.
+    spec : MixerSpec
+    seed : int
+    standardizer : Standardizer, optional
+        Of the training part, if already known.
+    weights, stop_weights : list of (F,) ndarrays, optional
+        Weights of the frames of both parts; not for a bottleneck.
+
+    Raises
+    ------
+    ScoreError
+        If nothing could be fitted.
+    """
+    if settings.method == "spib":
+        both = [*train, *stop]
+        return fit_spib(both, lag, spec, seed=seed, options=settings.spib)
+    return fit_vampnet(
+        train,
+        stop,
+        lag,
+        spec,
+        seed=seed,
+        options=settings.training,
+        standardizer=standardizer,
+        weights=weights,
+        stop_weights=stop_weights,
+    )
 
 
 def _standardizer(train: Arrays) -> Standardizer | None:

@@ -257,7 +257,8 @@ def fit_committor(
             f"No run reaches the {never} from between the sets within a lag of {lag} "
             "frames; use more data, a longer lag or larger sets."
         )
-    found = np.linalg.lstsq(matrix, right, rcond=_RANK_CUTOFF)[0]
+    solution = np.linalg.lstsq(matrix, right, rcond=_RANK_CUTOFF)[0]
+    found = np.asarray(solution, dtype=np.float64)
     return Committor(lag, found, starts, n_source, n_target)
 
 
@@ -265,7 +266,10 @@ def _checked(
     arrays: Arrays, masks: Sequence[ArrayLike]
 ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.bool_]]]:
     """Return flat features and masks of the same frames."""
-    basis = [flat_features(np.asarray(a, np.float64)) for a in as_arrays(arrays)]
+    basis = [
+        np.asarray(flat_features(np.asarray(a)), dtype=np.float64)
+        for a in as_arrays(arrays)
+    ]
     marked = [np.asarray(m, dtype=bool) for m in masks]
     if [m.shape for m in marked] != [(len(x),) for x in basis]:
         raise InputError(

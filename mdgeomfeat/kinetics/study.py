@@ -18,6 +18,7 @@ from mdgeomfeat.kinetics.arrays import (
     cut_weights,
     nonfinite_frame,
 )
+from mdgeomfeat.kinetics.bottleneck import scan_bottlenecks
 from mdgeomfeat.kinetics.energy import FreeEnergy, landscape
 from mdgeomfeat.kinetics.evidence import Evidence, weigh_evidence
 from mdgeomfeat.kinetics.koopman import koopman_weights
@@ -38,11 +39,11 @@ from mdgeomfeat.kinetics.reasons import (
 )
 from mdgeomfeat.kinetics.results import StudyResult, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, ceiling
-from mdgeomfeat.kinetics.scoring import InputScorer
+from mdgeomfeat.kinetics.scoring import InputScorer, fit_network
 from mdgeomfeat.kinetics.splits import Fold, make_folds
 from mdgeomfeat.kinetics.states import StateModel
 from mdgeomfeat.kinetics.tica import fit_tica_guarded
-from mdgeomfeat.kinetics.vampnet import Lobe, fit_vampnet, training_operations
+from mdgeomfeat.kinetics.vampnet import Lobe, training_operations
 from mdgeomfeat.kinetics.weighting import (
     check_weights,
     doubts_on_weights,
@@ -165,7 +166,17 @@ def run_study(
         model = model.without_timescales()
 
     steps.next("states")
-    states = states_of(cvs, scan.lag, dim, settings, weights, biased)
+    bottleneck = None
+    if settings.method == "spib":
+        bottleneck = scan_bottlenecks(
+            cut(main, sorted((*folds[0].train, *folds[0].stop))),
+            cut(main, folds[0].score),
+            scan.lag,
+            replace(mixer, n_outputs=dim),
+            options=settings.spib,
+            seed=settings.seed,
+        )
+    states = states_of(cvs, scan.lag, dim, settings, weights, biased, bottleneck)
     slowest = _slowest(scan, states)
     its = None
     if not biased:
@@ -216,7 +227,7 @@ def run_study(
         primary=primary,
         lag=scan.lag,
         dim=dim,
-        mixer=mixer.kind if settings.method == "vampnet" else None,
+        mixer=mixer.kind if settings.network else None,
         choices=choices,
         doubts=tuple(doubts),
         scores=scores,
@@ -231,6 +242,7 @@ def run_study(
         profiles=_profiles(cvs, states, settings),
         folds=folds,
         weights=weights,
+        bottleneck=bottleneck,
     )
 
 
@@ -350,34 +362,28 @@ def _final_model(
     failure = None
     spec = MixerSpec.from_dict({**mixer.to_dict(), "n_outputs": dim})
     for seed in range(settings.seed, settings.seed + (settings.seeds or 1)):
-        steps.next(f"VAMPNet, seed {seed}")
+        steps.next(f"{settings.network}, seed {seed}")
         try:
-            fit = fit_vampnet(
-                train,
-                stop,
-                lag,
-                spec,
-                seed=seed,
-                options=settings.training,
-                **weighted,
-            )
+            fit = fit_network(settings, train, stop, lag, spec, seed, **weighted)
         except ScoreError as error:
             failure = error
             continue
         lobes.append(fit.lobe)
     if not lobes:
         raise failure or ScoreError("No seed was given.")
-    return make_cv_model("vampnet", lobes, arrays, lag, metadata, values)
+    return make_cv_model(settings.method, lobes, arrays, lag, metadata, values)
 
 
 def _choose_seeds(
     settings: StudySettings, mixers: Iterable[MixerSpec], n_frames: int
 ) -> int:
     """Return how many VAMPNets are trained: the usual number, or what time allows."""
-    if settings.method != "vampnet":
+    if settings.method == "tica":
         return 1
     if settings.seeds is not None:
         return settings.seeds
+    if settings.method == "spib":
+        return 1
     one = settings.max_folds * sum(
         training_operations(m, n_frames // 2, settings.training) for m in mixers
     )
@@ -424,7 +430,7 @@ def _profiles(
 def _mixer_reason(
     settings: StudySettings, arrays: Arrays, mixer: MixerSpec
 ) -> MixerReason | None:
-    if settings.method != "vampnet":
+    if settings.network is None:
         return None
     if settings.mixer == mixer.kind:
         return MixerReason.GIVEN

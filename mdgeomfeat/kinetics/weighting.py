@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.biased_states import build_biased_states
+from mdgeomfeat.kinetics.bottleneck import Bottleneck
 from mdgeomfeat.kinetics.msm import make_units
 from mdgeomfeat.kinetics.reasons import BiasedDynamics, Doubt, FewEffective
 from mdgeomfeat.kinetics.results import StudySettings
@@ -35,8 +36,14 @@ def check_weights(
     Raises
     ------
     InputError
-        If these are no weights, or come with Koopman reweighting, or fit no frames.
+        If these are no weights, or come with Koopman reweighting, or fit no frames, or
+        are for an information bottleneck.
     """
+    if settings.method == "spib" and (settings.koopman or weights is not None):
+        raise InputError(
+            "An information bottleneck takes no weights; use the method 'tica' or "
+            "'vampnet'."
+        )
     if weights is None:
         return False
     if not isinstance(weights, FrameWeights):
@@ -67,10 +74,14 @@ def states_of(
     settings: StudySettings,
     weights: FrameWeights | None,
     biased: bool,
+    bottleneck: Bottleneck | None = None,
 ) -> StateModel:
     """Return states from a Markov model, or from the weights of biased runs."""
+    n_states = settings.n_states
+    if n_states is None and bottleneck is not None:
+        n_states = max(bottleneck.n_states, 2)
     common: dict[str, Any] = {
-        "n_states": settings.n_states,
+        "n_states": n_states,
         "max_processes": dim,
         "groups": settings.groups,
         "n_samples": settings.n_bootstrap,

@@ -21,7 +21,7 @@ from mdgeomfeat.report.sections.record import (
     warnings_block,
 )
 from mdgeomfeat.report.sections.scores import scores_section
-from mdgeomfeat.report.sections.states import states_section
+from mdgeomfeat.report.sections.states import bottleneck_section, states_section
 from mdgeomfeat.report.wording import choices_in_words, findings_in_words
 from mdgeomfeat.text import Clock
 
@@ -96,6 +96,9 @@ def study_page(
             _judged(study, states_section(study.states, frames, clock, gallery)),
         ),
     ]
+    if study.bottleneck is not None:
+        markup = bottleneck_section(study.bottleneck, clock)
+        sections.insert(-1, ("bottleneck", "States that last", markup))
     sections += _comparison_sections(comparison, gallery)
     sections.append(("run", "How to repeat this", run_section(record)))
     return html.page(record.title, _lead(record, findings_in_words(study)), sections)

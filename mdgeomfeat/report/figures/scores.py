@@ -18,7 +18,11 @@ from mdgeomfeat.report.figures.style import (
 
 __all__ = ["ScoreBar", "draw_scores"]
 
-_MARKERS = {"VAMPNet": ("o", CATEGORY_COLORS[0]), "TICA": ("D", CATEGORY_COLORS[1])}
+_MARKERS = {
+    "VAMPNet": ("o", CATEGORY_COLORS[0]),
+    "SPIB": ("o", CATEGORY_COLORS[0]),
+    "TICA": ("D", CATEGORY_COLORS[1]),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

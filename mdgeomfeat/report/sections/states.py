@@ -12,10 +12,10 @@ from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.text import Clock, count, number, percent, pretty_angle
 
 if TYPE_CHECKING:
-    from mdgeomfeat.kinetics import StateModel
+    from mdgeomfeat.kinetics import Bottleneck, StateModel
     from mdgeomfeat.report.data import StateFrames
 
-__all__ = ["states_section"]
+__all__ = ["bottleneck_section", "states_section"]
 
 
 def states_section(
@@ -57,6 +57,57 @@ def states_section(
     if frames is not None and any(len(p) for p in frames.positions):
         parts.append(_structures(frames, gallery))
     return html.join(parts)
+
+
+def bottleneck_section(bottleneck: Bottleneck, clock: Clock) -> html.Html:
+    """Show how many states are left by lag and initial labels.
+
+    Parameters
+    ----------
+    bottleneck : Bottleneck
+    clock : Clock
+    """
+    rows = [
+        [
+            clock.show(row.lag),
+            str(row.n_labels),
+            str(row.n_states),
+            number(row.cross_entropy, 3),
+            number(row.entropy, 3),
+            "yes" if row.converged else "no",
+        ]
+        for row in bottleneck.rows
+    ]
+    table = html.table(
+        [
+            "lag",
+            "initial labels",
+            "states",
+            "cross entropy",
+            "by population",
+            "settled",
+        ],
+        rows,
+        caption="States that an information bottleneck keeps. The cross entropy (nats) "
+        "is that of the state one lag later, in frames that the fit has not seen; "
+        "beside it that of a guess from the populations alone. The first row is the "
+        "lag of this page. A number of states that changes with the labels is not "
+        "a property of the molecule; it falls with the lag, because states that "
+        "last less vanish.",
+        numeric=range(1, 5),
+        highlight=[0],
+    )
+    return html.join(
+        [
+            html.paragraph(
+                f"The information bottleneck keeps "
+                f"{count(bottleneck.n_states, 'state')}. Below, as many states "
+                "are made by a Markov model of its variables, which gives them "
+                "populations and timescales."
+            ),
+            table,
+        ]
+    )
 
 
 def _how(states: StateModel, clock: Clock) -> html.Html:
