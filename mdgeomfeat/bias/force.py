@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -230,8 +230,8 @@ class SharedEvaluation:
         The arguments of :meth:`make`.
     """
 
-    _alive: WeakValueDictionary[str, SharedEvaluation] = WeakValueDictionary()
-    _making = threading.Lock()
+    _alive: ClassVar[WeakValueDictionary[str, SharedEvaluation]] = WeakValueDictionary()
+    _making: ClassVar = threading.Lock()
 
     def __init__(self, key: str, parts: Parts) -> None:
         model, features, structure, reach, engine = self._parts = parts
@@ -246,7 +246,7 @@ class SharedEvaluation:
         self._found: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @classmethod
-    def make(cls, *parts: Unpack[Parts]) -> SharedEvaluation:
+    def make(cls, *parts: *Parts) -> SharedEvaluation:
         """Return the evaluation of a model.
 
         Parameters

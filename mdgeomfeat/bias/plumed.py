@@ -144,7 +144,7 @@ def write_torchscript(
         If the variables cannot be written as TorchScript.
     """
     module = ScriptedVariables(variables).eval()
-    rows = _rows(np.asarray(positions, np.float64), variables)
+    rows = _rows(np.asarray(positions, np.float64))
     with warnings.catch_warnings():
         # A number that was recorded where a variable is needed shows below.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
@@ -163,7 +163,7 @@ def write_torchscript(
             )
 
 
-def _rows(positions: np.ndarray, variables: CollectiveVariables) -> list[Tensor]:
+def _rows(positions: np.ndarray) -> list[Tensor]:
     """Return a molecule, and others that are blown up or drawn together."""
     centred = positions - positions.mean(axis=0)
     sizes = np.linspace(1.0, 2.0, _TRIED)
@@ -240,10 +240,11 @@ def plumed_input(
         "# Walls keep the variables where there is something to be learnt of.",
     ]
     for k, r in enumerate(ranges):
-        lower, upper = r.stiffness()
+        walls = zip(("LOWER", "UPPER"), (r.lower, r.upper), r.stiffness(), strict=True)
         lines += [
-            f"lower{k}: LOWER_WALLS ARG=cv.node-{k} AT={r.lower:.6g} KAPPA={lower / 2:.6g}",
-            f"upper{k}: UPPER_WALLS ARG=cv.node-{k} AT={r.upper:.6g} KAPPA={upper / 2:.6g}",
+            f"{side.lower()}{k}: {side}_WALLS ARG=cv.node-{k} AT={at:.6g} "
+            f"KAPPA={stiffness / 2:.6g}"
+            for side, at, stiffness in walls
         ]
     widths = ",".join(f"{r.width:.6g}" for r in ranges)
     lines += [

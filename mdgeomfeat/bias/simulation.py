@@ -292,9 +292,9 @@ class BiasedSimulation:
         if isinstance(error, InputError) or not numbers:
             return error
         return InputError(
-            f"At step {self.step:,} ({self.step * self._run.time_step:.6g} ps) positions
-            " f"are no longer finite numbers{self._kept()}; use a shorter --time-step,
-            or " "a bias that grows more gently (a lower --barrier, a larger --width)."
+            f"At step {self.step:,} ({self.step * self._run.time_step:.6g} ps) "
+            f"positions are no longer finite numbers{self._kept()}; use a shorter "
+            "--time-step, or a bias that grows more gently (a lower --barrier, a larger --width)."
         )
 
 

@@ -199,7 +199,7 @@ class TrainingRecord:
         try:
             with safe_open(path, "numpy") as file:
                 header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             number = json.loads(header["format"])
             if number != FORMAT:
                 raise InputError(
