@@ -41,6 +41,11 @@ class ColvarWriter:
         ----------
         values : sequence of float
             One per field.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer values than fields.
         """
         if len(values) != self._n:
             raise ValueError(f"{len(values)} values for {self._n} fields")

@@ -294,7 +294,8 @@ class BiasedSimulation:
         return InputError(
             f"At step {self.step:,} ({self.step * self._run.time_step:.6g} ps) "
             f"positions are no longer finite numbers{self._kept()}; use a shorter "
-            "--time-step, or a bias that grows more gently (a lower --barrier, a larger --width)."
+            "--time-step, or a bias that grows more gently (a lower --barrier, a "
+            "larger --width)."
         )
 
 

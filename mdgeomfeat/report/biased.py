@@ -95,8 +95,8 @@ class BiasedRun:
         for name, profile in profiles.items():
             seen = columns[name]
             known = (
-                f"its free energy is known to {number(profile.error, 1)} kJ/mol, by the "
-                "difference between the halves of the run"
+                f"its free energy is known to {number(profile.error, 1)} kJ/mol, by "
+                "the difference between the halves of the run"
                 if np.isfinite(profile.error)
                 else "the two halves of the run have nothing in common that would tell "
                 "how well its free energy is known"
