@@ -244,3 +244,62 @@ def test_bonds_hold_what_is_not_near():
     pairs = {frozenset((i, p)) for i, p in enumerate(s.parent.tolist()) if p >= 0}
     assert pairs == {frozenset(b) for b in bonds}
     assert len(make_whole(s, x[None], np.array([[40.0, 40, 40, 90, 90, 90]]))) == 1
+
+
+def test_deuterium_is_hydrogen():
+    u = universe(amino("ALA", 0, X1=(0, -1, 0)))
+    u.add_TopologyAttr("elements", ["N", "C", "C", "O", "D"])
+    assert resolve_elements(u.atoms).tolist() == [7, 6, 6, 8, 1]
+
+
+def test_disulfides_alone_are_not_all_bonds():
+    # Four residues in a row of which CONECT records state two bridges and no more.
+    u = universe(*(amino("CYS", i) for i in range(4)))
+    last = [r.atoms[-1].index for r in u.residues]
+    u.add_TopologyAttr("bonds", [(last[0], last[2]), (last[1], last[3])])
+    assert Structure.from_atomgroup(u.atoms).next_token.tolist() == [1, 2, 3, -1]
+
+
+def test_neighbouring_residues_hang_together_by_their_nearest_atoms():
+    s = Structure.from_atomgroup(universe(*(amino("ALA", i) for i in range(3))).atoms)
+    pairs = {tuple(sorted((i, p))) for i, p in enumerate(s.parent.tolist()) if p >= 0}
+    # C of one residue (2 and 6) and N of the next (4 and 8)
+    assert {(i, j) for i, j in pairs if i // 4 != j // 4} == {(2, 4), (6, 8)}
+
+
+def test_the_nearest_image_of_a_skewed_box():
+    # Each vector has far more of the one before it than a reduced cell would.
+    skewed = np.array([[20.0, 0, 0], [70, 15, 0], [130, 80, 18]])
+    box = mda.lib.mdamath.triclinic_box(*skewed)
+    vectors = lattice_vectors(box[None])[0]
+    rng = np.random.default_rng(3)
+    first = rng.uniform(0, 30, (50, 3))
+    apart = rng.normal(size=(50, 3))
+    apart *= 3.0 / np.linalg.norm(apart, axis=1, keepdims=True)
+    moves = rng.integers(-3, 4, (50, 3)) @ vectors
+    frames = np.stack([first, first + apart + moves], axis=1)
+    s = Structure.from_arrays([6, 6], [0, 0], bonds=[[0, 1]])
+    whole = make_whole(s, frames, np.tile(box, (50, 1)))
+    np.testing.assert_allclose(whole[:, 1] - whole[:, 0], apart, atol=1e-3)
+
+
+def test_insertion_codes_tell_residues_apart_that_share_no_atom_name():
+    u = universe(
+        group("LIG", C1=(0, 0, 0), C2=(1.5, 0, 0)),
+        group("LIG", C3=(3, 0, 0), C4=(4.5, 0, 0)),
+        icodes=["", "A"],
+    )
+    u.residues.resids = [7, 7]
+    tokens = Structure.from_atomgroup(u.atoms).tokens
+    assert tokens["resid"].tolist() == [7, 7]
+    assert tokens["icode"].tolist() == ["", "A"]
+
+
+@pytest.mark.parametrize("name", ["CA", "CD", "HG", "NA", "CO"])
+def test_masses_that_were_guessed_from_names_say_no_more_than_names(name):
+    bare, weighed = (universe(group("UNK", **{name: (0, 0, 0)})) for _ in range(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        weighed.guess_TopologyAttrs(to_guess=["types", "masses"])
+    found, _ = said(lambda: [resolve_elements(u.atoms) for u in (bare, weighed)])
+    assert found[0].tolist() == found[1].tolist()
