@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from mdgeomfeat.descriptors import angles, compute_descriptors
 from mdgeomfeat.descriptors.distances import alpha_carbons
@@ -68,3 +69,27 @@ def test_sines_stand_before_cosines():
     assert [n.split(":")[-1] for n in table.names] == ["sin", "cos"] * 2
     np.testing.assert_allclose(table.values[0, 0::2], np.sin(measured), atol=1e-5)
     np.testing.assert_allclose(table.values[0, 1::2], np.cos(measured), atol=1e-5)
+
+
+def test_a_name_that_stands_twice_is_that_of_no_torsion():
+    names = ["N", "CA", "C", "O", "CB", "CG"]
+    once = Structure.from_arrays([7, 6, 6, 8, 6, 6], [0] * 6, names=names)
+    assert find_torsions(once).names == ("TOK1:chi1",)
+    twice = Structure.from_arrays([7, 6, 6, 8, 6, 6, 6], [0] * 7, names=[*names, "CB"])
+    assert find_torsions(twice).names == ()
+
+
+def test_distances_between_molecules_are_to_the_nearest_image():
+    # Three in a row across the box: wherever they are put, one pair is nearer around.
+    s = Structure.from_arrays([6, 6, 6], [0, 1, 2], chain=[0, 1, 2])
+    x = np.array([[[1.0, 5, 5], [4.5, 5, 5], [8.0, 5, 5]]])
+    box = np.array([10.0, 10, 10, 90, 90, 90])
+    table = compute_descriptors("distances", s, x, box)
+    assert sorted(table.values[0].tolist()) == pytest.approx([3, 3.5, 3.5])
+
+
+def test_torsions_far_from_the_origin():
+    structure, x = chain(LEUCINE, 3)
+    near = angles(structure, x, side_chains=True).values
+    far = angles(structure, x.astype(np.float64) + 2e5, side_chains=True).values
+    np.testing.assert_allclose(far, near, atol=1e-4)

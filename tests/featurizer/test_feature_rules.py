@@ -8,14 +8,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from feature_systems import error, peptide
+from MDAnalysis.coordinates.memory import MemoryReader
 
 from mdgeomfeat import GeomGNNFeaturizer, InputError, memory
 from mdgeomfeat.commands.baselines import untrained_twin
 from mdgeomfeat.commands.options import ReadOptions
 from mdgeomfeat.commands.progress import SilentReporter
 from mdgeomfeat.errors import MDGeomFeatWarning
+from mdgeomfeat.featurespec import FeatureSpec
 from mdgeomfeat.featurizer import TokenEncoder
 from mdgeomfeat.gnn import build_model
+from mdgeomfeat.structure import Structure
+from mdgeomfeat.structure.elements import SYMBOLS
 
 BOX = [26.0, 24, 25, 80, 95, 103]
 
@@ -132,3 +136,30 @@ def test_the_untrained_twin_sees_the_box(options, model):
     one, other = twin(results.positions), twin(u.trajectory.timeseries(order="fac"))
     assert error(one, other) < 1e-4
     assert np.abs(one).max() > 0
+
+
+def test_only_elements_that_cannot_be_embedded_are_refused_in_spite_of_allow_unseen(
+    model,
+):
+    spec = FeatureSpec(model=model, allow_unseen=True)
+    beyond = model.spec.max_z + 2
+    TokenEncoder(Structure.from_arrays([6, 15], [0, 0]), spec, engine="torch")
+    with pytest.raises(InputError, match="has never seen") as refused:
+        TokenEncoder(Structure.from_arrays([6, 15, beyond], [0, 0, 0]), spec)
+    assert f"{SYMBOLS[beyond]} (1 atom" in str(refused.value)
+    assert "P (" not in str(refused.value)
+
+
+def test_a_frame_that_loses_its_box_is_an_error(chain, options):
+    # so late that the verdict on the box, which rests on 64 frames, does not see it
+    boxes = np.tile(np.float32([40, 40, 40, 90, 90, 90]), (200, 1))
+    boxes[134] = 0
+    u = chain.copy()
+    frames = np.repeat(chain.atoms.positions[None], 200, axis=0)
+    u.load_new(frames, format=MemoryReader, dimensions=boxes)
+    with pytest.raises(InputError, match=r"Frame 134 .* has no usable box"):
+        GeomGNNFeaturizer(u, **options).run()
+    with pytest.warns(MDGeomFeatWarning, match="1 frame could not be used"):
+        kept = GeomGNNFeaturizer(u, skip_bad_frames=True, **options).run()
+    assert 134 not in kept.results.frames
+    assert len(kept.results.frames) == 199
