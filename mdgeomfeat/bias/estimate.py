@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mdgeomfeat.errors import InputError
 
@@ -50,7 +49,7 @@ class FreeEnergyProfile:
 
 
 def free_energy_profile(
-    values: Sequence[float], logweights: Sequence[float], kt: float
+    values: ArrayLike, logweights: ArrayLike, kt: float
 ) -> FreeEnergyProfile:
     """Return the free energy along a variable from weighted frames in time order.
 

@@ -7,9 +7,8 @@ copies in a process lead to one evaluation, so that d variables cost one.
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 import threading
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -225,7 +224,7 @@ class SharedEvaluation:
     Parameters
     ----------
     key : str
-        Names it: equal ones compute the same.
+        Names it, in pickles as well.
     parts : tuple
         The arguments of :meth:`make`.
     """
@@ -255,7 +254,7 @@ class SharedEvaluation:
             Model, what makes its features (``periodic`` says whether there is a box),
             atoms, distance from the training data, and engine.
         """
-        return cls.restore(hashlib.sha256(pickle.dumps(parts)).hexdigest(), parts)
+        return cls.restore(uuid.uuid4().hex, parts)
 
     @classmethod
     def restore(cls, key: str, parts: Parts) -> SharedEvaluation:

@@ -120,12 +120,12 @@ class Reach:
 
     def of(self, features: Tensor) -> Tensor:
         """Return the distances (F,) of features (F, K), with gradients."""
-        like = {"dtype": features.dtype, "device": features.device}
-        z = (features - torch.as_tensor(self.mean, **like)) * torch.as_tensor(
-            self.factor, **like
-        )
-        along = (z @ torch.as_tensor(self.components, **like)) ** 2
-        square = along @ torch.as_tensor(self.weights, **like)
+
+        def like(values: NDArray) -> Tensor:
+            return torch.as_tensor(values, dtype=features.dtype, device=features.device)
+
+        z = (features - like(self.mean)) * like(self.factor)
+        square = (z @ like(self.components)) ** 2 @ like(self.weights)
         square = square + (z * z).sum(dim=1) / self.noise
         return (square / self.usual).clamp_min(_NEAREST).sqrt()
 
@@ -134,7 +134,7 @@ class Reach:
         z = (np.asarray(features, np.float64) - self.mean) * self.factor
         along = z @ self.components
         half = self.components @ (along * self.weights) + z / self.noise
-        distance = float(np.sqrt(max(z @ half / self.usual, _NEAREST)))
+        distance = float(np.sqrt(max(float(z @ half) / self.usual, _NEAREST)))
         return distance, half * self.factor / (self.usual * distance)
 
 
