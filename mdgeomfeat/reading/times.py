@@ -353,7 +353,7 @@ def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
         odd = np.zeros(max(0, len(times) - 1), dtype=bool)
     else:
         frames, times, odd = np.arange(n), every, odd_steps(every)
-    dt = _step(frames, times, odd)
+    dt, box = _step(frames, times, odd), look.box
     doubt = doubt_about(frames, times) or made_up(reader, frames, times, look.steps)
     return TrajectoryInfo(
         path=str(getattr(reader, "filename", None) or "the trajectory in memory"),
@@ -366,7 +366,7 @@ def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
         no_dt=_why_no_step(times) if dt is None and n > 1 else None,
         doubt=doubt,
         overruled=None,
-        box=tuple(look.box.tolist()) if has_box(look.box).all() else None,
+        box=None if box is None or not has_box(box).all() else tuple(box.tolist()),
     )
 
 
