@@ -64,9 +64,11 @@ def test_elements_stand_side_by_side_and_absent_ones_are_zero():
 
 def test_side_chains_of_residues_of_every_kind():
     parts = [
-        # an amino acid with hydrogens, a nucleotide, a ligand, a lone ion, a cap
+        # an amino acid with hydrogens, a nucleotide in two spellings, a ligand, a lone
+        # ion, a cap
         (["N", "CA", "C", "O", "CB", "CG", "HA", "HB2"], [0, 0, 0, 0, 1, 1, 0, 1]),
         (["P", "OP1", "O5'", "C1'", "C4'", "N9", "C8"], [0, 0, 0, 0, 0, 1, 1]),
+        (["P", "O1P", "O5*", "C1*", "C4*", "N9", "C8"], [0, 0, 0, 0, 0, 1, 1]),
         (["C1", "C2", "CA"], [0, 0, 0]),
         (["ZN"], [0]),
         (["C", "O", "CH3"], [0, 0, 0]),

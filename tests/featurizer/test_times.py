@@ -36,7 +36,10 @@ def test_unequal_time_steps_are_said(chain, options, tmp_path):
                 writer.write(chain.atoms)
     chain.load_new([str(f) for f in files])
     feat = GeomGNNFeaturizer(chain, **options)
-    message = r"results.dt is None: 1 ps \(.*run0\.dcd\), 2 ps \(.*run1\.dcd\)"
+    message = (
+        r"The time steps differ, so results\.dt is None: "
+        r"1 ps \(.*run0\.dcd\), 2 ps \(.*run1\.dcd\)\."
+    )
     with pytest.warns(MDGeomFeatWarning, match=message):
         assert feat.run().results.dt is None
 

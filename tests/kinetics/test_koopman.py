@@ -80,6 +80,21 @@ def test_frames_in_equilibrium_keep_their_weights():
     assert weights.effective_size > 0.98 * weights.n_frames
 
 
+def test_every_frame_has_a_weight_and_none_is_below_zero(runs):
+    _, features = runs
+    x = np.concatenate(features)
+    alone, mean = features[0][:1], x.mean(axis=0)
+    # the runs start in a state that is rarer in equilibrium: a function that is linear
+    # falls below 0 five times as far from the mean
+    beyond = mean + 5 * (alone - mean)
+    weights = koopman_weights([*features, alone, beyond], 1).values
+    assert [len(w) for w in weights] == [*map(len, features), 1, 1]
+    assert weights[-2][0] == pytest.approx(weights[0][0], rel=1e-6)
+    assert 0 < weights[0][0] < 1 / len(x)
+    assert weights[-1][0] == 0
+    assert sum(w.sum() for w in weights) == pytest.approx(1)
+
+
 def test_runs_that_only_leave_have_no_equilibrium():
     rng = np.random.default_rng(3)
     drift = [np.arange(20.0)[:, None] + rng.normal(size=(20, 2)) for _ in range(50)]

@@ -67,6 +67,38 @@ def test_the_states_of_a_chain_are_found(runs, fitted):
     assert shared.max(axis=1).sum() > 0.995 * len(found)
 
 
+def test_each_state_is_represented_by_the_frame_nearest_to_its_mean(runs, fitted):
+    features = runs[1][:3]
+    frames = np.concatenate(features)
+    means = np.concatenate(fitted.transform(features)).astype(np.float64)
+    found = np.concatenate(fitted.predict(features))
+    for state, representative in enumerate(fitted.network.representatives.numpy()):
+        centre = means[found == state].mean(axis=0)
+        (at,) = np.flatnonzero((frames.astype(np.float32) == representative).all(1))
+        assert found[at] == state
+        distances = np.linalg.norm(means[found == state] - centre, axis=1)
+        own = np.linalg.norm(means[at] - centre)
+        assert own == pytest.approx(distances.min(), rel=1e-3, abs=1e-5)
+
+
+def test_states_that_are_kept_keep_their_odds():
+    x = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    network = SpibNetwork(
+        Lobe(SPEC, fit_standardizer([x]), 0), torch.from_numpy(x[:4]), 16
+    ).eval()
+    kept = torch.tensor([1, 3])
+    with torch.no_grad():
+        z = network.lobe(torch.from_numpy(x))
+        before = network.decode(z)[:, kept]
+        network.keep(kept, torch.from_numpy(x[10:12]))
+        after = network.decode(z)
+    assert network.n_states == 2
+    torch.testing.assert_close(after, torch.log_softmax(before, dim=1))
+    # the prior begins anew, with equal weights around the new frames
+    assert torch.equal(network.representatives, torch.from_numpy(x[10:12]))
+    assert network.mixture.tolist() == [0.0, 0.0]
+
+
 def test_the_cross_entropy_is_that_of_the_chain(runs, fitted):
     states, features = runs
     told, guessed = fitted.cross_entropy(features[3:])

@@ -363,6 +363,13 @@ def test_a_study_refuses_weights_of_other_frames(biased):
         quiet({"x": runs}, [np.ones(len(r)) for r in runs])
 
 
+def test_weights_belong_to_their_run():
+    weights = FrameWeights.from_plain([np.ones(60), np.ones(40)])
+    weights.require([60, 40])
+    with pytest.raises(InputError, match=r"\[60, 40\] frames, .* have \[40, 60\]"):
+        weights.require([40, 60])
+
+
 def test_too_few_effective_frames_are_refused(biased):
     _, runs, _ = biased
     logs = [np.zeros(len(r)) for r in runs]

@@ -152,6 +152,22 @@ def test_mlp_mixer_mixes_across_tokens():
     assert cross.abs().max() > 1e-4
 
 
+def test_mlp_mixer_knows_tokens_by_their_embedding_as_well():
+    # Without the perceptron across tokens nothing else tells one from another.
+    mixer = make("mlp")
+    x = batch(mixer)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    with torch.no_grad():
+        for block in mixer.blocks:
+            for parameter in block.token_mlp.parameters():
+                parameter.zero_()
+    y = mixer(x)
+    assert not torch.allclose(mixer(x[:, order]), y, rtol=1e-3)
+    with torch.no_grad():
+        mixer.token_embedding.copy_(mixer.token_embedding[order])
+    torch.testing.assert_close(mixer(x[:, order]), y)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_equivariant_outputs_ignore_rotation(seed):
     mixer = make("equivariant", seed=seed)

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from mdgeomfeat.featurizer.invariants import compute_invariants
 from mdgeomfeat.mixing import READOUTS, MixerSpec, build_mixer
 from mdgeomfeat.mixing.inputs import prepare
+from mdgeomfeat.mixing.readout import Readout
 
 N, K, D = 5, 12, 3
 CASES = [(kind, how) for kind, allowed in READOUTS.items() for how in allowed]
@@ -66,6 +67,19 @@ def test_a_pooled_readout_is_a_weighted_mean():
     expected = torch.einsum("bn,bnc->bc", weights, tokens)
     torch.testing.assert_close(mixer.collect(tokens), expected)
     assert weights.std() > 0
+
+
+def test_what_is_read_off_tokens():
+    tokens = torch.randn(2, N, 64, dtype=torch.float64)
+    expected = {
+        "joined": torch.cat([tokens[:, n] for n in range(N)], dim=1),
+        "mean": sum(tokens[:, n] for n in range(N)) / N,
+        "class": tokens[:, 0],
+    }
+    for how, numbers in expected.items():
+        kind = "attention" if how == "class" else "mlp"
+        spec = MixerSpec(kind=kind, n_tokens=N, n_features=K, n_outputs=D, readout=how)
+        torch.testing.assert_close(Readout(spec, 64)(tokens), numbers)
 
 
 @pytest.mark.parametrize("kind", list(READOUTS))

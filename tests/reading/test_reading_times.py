@@ -36,6 +36,8 @@ def write_times(files, target, times):
         (np.zeros(10), None),
         (np.arange(10) ** 2.0, None),
         (-np.arange(10.0), None),
+        # steps of 2.02 and 1.98 ps in turn
+        (2.0 * np.arange(10) + 0.02 * (np.arange(10) % 2), None),
         ([5.0], None),
         ([5.0, 5.3], 0.3),
     ],
