@@ -7,6 +7,7 @@ from pathlib import Path
 
 from MDAnalysis.lib.util import anyopen
 
+from mdgeomfeat import upstream
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.formats import FileKind
 
@@ -19,12 +20,20 @@ def check_single(kind: FileKind) -> None:
     Raises
     ------
     InputError
-        With a conversion that keeps them all.
+        With a conversion that keeps them all, or if the file is damaged.
     """
     if kind.format not in _FRAMES:
         return
     count, what, remedy = _FRAMES[kind.format]
-    if count(kind.path):
+    try:
+        several = count(kind.path)
+    except Exception as error:
+        # what is no such file makes the parsers fail in any way
+        raise InputError(
+            f"{kind.path} cannot be read as {kind.format} ({upstream.reason(error)}); "
+            "check that it is complete."
+        ) from error
+    if several:
         raise InputError(
             f"{kind.path} holds several {what}, and only the first of a "
             f"{kind.format} file is read; {remedy}."
