@@ -70,6 +70,15 @@ def test_seams_are_found_among_all_times(files, tmp_path, suffix):
     (info,) = trajectory_info(open_universe([path, files / "top.pdb"]))
     assert (info.dt, info.seams) == (2.0, (20, 25))
     assert (info.first_time, info.last_time, info.no_dt) == (0.0, 118.0, None)
+    # a time step that is stated takes the place of all times
+    for dt, last, overruled in (
+        (2.0, 118.0, None),
+        (5.0, 295.0, "2 ps between frames"),
+    ):
+        u = open_universe([path, files / "top.pdb"], dt=dt)
+        (info,) = trajectory_info(u, dt)
+        assert (info.dt, info.seams, info.overruled) == (dt, (), overruled)
+        assert (info.first_time, info.last_time) == (0.0, last)
 
 
 def test_different_time_steps_are_refused(files, tmp_path):
