@@ -8,11 +8,13 @@ import warnings
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from MDAnalysis.coordinates.timestep import Timestep
 from MDAnalysis.lib.formats.libdcd import DCDFile
 
 from mdgeomfeat.boxes import lattice_vectors
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
 from mdgeomfeat.reading import common_dt, open_universe, trajectory_info
+from mdgeomfeat.reading.times import frame_time
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -36,6 +38,8 @@ def write_times(files, target, times):
         (np.zeros(10), None),
         (np.arange(10) ** 2.0, None),
         (-np.arange(10.0), None),
+        # times that single precision rounds to 0.0078 ps
+        (1e5 + 0.1 * np.arange(10), 0.1),
         # steps of 2.02 and 1.98 ps in turn
         (2.0 * np.arange(10) + 0.02 * (np.arange(10) % 2), None),
         ([5.0], None),
@@ -66,6 +70,15 @@ def test_seams_are_found_among_all_times(files, tmp_path, suffix):
     (info,) = trajectory_info(open_universe([path, files / "top.pdb"]))
     assert (info.dt, info.seams) == (2.0, (20, 25))
     assert (info.first_time, info.last_time, info.no_dt) == (0.0, 118.0, None)
+    # a time step that is stated takes the place of all times
+    for dt, last, overruled in (
+        (2.0, 118.0, None),
+        (5.0, 295.0, "2 ps between frames"),
+    ):
+        u = open_universe([path, files / "top.pdb"], dt=dt)
+        (info,) = trajectory_info(u, dt)
+        assert (info.dt, info.seams, info.overruled) == (dt, (), overruled)
+        assert (info.first_time, info.last_time) == (0.0, last)
 
 
 def test_different_time_steps_are_refused(files, tmp_path):
@@ -76,6 +89,16 @@ def test_different_time_steps_are_refused(files, tmp_path):
     zero = write_times(files, tmp_path / "zero.xtc", np.zeros(5))
     u = open_universe([one, zero, files / "top.pdb"])
     assert common_dt(trajectory_info(u)) is None
+    single = write_times(files, tmp_path / "single.xtc", [7.0])
+    u = open_universe([one, single, files / "top.pdb"])
+    assert common_dt(trajectory_info(u)) == 2.0
+
+
+@pytest.mark.parametrize(("time", "told"), [(5.0, 5.0), (9.96921e36, np.nan)])
+def test_a_time_that_was_never_written_is_none(time, told):
+    frame = Timestep(3)
+    frame.time = time
+    np.testing.assert_equal(frame_time(frame), told)
 
 
 @pytest.mark.parametrize("name", ["zero.xtc", "zero.nc"])

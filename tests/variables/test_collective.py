@@ -189,6 +189,19 @@ def test_networks_that_jump_are_refused_for_biasing(dipeptides, architecture):
             variables.require_smooth()
 
 
+@pytest.mark.parametrize(("jump", "refused"), [(2e-4, True), (5e-5, False)])
+def test_a_jump_above_a_ten_thousandth_counts(dipeptides, monkeypatch, jump, refused):
+    system = dipeptides("et")
+    variables = system.variables(system.model("tica"))
+    where = "mdgeomfeat.variables.collective.jump_at_cutoff"
+    monkeypatch.setattr(where, lambda *_: jump)
+    if refused:
+        with pytest.raises(InputError, match=r"jump by 0\.02 % where"):
+            variables.require_smooth()
+    else:
+        variables.require_smooth()
+
+
 def test_what_has_no_gradient_is_refused(dipeptides):
     system = dipeptides("et")
     model = system.model("tica")
