@@ -21,6 +21,18 @@ def test_our_warnings_are_shown_once_and_no_others(capsys):
     assert shown == "note: the box is small\nnote: an atom is doubtful\n"
 
 
+def test_others_warnings_are_neither_shown_nor_errors_whatever_else_is_set(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as python -W error
+        with _plain_warnings():
+            warnings.warn("somebody else's", UserWarning, stacklevel=1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")  # as some packages do
+                warnings.warn("somebody else's", UserWarning, stacklevel=1)
+                warnings.warn("ours", MDGeomFeatWarning, stacklevel=1)
+    assert capsys.readouterr().err == "note: ours\n"
+
+
 def test_a_lag_in_time_counts_the_frames_that_are_used(
     run_cli, data, common, tmp_path, monkeypatch
 ):

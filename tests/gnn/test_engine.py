@@ -384,6 +384,12 @@ def test_mistakes_are_named(system):
             fast.compute(np.full(N, 100), positions)
         with pytest.raises(InputError, match="over half the shortest box height"):
             fast.compute(numbers, positions, [14.0, 20, 20, 90, 90, 90])
+        boxes = np.tile([20.0, 20, 20, 90, 90, 90], (len(positions), 1))
+        boxes[2, 1], boxes[1, 0] = 13.0, 14.0
+        with pytest.raises(
+            InputError, match=r"shortest box height, 13\.000 Å in frame 2"
+        ):
+            fast.compute(numbers, positions, boxes)
         bad = positions.copy()
         bad[2, 5] = np.inf
         with pytest.raises(InputError, match="Atom 5 of frame 2"):
