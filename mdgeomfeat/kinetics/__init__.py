@@ -20,6 +20,7 @@ from mdgeomfeat.kinetics.koopman import koopman_weights
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
 from mdgeomfeat.kinetics.msm import MarkovModel, estimate_msm, unit_counts
+from mdgeomfeat.kinetics.rates import NoRates, TransitionRates, transition_rates
 from mdgeomfeat.kinetics.reasons import (
     Choices,
     Doubt,
@@ -70,6 +71,7 @@ __all__ = [
     "LinearMap",
     "MarkovModel",
     "MixerReason",
+    "NoRates",
     "PairBatches",
     "Score",
     "ScoreError",
@@ -81,6 +83,7 @@ __all__ = [
     "StudySettings",
     "TokenDataset",
     "TrainingOptions",
+    "TransitionRates",
     "VampnetFit",
     "WeightKind",
     "WeightOrigin",
@@ -107,6 +110,7 @@ __all__ = [
     "run_study",
     "scan_bottlenecks",
     "sure_lead",
+    "transition_rates",
     "unit_counts",
     "vamp2_score",
 ]

@@ -16,6 +16,7 @@ from mdgeomfeat.kinetics.energy import FreeEnergy
 from mdgeomfeat.kinetics.evidence import Evidence
 from mdgeomfeat.kinetics.lag import LagScan
 from mdgeomfeat.kinetics.model import CVModel
+from mdgeomfeat.kinetics.rates import NoRates, TransitionRates
 from mdgeomfeat.kinetics.reasons import Choices, Doubt, Failure
 from mdgeomfeat.kinetics.spib import SpibOptions
 from mdgeomfeat.kinetics.splits import Fold
@@ -236,6 +237,8 @@ class StudyResult:
         Of Markov models over lags, frames; None for biased runs.
     states : StateModel
         States at the lag of the study.
+    rates : TransitionRates or NoRates
+        How fast the states change into each other, or why that is not known.
     free_energy : FreeEnergy or None
         Over the first two collective variables (or the only one) with the weights of
         `states`; None where these are not known.
@@ -266,6 +269,7 @@ class StudyResult:
     cvs: list[NDArray[np.float64]]
     timescales: ImpliedTimescales | None
     states: StateModel
+    rates: TransitionRates | NoRates
     free_energy: FreeEnergy | None
     profiles: tuple[FreeEnergy, ...]
     folds: list[Fold]
@@ -324,6 +328,7 @@ class StudyResult:
                 "bootstrap_unit": its.unit,
             },
             "states": self.states.to_dict(self.settings.dt or 1.0),
+            "rates": self._rates_dict(),
             "free_energy": {
                 "surface": None if surface is None else surface.to_dict(),
                 "profiles": [profile.to_dict() for profile in self.profiles],
@@ -334,3 +339,9 @@ class StudyResult:
             else self.bottleneck.to_dict(self.settings.dt or 1.0),
             "weights": None if self.weights is None else self.weights.to_dict(),
         }
+
+    def _rates_dict(self) -> dict[str, Any]:
+        """Return rates, or the reason why there are none; the other is null."""
+        if isinstance(self.rates, NoRates):
+            return {"refused": self.rates.value}
+        return {"refused": None, **self.rates.to_dict(self.settings.dt or 1.0)}

@@ -24,6 +24,7 @@ from mdgeomfeat.kinetics.evidence import Evidence, weigh_evidence
 from mdgeomfeat.kinetics.koopman import koopman_weights
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
+from mdgeomfeat.kinetics.rates import rates_of
 from mdgeomfeat.kinetics.reasons import (
     Choices,
     Doubt,
@@ -238,6 +239,14 @@ def run_study(
         cvs=cvs,
         timescales=its,
         states=states,
+        rates=rates_of(
+            states,
+            evidence,
+            groups=settings.groups,
+            n_samples=settings.n_bootstrap,
+            seed=settings.seed,
+            weights=None if weights is None else weights.values,
+        ),
         free_energy=_landscape(cvs, states, settings, range(min(2, model.dim))),
         profiles=_profiles(cvs, states, settings),
         folds=folds,

@@ -14,6 +14,7 @@ from mdgeomfeat.report.sections.motions import (
     series_section,
     timescales_section,
 )
+from mdgeomfeat.report.sections.rates import rates_section
 from mdgeomfeat.report.sections.record import (
     analysed_section,
     choices_section,
@@ -99,6 +100,7 @@ def study_page(
     if study.bottleneck is not None:
         markup = bottleneck_section(study.bottleneck, clock)
         sections.insert(-1, ("bottleneck", "States that last", markup))
+    sections.append(("rates", "How fast", rates_section(study, clock, gallery)))
     sections += _comparison_sections(comparison, gallery)
     sections.append(("run", "How to repeat this", run_section(record)))
     return html.page(record.title, _lead(record, findings_in_words(study)), sections)

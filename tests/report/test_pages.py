@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mdgeomfeat.kinetics import Evidence, ImpliedTimescales
+from mdgeomfeat.kinetics import Evidence, ImpliedTimescales, NoRates
 from mdgeomfeat.report import (
     Comparison,
     ComparisonRow,
@@ -96,6 +96,7 @@ def study(
             n_slow=int(known.slower_than_lag), slowest=tica, levels_off=constant
         ),
         timescales=implied(later, lag),
+        rates=NoRates.NOT_MARKOVIAN,
         states=SimpleNamespace(
             connected=connected,
             n_states=3,

@@ -6,6 +6,7 @@ from mdgeomfeat.report.figures.agreement import draw_agreement
 from mdgeomfeat.report.figures.chapman_kolmogorov import draw_chapman_kolmogorov
 from mdgeomfeat.report.figures.landscape import draw_landscape
 from mdgeomfeat.report.figures.maps import ColorBy, NamedMap, draw_maps
+from mdgeomfeat.report.figures.network import draw_network
 from mdgeomfeat.report.figures.scores import ScoreBar, draw_scores
 from mdgeomfeat.report.figures.states import draw_populations
 from mdgeomfeat.report.figures.structures import draw_structures
@@ -28,6 +29,7 @@ __all__ = [
     "draw_chapman_kolmogorov",
     "draw_landscape",
     "draw_maps",
+    "draw_network",
     "draw_populations",
     "draw_scores",
     "draw_structures",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mdgeomfeat.report.wording.rates import rates_in_words
 from mdgeomfeat.text import Clock, count, enumerate_words, number, percent
 
 if TYPE_CHECKING:
@@ -86,7 +87,11 @@ def _motions(study: StudyResult, clock: Clock) -> list[str]:
             "Held-out data show a slow motion, but the Markov model gives no timescale "
             f"above the lag of {lag} for it."
         ]
-    return [_timescales(study, slow, clock), _states(states.populations)]
+    return [
+        _timescales(study, slow, clock),
+        _states(states.populations),
+        *rates_in_words(study),
+    ]
 
 
 def _timescales(study: StudyResult, slow: list[float], clock: Clock) -> str:
