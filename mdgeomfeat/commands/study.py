@@ -92,6 +92,7 @@ def write_study(
     """
     from mdgeomfeat.report import (
         Gallery,
+        convergence_in_words,
         doubts_in_words,
         failures_in_words,
         findings_in_words,
@@ -170,7 +171,7 @@ def write_study(
             write_json(
                 work / "summary.json", summary(study, record, frames, comparison)
             )
-        for sentence in findings_in_words(study):
+        for sentence in (*findings_in_words(study), *convergence_in_words(study)):
             progress.say(sentence)
         for sentence in (*doubts, *failures):
             progress.say(f"note: {sentence}")

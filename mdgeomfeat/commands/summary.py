@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from mdgeomfeat.commands.record import versions
 from mdgeomfeat.report.data import Comparison, Record, StateFrames
-from mdgeomfeat.report.wording import choices_in_words, findings_in_words
+from mdgeomfeat.report.wording import (
+    choices_in_words,
+    convergence_in_words,
+    findings_in_words,
+)
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import StudyResult
@@ -27,6 +31,7 @@ def summary(
     """Return what a report shows, without arrays over frames."""
     content = record_summary(record, "study")
     content["findings"] = findings_in_words(study)
+    content["convergence"] = convergence_in_words(study)
     content["choices"] = choices_in_words(study)
     content["study"] = study.to_dict()
     # How features are made is in the model's own card.

@@ -13,6 +13,7 @@ from mdgeomfeat.kinetics.bottleneck import (
     scan_bottlenecks,
 )
 from mdgeomfeat.kinetics.ck import CKTest, ck_test
+from mdgeomfeat.kinetics.convergence import Convergence, Shortfall
 from mdgeomfeat.kinetics.dataset import PairBatches, TokenDataset
 from mdgeomfeat.kinetics.energy import FreeEnergy, free_energy
 from mdgeomfeat.kinetics.evidence import Evidence, sure_lead
@@ -57,6 +58,7 @@ __all__ = [
     "CVModel",
     "Choices",
     "Committor",
+    "Convergence",
     "DeeptimeTransformer",
     "Doubt",
     "DoubtWarning",
@@ -75,6 +77,7 @@ __all__ = [
     "PairBatches",
     "Score",
     "ScoreError",
+    "Shortfall",
     "SpibFit",
     "SpibOptions",
     "StateModel",

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import listed
 from mdgeomfeat.kinetics.bottleneck import Bottleneck
+from mdgeomfeat.kinetics.convergence import Convergence
 from mdgeomfeat.kinetics.energy import FreeEnergy
 from mdgeomfeat.kinetics.evidence import Evidence
 from mdgeomfeat.kinetics.lag import LagScan
@@ -239,6 +240,8 @@ class StudyResult:
         States at the lag of the study.
     rates : TransitionRates or NoRates
         How fast the states change into each other, or why that is not known.
+    convergence : Convergence
+        Whether the data are enough, and on what that rests.
     free_energy : FreeEnergy or None
         Over the first two collective variables (or the only one) with the weights of
         `states`; None where these are not known.
@@ -270,6 +273,7 @@ class StudyResult:
     timescales: ImpliedTimescales | None
     states: StateModel
     rates: TransitionRates | NoRates
+    convergence: Convergence
     free_energy: FreeEnergy | None
     profiles: tuple[FreeEnergy, ...]
     folds: list[Fold]
@@ -329,6 +333,7 @@ class StudyResult:
             },
             "states": self.states.to_dict(self.settings.dt or 1.0),
             "rates": self._rates_dict(),
+            "convergence": self.convergence.to_dict(self.settings.dt or 1.0),
             "free_energy": {
                 "surface": None if surface is None else surface.to_dict(),
                 "profiles": [profile.to_dict() for profile in self.profiles],

@@ -19,6 +19,7 @@ from mdgeomfeat.kinetics.arrays import (
     nonfinite_frame,
 )
 from mdgeomfeat.kinetics.bottleneck import scan_bottlenecks
+from mdgeomfeat.kinetics.convergence import ENOUGH_TIMES, converged
 from mdgeomfeat.kinetics.energy import FreeEnergy, landscape
 from mdgeomfeat.kinetics.evidence import Evidence, weigh_evidence
 from mdgeomfeat.kinetics.koopman import koopman_weights
@@ -62,9 +63,9 @@ MIN_FRAMES = 100
 #: Told how many of how many steps are done, and what comes next.
 Progress = Callable[[int, int, str], None]
 
-#: Data in units of the slowest timescale: below the first number nothing is certain,
-#: below the second timescales are known to some 30-60 %.
-_FEW, _ENOUGH = 20, 70
+#: Data in units of the slowest timescale below which nothing is certain; up to what is
+#: enough, timescales are known to some 30-60 %.
+_FEW = 20
 
 #: Shares of the numbers of a frame that are dropped while training, and from how many
 #: on they are many.
@@ -247,6 +248,7 @@ def run_study(
             seed=settings.seed,
             weights=None if weights is None else weights.values,
         ),
+        convergence=converged(states, evidence, slowest, settings.groups),
         free_energy=_landscape(cvs, states, settings, range(min(2, model.dim))),
         profiles=_profiles(cvs, states, settings),
         folds=folds,
@@ -471,7 +473,7 @@ def _doubts(
         return found
     # a Markov model of noise has a slow timescale too, which nobody should look for
     slowest = _slowest(scan, states if evidence.established else None)
-    if slowest is not None and slowest > scan.lag and n_frames < _ENOUGH * slowest:
+    if slowest is not None and slowest > scan.lag and n_frames < ENOUGH_TIMES * slowest:
         ratio = n_frames / slowest
-        found.append(FewData(ratio, slowest, _ENOUGH, ratio < _FEW))
+        found.append(FewData(ratio, slowest, ENOUGH_TIMES, ratio < _FEW))
     return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mdgeomfeat.report import html
 from mdgeomfeat.report.data import Comparison, Record, StateFrames
 from mdgeomfeat.report.gallery import Gallery
+from mdgeomfeat.report.sections.convergence import convergence_section
 from mdgeomfeat.report.sections.maps import agreement_section, maps_section
 from mdgeomfeat.report.sections.motions import (
     landscape_section,
@@ -23,7 +24,11 @@ from mdgeomfeat.report.sections.record import (
 )
 from mdgeomfeat.report.sections.scores import scores_section
 from mdgeomfeat.report.sections.states import bottleneck_section, states_section
-from mdgeomfeat.report.wording import choices_in_words, findings_in_words
+from mdgeomfeat.report.wording import (
+    choices_in_words,
+    convergence_in_words,
+    findings_in_words,
+)
 from mdgeomfeat.text import Clock
 
 if TYPE_CHECKING:
@@ -100,10 +105,14 @@ def study_page(
     if study.bottleneck is not None:
         markup = bottleneck_section(study.bottleneck, clock)
         sections.insert(-1, ("bottleneck", "States that last", markup))
+    sections.append(
+        ("converged", "Is it converged?", convergence_section(study.convergence))
+    )
     sections.append(("rates", "How fast", rates_section(study, clock, gallery)))
     sections += _comparison_sections(comparison, gallery)
     sections.append(("run", "How to repeat this", run_section(record)))
-    return html.page(record.title, _lead(record, findings_in_words(study)), sections)
+    headline = [*findings_in_words(study), *convergence_in_words(study)]
+    return html.page(record.title, _lead(record, headline), sections)
 
 
 def _judged(study: StudyResult, section: html.Html) -> html.Html:

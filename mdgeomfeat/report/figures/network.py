@@ -50,7 +50,7 @@ def draw_network(
         State of every microstate.
     """
     with figure_style():
-        fig = figure(3.3)
+        fig = figure(3.5)
         left, right = fig.subplots(1, 2, width_ratios=(1.5, 1.0))
         _draw_states(left, populations, state_committor, flux / flux[source].sum())
         for state in np.unique(assignment):
@@ -72,7 +72,7 @@ def _draw_states(
     ax: Axes, populations: np.ndarray, along: np.ndarray, share: np.ndarray
 ) -> None:
     height = _heights(along)
-    size = 25 + 45 * np.sqrt(populations / populations.max())
+    size = 14 + 26 * np.sqrt(populations / populations.max())
     for i, j in np.argwhere(share >= _LEAST_SHARE):
         ends = (along[i], height[i]), (along[j], height[j])
         ax.add_patch(
@@ -90,10 +90,10 @@ def _draw_states(
         ax.annotate(
             percent(share[i, j]),
             middle,
-            xytext=(0, 5),
-            textcoords="offset points",
             ha="center",
+            va="center",
             fontsize=8,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "linewidth": 0},
         )
     for i, population in enumerate(populations):
         where = along[i], height[i]
@@ -102,14 +102,15 @@ def _draw_states(
         ax.annotate(
             percent(population),
             where,
-            xytext=(0, -size[i] / 2 - 3),
+            # away from the arrows, which go to the middle
+            xytext=(0, (size[i] / 2 + 3) * (1 if height[i] > 0 else -1)),
             textcoords="offset points",
             ha="center",
-            va="top",
+            va="bottom" if height[i] > 0 else "top",
             fontsize=8,
         )
     ax.set_xlim(-0.2, 1.2)
-    ax.set_ylim(-1.3, 1.3)
+    ax.set_ylim(-1.9, 1.7)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.set_xlabel("mean committor of the state")

@@ -138,7 +138,8 @@ def _ends(low: float, high: float, clock: Clock) -> str:
 def _rate(rate: float, clock: Clock) -> str:
     if not np.isfinite(rate):
         return number(None)
-    return f"{rate if clock.dt is None else rate / clock.dt * 1e6:.3g}"
+    value = rate if clock.dt is None else rate / clock.dt * 1e6
+    return f"{float(f'{value:.3g}'):,.9g}"
 
 
 def _rate_ends(low: float, high: float, clock: Clock) -> str:

@@ -6,12 +6,14 @@ The one place that words them; nothing else tests or sorts by these words.
 from __future__ import annotations
 
 from mdgeomfeat.report.wording.choices import choices_in_words
+from mdgeomfeat.report.wording.convergence import convergence_in_words
 from mdgeomfeat.report.wording.doubts import doubts_in_words, failures_in_words
 from mdgeomfeat.report.wording.findings import RANDOM, findings_in_words
 
 __all__ = [
     "RANDOM",
     "choices_in_words",
+    "convergence_in_words",
     "doubts_in_words",
     "failures_in_words",
     "findings_in_words",
