@@ -103,8 +103,8 @@ class Convergence:
 
     def to_dict(self, frame: float = 1.0) -> dict[str, Any]:
         """Return a JSON-able summary; the timescale times the length of a `frame`."""
-        shares = ("halves", "halves_lower", "halves_upper")
-        shares += ("runs", "runs_lower", "runs_upper")
+        halves = ("halves", "halves_lower", "halves_upper")
+        runs = ("runs", "runs_lower", "runs_upper")
         return {
             "converged": self.converged,
             "shortfalls": [s.value for s in self.shortfalls],
@@ -112,7 +112,7 @@ class Convergence:
             "times": self.times,
             "entries": self.entries.tolist(),
             "exits": self.exits.tolist(),
-            **{name: listed(getattr(self, name)) for name in shares},
+            **{name: listed(getattr(self, name)) for name in (*halves, *runs)},
             "factor": self.factor,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from mdgeomfeat.report import html
 from mdgeomfeat.report.figures import draw_network
@@ -34,8 +35,17 @@ def rates_section(study: StudyResult, clock: Clock, gallery: Gallery) -> html.Ht
     if isinstance(rates, NoRates):
         return html.note(refusal_in_words(rates))
     parts: list[html.Child] = [_passage_times(rates, clock)]
-    if states.populations is not None:
-        parts.append(_network(study, rates, gallery))
+    if states.populations is not None and states.model is not None:
+        figure = draw_network(
+            states.populations,
+            rates.state_committor,
+            rates.flux,
+            source=rates.source,
+            variable=_variable(study, states.model.states),
+            committor=rates.committor,
+            assignment=states.assignment,
+        )
+        parts.append(_network(figure, rates, gallery))
     matrix = states.transition_matrix
     if matrix is not None:
         parts.append(_transitions(matrix, states, clock))
@@ -74,17 +84,7 @@ def _passage_times(rates: TransitionRates, clock: Clock) -> html.Html:
     )
 
 
-def _network(study: StudyResult, rates: TransitionRates, gallery: Gallery) -> html.Html:
-    states = study.states
-    figure = draw_network(
-        states.populations,
-        rates.state_committor,
-        rates.flux,
-        source=rates.source,
-        variable=_variable(study),
-        committor=rates.committor,
-        assignment=states.assignment,
-    )
+def _network(figure: Figure, rates: TransitionRates, gallery: Gallery) -> html.Html:
     first, last = rates.source + 1, rates.target + 1
     return gallery.add(
         "network",
@@ -99,14 +99,13 @@ def _network(study: StudyResult, rates: TransitionRates, gallery: Gallery) -> ht
     )
 
 
-def _variable(study: StudyResult) -> np.ndarray:
-    """Return the mean slowest collective variable of the model's microstates."""
+def _variable(study: StudyResult, own: np.ndarray) -> np.ndarray:
+    """Return the mean slowest collective variable of the model's own microstates."""
     states = study.states
     micro = np.concatenate(states.microstates)
     slowest = np.concatenate([c[:, 0] for c in study.cvs])
     total = np.bincount(micro, slowest, minlength=states.n_micro)
     number_of = np.bincount(micro, minlength=states.n_micro)
-    own = states.model.states
     return total[own] / number_of[own]
 
 
