@@ -10,6 +10,7 @@ from mdgeomfeat.report.data import Comparison, Record, StateFrames
 from mdgeomfeat.report.wording import choices_in_words, findings_in_words
 
 if TYPE_CHECKING:
+    from mdgeomfeat.explain import StateDifferences
     from mdgeomfeat.kinetics import StudyResult
 
 __all__ = ["comparison_summary", "record_summary", "summary"]
@@ -22,6 +23,7 @@ def summary(
     study: StudyResult,
     record: Record,
     frames: StateFrames,
+    differences: StateDifferences | None,
     comparison: Comparison | None,
 ) -> dict[str, Any]:
     """Return what a report shows, without arrays over frames."""
@@ -32,6 +34,9 @@ def summary(
     # How features are made is in the model's own card.
     content["study"]["settings"].pop("metadata", None)
     content["study"]["states"] |= _states(frames)
+    content["study"]["states"]["differences"] = (
+        None if differences is None else differences.to_dict()
+    )
     if comparison is not None:
         content["comparison"] = comparison_summary(comparison)
     return content

@@ -304,13 +304,9 @@ def _salt_bridges(
     acids, bases = [], []
     for token, atoms in enumerate(named):
         resname = str(structure.tokens["resname"][token])
-        ends = [_ACIDS.get(resname, ()), *(_CHAIN_END if "CA" in atoms else ())]
-        for end in ends:
-            if end and set(end) <= atoms.keys():
-                acids.append((token, [atoms[name] for name in end]))
-        end = _BASES.get(resname, ())
-        if end and set(end) <= atoms.keys():
-            bases.append((token, [atoms[name] for name in end]))
+        chain_ends = _CHAIN_END if "CA" in atoms else ()
+        acids += _ends(token, atoms, [_ACIDS.get(resname, ()), *chain_ends])
+        bases += _ends(token, atoms, [_BASES.get(resname, ())])
     if not acids or not bases:
         return
     groups = [np.array(atoms, dtype=np.int64) for _, atoms in (*acids, *bases)]
@@ -336,6 +332,17 @@ def _salt_bridges(
         tokens=tuple(ends_of),
         there=near[:, kept],
     )
+
+
+def _ends(
+    token: int, atoms: dict[str, int], ends: Sequence[tuple[str, ...]]
+) -> list[tuple[int, list[int]]]:
+    """Return token and atoms of the charged ends that are all there."""
+    return [
+        (token, [atoms[name] for name in end])
+        for end in ends
+        if end and set(end) <= atoms.keys()
+    ]
 
 
 def _sizes(

@@ -15,6 +15,7 @@ from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.pages import comparison_page, study_page
 from mdgeomfeat.report.wording import (
     choices_in_words,
+    differences_in_words,
     doubts_in_words,
     failures_in_words,
     findings_in_words,
@@ -32,6 +33,7 @@ __all__ = [
     "bias_page",
     "choices_in_words",
     "comparison_page",
+    "differences_in_words",
     "doubts_in_words",
     "failures_in_words",
     "findings_in_words",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mdgeomfeat.report import html
 from mdgeomfeat.report.data import Comparison, Record, StateFrames
 from mdgeomfeat.report.gallery import Gallery
+from mdgeomfeat.report.sections.differences import differences_section
 from mdgeomfeat.report.sections.maps import agreement_section, maps_section
 from mdgeomfeat.report.sections.motions import (
     landscape_section,
@@ -26,6 +27,7 @@ from mdgeomfeat.report.wording import choices_in_words, findings_in_words
 from mdgeomfeat.text import Clock
 
 if TYPE_CHECKING:
+    from mdgeomfeat.explain import StateDifferences
     from mdgeomfeat.kinetics import StudyResult
 
 __all__ = ["comparison_page", "study_page"]
@@ -37,6 +39,7 @@ def study_page(
     gallery: Gallery,
     *,
     frames: StateFrames | None = None,
+    differences: StateDifferences | None = None,
     comparison: Comparison | None = None,
 ) -> str:
     """Return the report of a study as one page.
@@ -50,6 +53,8 @@ def study_page(
         Receives the figures.
     frames : StateFrames or None
         Representative frames of the states.
+    differences : StateDifferences or None
+        What differs between the states; None leaves the section out.
     comparison : Comparison or None
         Maps and agreement; None leaves these sections out.
     """
@@ -99,6 +104,9 @@ def study_page(
     if study.bottleneck is not None:
         markup = bottleneck_section(study.bottleneck, clock)
         sections.insert(-1, ("bottleneck", "States that last", markup))
+    if differences is not None:
+        markup = _judged(study, differences_section(differences))
+        sections.append(("differences", "What differs between states", markup))
     sections += _comparison_sections(comparison, gallery)
     sections.append(("run", "How to repeat this", run_section(record)))
     return html.page(record.title, _lead(record, findings_in_words(study)), sections)

@@ -6,12 +6,18 @@ The one place that words them; nothing else tests or sorts by these words.
 from __future__ import annotations
 
 from mdgeomfeat.report.wording.choices import choices_in_words
+from mdgeomfeat.report.wording.differences import (
+    difference_in_words,
+    differences_in_words,
+)
 from mdgeomfeat.report.wording.doubts import doubts_in_words, failures_in_words
 from mdgeomfeat.report.wording.findings import RANDOM, findings_in_words
 
 __all__ = [
     "RANDOM",
     "choices_in_words",
+    "difference_in_words",
+    "differences_in_words",
     "doubts_in_words",
     "failures_in_words",
     "findings_in_words",
