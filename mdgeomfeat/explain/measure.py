@@ -37,6 +37,10 @@ CONTACT: Final = 4.5
 #: A carboxylate oxygen and a nitrogen in a salt bridge, Å (Barlow & Thornton, J. Mol.
 #: Biol. 168, 867, 1983).
 SALT_BRIDGE: Final = 4.0
+#: A ligand that moves less has neither come nor gone, Å.
+LIGAND_MARGIN: Final = 1.0
+#: A smaller change of the radius of gyration, as a share of it, is no other shape.
+RADIUS_MARGIN: Final = 0.1
 #: Frames in which pairs in contact are looked for before they are measured.
 _SEARCHED: Final = 400
 #: Tokens that are closer along a chain always touch; in chains shorter than twice
@@ -173,6 +177,7 @@ def _ligand_distances(
         values=_closest(
             structure, positions, boxes, [*(groups[t] for t in kept), host], pairs
         ),
+        margin=LIGAND_MARGIN,
     )
 
 
@@ -367,6 +372,7 @@ def _sizes(
         names=("radius of gyration",),
         tokens=((),),
         values=radii[:, None],
+        margin=RADIUS_MARGIN * float(radii.mean()),
     )
     if len(polymer) > 2:
         fitted = np.isin(np.arange(structure.n_tokens), polymer).astype(np.float64)

@@ -7,8 +7,9 @@ angles              half the distance of the mean points on the circle: 1 for tw
                     values that lie opposite each other
 shares              difference of the shares of frames
 classes             distance of the shares of each class, over the square root of 2
-numbers             Cliff's delta, P(b > a) - P(b < a) (Cliff, Psychol. Bull. 114, 494,
-                    1993)
+numbers             Cliff's delta, P(b > a + m) - P(b < a - m) (Cliff, Psychol. Bull.
+                    114, 494, 1993), with a margin m below which a difference does not
+                    matter
 fluctuations        difference over sum
 ==================  ====================================================================
 """
@@ -184,9 +185,12 @@ class Numbers(Observable):
     Attributes
     ----------
     values : (n, M) ndarray
+    margin : float
+        Differences up to this do not count, however sure they are.
     """
 
     values: NDArray[np.floating]
+    margin: float
 
     def value(
         self, places: NDArray[np.int64], weights: NDArray[np.float64]
@@ -209,19 +213,20 @@ class Numbers(Observable):
             As for every observable.
         """
         pairs = zip(self.values[a].T, self.values[b].T, strict=True)
-        deltas = [_cliff(x, y, weights_a, weights_b) for x, y in pairs]
+        deltas = [_cliff(x, y, weights_a, weights_b, self.margin) for x, y in pairs]
         return np.array(deltas, dtype=np.float64).reshape(-1, 1)
 
 
 def _cliff(
-    x: NDArray, y: NDArray, weights_x: NDArray, weights_y: NDArray
+    x: NDArray, y: NDArray, weights_x: NDArray, weights_y: NDArray, margin: float
 ) -> np.float64:
-    """Return P(y > x) - P(y < x) of weighted samples."""
+    """Return P(y > x + margin) - P(y < x - margin) of weighted samples."""
     order = np.argsort(x)
+    x = x[order]
     below = np.concatenate([[0.0], np.cumsum(weights_x[order])])
-    smaller = below[np.searchsorted(x[order], y, side="left")]
-    not_larger = below[np.searchsorted(x[order], y, side="right")]
-    return weights_y @ (smaller + not_larger - below[-1])
+    smaller = below[np.searchsorted(x, y - margin, side="left")]
+    larger = below[-1] - below[np.searchsorted(x, y + margin, side="right")]
+    return weights_y @ (smaller - larger)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -80,8 +80,9 @@ def _reading(differences: StateDifferences) -> html.Html:
                 "An effect is 0 for no difference and 1 for the largest possible: the "
                 "difference of the shares of frames for contacts, bridges and bonds; "
                 "half the distance of the mean points on the circle for torsions; "
-                "Cliff's delta for distances and the radius of gyration; difference "
-                "over sum for fluctuations.",
+                "Cliff's delta for distances of ligands and the radius of gyration, "
+                "where differences up to 1 Å and a tenth do not count; difference over "
+                "sum for fluctuations.",
                 "Held out is the effect in one half of the data along the direction "
                 f"found in the other, mean of both ways. The halves are {halves}. "
                 "Differences are ranked by it, because of many things that are looked "

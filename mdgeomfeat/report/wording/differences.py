@@ -31,13 +31,7 @@ def differences_in_words(differences: StateDifferences) -> list[str]:
 
 
 def _sentence(one: StateComparison, differences: StateDifferences) -> str:
-    told = [
-        difference
-        for difference in one.differences
-        if difference.kind is not Kind.RMSF
-        and difference.stable is not False
-        and _size(difference) >= LEAST_TOLD
-    ][:MAX_TOLD]
+    told = [d for d in one.differences if _worth_telling(d)][:MAX_TOLD]
     head = f"State {one.state + 1}, compared with state {differences.reference + 1}: "
     if not told:
         return (
@@ -54,10 +48,12 @@ def _sentence(one: StateComparison, differences: StateDifferences) -> str:
     return text
 
 
-def _size(difference: Difference) -> float:
-    if difference.held_out is None:
-        return difference.effect
-    return difference.held_out
+def _worth_telling(difference: Difference) -> bool:
+    """Whether a difference is sure and large enough for a sentence."""
+    size = difference.effect if difference.held_out is None else difference.held_out
+    if difference.stable is False or size < LEAST_TOLD:
+        return False
+    return difference.kind is not Kind.RMSF
 
 
 def difference_in_words(difference: Difference) -> str:
@@ -106,9 +102,7 @@ def _secondary(difference: Difference) -> str:
         for shares in (difference.before, difference.after)
         if isinstance(shares, tuple)
     )
-    old, new = (
-        max(shares, key=lambda word: shares[word]) for shares in (before, after)
-    )
+    old, new = (max(_CLASSES, key=shares.__getitem__) for shares in (before, after))
     if old != new:
         return (
             f"{difference.name} turns from {old} to {new} ({new} in "
