@@ -33,6 +33,7 @@ ROOMS = [
     ["kinetics"],
     ["projection"],
     ["variables"],
+    ["explain"],
     ["bias"],
     ["report"],
     ["commands"],

@@ -16,6 +16,7 @@ from mdgeomfeat.commands.baselines import (
     gnn_input,
     untrained_twin,
 )
+from mdgeomfeat.commands.explaining import state_differences, states_of_frames
 from mdgeomfeat.commands.features import (
     STORE,
     Featurized,
@@ -93,6 +94,7 @@ def write_study(
     from mdgeomfeat.report import (
         Gallery,
         convergence_in_words,
+        differences_in_words,
         doubts_in_words,
         failures_in_words,
         findings_in_words,
@@ -134,6 +136,8 @@ def write_study(
                 same_as=baselines.itself,
                 progress=progress,
             )
+        with progress.stage("what differs between states", None):
+            differences = state_differences(study, data)
         with progress.stage("report", None):
             write_cvs(
                 work / "cvs.csv",
@@ -165,14 +169,19 @@ def write_study(
                 record,
                 Gallery(work / "figures"),
                 frames=frames,
+                differences=differences,
                 comparison=comparison,
             )
             (work / "report.html").write_text(page, encoding="utf-8")
             write_json(
-                work / "summary.json", summary(study, record, frames, comparison)
+                work / "summary.json",
+                summary(study, record, frames, differences, comparison),
             )
         for sentence in (*findings_in_words(study), *convergence_in_words(study)):
             progress.say(sentence)
+        if differences is not None and study.evidence.established:
+            for sentence in differences_in_words(differences):
+                progress.say(sentence)
         for sentence in (*doubts, *failures):
             progress.say(f"note: {sentence}")
     return folder
@@ -276,8 +285,6 @@ def _told_angles(
 ) -> tuple[StateAngle, ...]:
     """Return the angles that are told of each state, at most three."""
     chosen = choose_torsions(baselines.torsions, np.concatenate(study.cvs), n=3)
-    states = np.full(len(data.results.times), -1)
-    for rows, own in zip(data.rows, study.states.dtrajs, strict=True):
-        states[rows.start : rows.stop] = own
+    states = states_of_frames(study, data)
     named = [(t.name, t.values) for t in chosen]
     return state_angles(named, states, study.states.n_states)

@@ -14,6 +14,7 @@ from mdgeomfeat.report.wording import (
 )
 
 if TYPE_CHECKING:
+    from mdgeomfeat.explain import StateDifferences
     from mdgeomfeat.kinetics import StudyResult
 
 __all__ = ["comparison_summary", "record_summary", "summary"]
@@ -26,6 +27,7 @@ def summary(
     study: StudyResult,
     record: Record,
     frames: StateFrames,
+    differences: StateDifferences | None,
     comparison: Comparison | None,
 ) -> dict[str, Any]:
     """Return what a report shows, without arrays over frames."""
@@ -37,6 +39,9 @@ def summary(
     # How features are made is in the model's own card.
     content["study"]["settings"].pop("metadata", None)
     content["study"]["states"] |= _states(frames)
+    content["study"]["states"]["differences"] = (
+        None if differences is None else differences.to_dict()
+    )
     if comparison is not None:
         content["comparison"] = comparison_summary(comparison)
     return content

@@ -14,7 +14,9 @@ kind              columns
 
 from __future__ import annotations
 
+from mdgeomfeat.descriptors.closest import closest_distances
 from mdgeomfeat.descriptors.compute import Descriptors, angles, compute_descriptors
+from mdgeomfeat.descriptors.distances import rank_in_chain
 from mdgeomfeat.descriptors.plan import (
     KINDS,
     DescriptorPlan,
@@ -31,9 +33,11 @@ __all__ = [
     "Descriptors",
     "angles",
     "applicable",
+    "closest_distances",
     "compute_descriptors",
     "descriptor_width",
     "plan_angles",
     "plan_descriptors",
+    "rank_in_chain",
     "superpose",
 ]

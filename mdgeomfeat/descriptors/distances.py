@@ -23,6 +23,7 @@ __all__ = [
     "centred_frames",
     "plan_ca_distances",
     "plan_distances",
+    "rank_in_chain",
 ]
 
 #: Up to this many pairs (55 atoms) all heavy-atom pairs are used.
@@ -228,13 +229,13 @@ def _separated(
     """Return pairs (positions in `tokens`) of separated tokens or other chains."""
     i, j = np.triu_indices(len(tokens), 1)
     chain = np.asarray(structure.chain)[tokens]
-    rank = _rank_in_chain(structure)[tokens]
+    rank = rank_in_chain(structure)[tokens]
     keep = (chain[i] != chain[j]) | (np.abs(rank[i] - rank[j]) >= separation)
     return np.stack([i[keep], j[keep]], axis=1)
 
 
-def _rank_in_chain(structure: Structure) -> NDArray[np.int64]:
-    """Return the place of each token along its unbroken chain."""
+def rank_in_chain(structure: Structure) -> NDArray[np.int64]:
+    """Return the place (N,) of each token along its unbroken chain."""
     following = np.asarray(structure.next_token)
     rank = np.full(len(following), -1, dtype=np.int64)
     starts = np.setdiff1d(np.arange(len(following)), following[following >= 0])

@@ -16,6 +16,7 @@ from mdgeomfeat.report.pages import comparison_page, study_page
 from mdgeomfeat.report.wording import (
     choices_in_words,
     convergence_in_words,
+    differences_in_words,
     doubts_in_words,
     failures_in_words,
     findings_in_words,
@@ -34,6 +35,7 @@ __all__ = [
     "choices_in_words",
     "comparison_page",
     "convergence_in_words",
+    "differences_in_words",
     "doubts_in_words",
     "failures_in_words",
     "findings_in_words",

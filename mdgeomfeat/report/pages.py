@@ -8,6 +8,7 @@ from mdgeomfeat.report import html
 from mdgeomfeat.report.data import Comparison, Record, StateFrames
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.sections.convergence import convergence_section
+from mdgeomfeat.report.sections.differences import differences_section
 from mdgeomfeat.report.sections.maps import agreement_section, maps_section
 from mdgeomfeat.report.sections.motions import (
     landscape_section,
@@ -32,6 +33,7 @@ from mdgeomfeat.report.wording import (
 from mdgeomfeat.text import Clock
 
 if TYPE_CHECKING:
+    from mdgeomfeat.explain import StateDifferences
     from mdgeomfeat.kinetics import StudyResult
 
 __all__ = ["comparison_page", "study_page"]
@@ -43,6 +45,7 @@ def study_page(
     gallery: Gallery,
     *,
     frames: StateFrames | None = None,
+    differences: StateDifferences | None = None,
     comparison: Comparison | None = None,
 ) -> str:
     """Return the report of a study as one page.
@@ -56,6 +59,8 @@ def study_page(
         Receives the figures.
     frames : StateFrames or None
         Representative frames of the states.
+    differences : StateDifferences or None
+        What differs between the states; None leaves the section out.
     comparison : Comparison or None
         Maps and agreement; None leaves these sections out.
     """
@@ -105,6 +110,9 @@ def study_page(
     if study.bottleneck is not None:
         markup = bottleneck_section(study.bottleneck, clock)
         sections.insert(-1, ("bottleneck", "States that last", markup))
+    if differences is not None:
+        markup = _judged(study, differences_section(differences))
+        sections.append(("differences", "What differs between states", markup))
     sections.append(
         ("converged", "Is it converged?", convergence_section(study.convergence))
     )

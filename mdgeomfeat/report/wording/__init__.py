@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from mdgeomfeat.report.wording.choices import choices_in_words
 from mdgeomfeat.report.wording.convergence import convergence_in_words
+from mdgeomfeat.report.wording.differences import (
+    difference_in_words,
+    differences_in_words,
+)
 from mdgeomfeat.report.wording.doubts import doubts_in_words, failures_in_words
 from mdgeomfeat.report.wording.findings import RANDOM, findings_in_words
 
@@ -14,6 +18,8 @@ __all__ = [
     "RANDOM",
     "choices_in_words",
     "convergence_in_words",
+    "difference_in_words",
+    "differences_in_words",
     "doubts_in_words",
     "failures_in_words",
     "findings_in_words",

@@ -1,0 +1,64 @@
+"""What the states of a study are, in terms of the molecule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdgeomfeat.explain import StateDifferences, compare_states, draw_sample
+
+if TYPE_CHECKING:
+    from mdgeomfeat.commands.features import Featurized
+    from mdgeomfeat.kinetics import StudyResult
+
+__all__ = ["state_differences", "states_of_frames"]
+
+
+def states_of_frames(study: StudyResult, data: Featurized) -> np.ndarray:
+    """Return the state (F,) of every frame, -1 where it belongs to none.
+
+    Parameters
+    ----------
+    study : StudyResult
+    data : Featurized
+        What it was made of.
+    """
+    states = np.full(len(data.results.times), -1)
+    for rows, own in zip(data.rows, study.states.dtrajs, strict=True):
+        states[rows.start : rows.stop] = own
+    return states
+
+
+def state_differences(study: StudyResult, data: Featurized) -> StateDifferences | None:
+    """Compare the states of a study with its first, the most populated one.
+
+    Parameters
+    ----------
+    study : StudyResult
+    data : Featurized
+        What it was made of. Its positions are used, so that nothing is read twice.
+
+    Returns
+    -------
+    StateDifferences or None
+        None where fewer than two states have enough frames.
+    """
+    weights = None
+    if study.weights is not None:
+        weights = np.zeros(len(data.results.times))
+        for rows, own in zip(data.rows, study.weights.values, strict=True):
+            weights[rows.start : rows.stop] = own
+    sample = draw_sample(
+        states_of_frames(study, data),
+        data.results.trajectory,
+        study.states.n_states,
+        weights=weights,
+    )
+    boxes = data.results.boxes
+    return compare_states(
+        data.structure,
+        np.asarray(data.positions[sample.rows]),
+        None if boxes is None else np.asarray(boxes[sample.rows]),
+        sample,
+    )

@@ -1,0 +1,126 @@
+"""What differs between states, in words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mdgeomfeat.explain import Difference, Kind, StateComparison, StateDifferences
+from mdgeomfeat.text import number, percent, pretty_angle
+
+__all__ = ["difference_in_words", "differences_in_words"]
+
+#: Differences that are told of each state.
+MAX_TOLD: Final = 3
+#: Smallest effect that is told: below it, states overlap widely.
+LEAST_TOLD: Final = 0.3
+#: Shares of frames from which something is there or is not.
+_MOSTLY: Final = 2 / 3
+_SELDOM: Final = 1 / 3
+
+_CLASSES: Final = ("coil", "helix", "strand")
+
+
+def differences_in_words(differences: StateDifferences) -> list[str]:
+    """Return one sentence for each state with what tells it from the reference.
+
+    Parameters
+    ----------
+    differences : StateDifferences
+    """
+    return [_sentence(one, differences) for one in differences.compared]
+
+
+def _sentence(one: StateComparison, differences: StateDifferences) -> str:
+    told = [d for d in one.differences if _worth_telling(d)][:MAX_TOLD]
+    head = f"State {one.state + 1}, compared with state {differences.reference + 1}: "
+    if not told:
+        return (
+            f"{head}no contact, torsion or other quantity that was looked at differs "
+            "much."
+        )
+    text = head + "; ".join(difference_in_words(d) for d in told) + "."
+    if not one.checked:
+        text += (
+            " This could not be checked, because only one half of the "
+            + ("trajectories" if differences.split == "trajectories" else "trajectory")
+            + " visits both states often enough."
+        )
+    return text
+
+
+def _worth_telling(difference: Difference) -> bool:
+    """Whether a difference is sure and large enough for a sentence."""
+    size = difference.effect if difference.held_out is None else difference.held_out
+    if difference.stable is False or size < LEAST_TOLD:
+        return False
+    return difference.kind is not Kind.RMSF
+
+
+def difference_in_words(difference: Difference) -> str:
+    """Return what changes from the reference state to the other.
+
+    Parameters
+    ----------
+    difference : Difference
+    """
+    kind, name = difference.kind, difference.name
+    before, after = difference.before, difference.after
+    if isinstance(before, tuple) or isinstance(after, tuple):
+        return _secondary(difference)
+    if kind is Kind.TORSION:
+        return f"{_angle(name)} turns from {_degrees(before)} to {_degrees(after)}"
+    if kind is Kind.CONTACT:
+        return _appears(f"contact {_pair(name)}", before, after)
+    if kind is Kind.SALT_BRIDGE:
+        return _appears(f"salt bridge {_pair(name)}", before, after)
+    if kind is Kind.HYDROGEN_BOND:
+        return _appears(f"hydrogen bond {_pair(name)}", before, after)
+    if kind is Kind.LIGAND_DISTANCE:
+        verb = "goes away" if after > before else "comes closer"
+        return (
+            f"ligand {name} {verb} (closest heavy atoms from {number(before, 1)} to "
+            f"{number(after, 1)} Å)"
+        )
+    verb = "grows" if after > before else "shrinks"
+    what = f"RMSF of {name}" if kind is Kind.RMSF else name
+    return f"{what} {verb} from {number(before, 1)} to {number(after, 1)} Å"
+
+
+def _appears(what: str, before: float, after: float) -> str:
+    """Tell a change of the share of frames in which something is there."""
+    shares = f"(from {percent(before)} to {percent(after)} of the frames)"
+    if before >= _MOSTLY and after <= _SELDOM:
+        return f"{what} is lost {shares}"
+    if before <= _SELDOM and after >= _MOSTLY:
+        return f"{what} is made {shares}"
+    return f"{what} becomes {'rarer' if after < before else 'more frequent'} {shares}"
+
+
+def _secondary(difference: Difference) -> str:
+    before, after = (
+        dict(zip(_CLASSES, shares, strict=True))
+        for shares in (difference.before, difference.after)
+        if isinstance(shares, tuple)
+    )
+    old, new = (max(_CLASSES, key=shares.__getitem__) for shares in (before, after))
+    if old != new:
+        return (
+            f"{difference.name} turns from {old} to {new} ({new} in "
+            f"{percent(before[new])} and then {percent(after[new])} of the frames)"
+        )
+    word = max(_CLASSES, key=lambda c: abs(after[c] - before[c]))
+    return _appears(f"{word} at {difference.name}", before[word], after[word])
+
+
+def _pair(name: str) -> str:
+    """Write a pair with a dash, unless a residue's number or name has one itself."""
+    return name.replace("-", "\N{EN DASH}") if name.count("-") == 1 else name
+
+
+def _angle(name: str) -> str:
+    letter, _, owner = pretty_angle(name).partition(" ")
+    return f"{letter} of {owner}"
+
+
+def _degrees(angle: float) -> str:
+    return f"{number(angle, 0)}°"
