@@ -27,7 +27,7 @@ from mdgeomfeat.structure.joints import (
     following_alphas,
     residue_of_atom,
 )
-from mdgeomfeat.structure.swaps import find_swap, stretched
+from mdgeomfeat.structure.swaps import Places, find_swap, stretched
 
 if TYPE_CHECKING:
     from mdgeomfeat.structure.structure import Structure
@@ -65,6 +65,8 @@ _ODD = (
     "a bond may be wrong in the topology, atoms may be in another order, or have flown "
     "away"
 )
+# No bond between atoms other than metals is longer, even stretched.
+_BONDED = 3.0
 # CA atoms of neighbours in a chain are 3.8 Å apart, or 2.9 Å across a cis bond.
 _ALPHAS = 6.0
 
@@ -322,22 +324,37 @@ class _Frame:
     def _swapped(self, broken: np.ndarray) -> Finding | None:
         """Tell whether two atoms stand in each other's place."""
         bad = broken | stretched(self.joints, self.apart, self.structure.numbers)
-        if not bad.any():
-            return None
-        pair = find_swap(
-            self.joints,
-            bad,
+        places = Places(
+            self.structure.numbers,
             residue_of_atom(self.structure),
             lambda pairs: np.linalg.norm(self._between(pairs, self.used), axis=1),
         )
+        close = self_capped_distance(
+            self.x, max_cutoff=_BONDED, box=self.used, return_distances=False
+        )
+        strays = places.strays(close)
+        if not bad.any() and len(strays) < 2:
+            return None
+        pair = find_swap(self.joints, bad, strays, places)
         if pair is None:
             return None
-        worst = int(np.argmax(np.where(bad, self.apart / self.joints.length, 0)))
+        if bad.any():
+            worst = int(np.argmax(np.where(bad, self.apart / self.joints.length, 0)))
+            what = (
+                f"{self._names(self.joints.pairs[worst])} lie "
+                f"{self.apart[worst]:,.2f} Å apart"
+            )
+        else:
+            fellows = places.fellows(pair[0])
+            pairs = np.column_stack([np.full(len(fellows), pair[0]), fellows])
+            what = (
+                f"{self._names(pair[:1])} lies {places.measure(pairs).min():,.1f} Å "
+                "from the nearest other atom of its residue"
+            )
         return Finding(
             "order",
             True,
-            f"{self._names(self.joints.pairs[worst])} lie {self.apart[worst]:,.2f} Å "
-            f"apart, and {self._names(pair)} stand in each other's place; give the "
+            f"{what}, and {self._names(pair)} stand in each other's place; give the "
             "topology that the frame was written with",
         )
 

@@ -166,6 +166,37 @@ def test_two_atoms_in_each_others_place(chain, i, j, bonds):
     assert f"{first} and {second} stand in each other's place" in finding.words
 
 
+def test_any_two_atoms_of_different_residues_in_each_others_place(chain):
+    """No bonds are known: CB atoms are joined to nothing, and tell all the same."""
+    structure, x = chain
+    rng = np.random.default_rng(2)
+    for i, j in np.sort(rng.choice(60, (80, 2)), axis=1).tolist():
+        if i // 5 == j // 5:
+            continue
+        moved = x.copy()
+        moved[[i, j]] = x[[j, i]]
+        (finding,) = look_at(structure, moved, None, False)
+        assert (finding.kind, finding.fatal) == ("order", True), (i, j)
+        assert "in each other's place" in finding.words
+    moved = x.copy()
+    moved[[14, 44]] = x[[44, 14]]
+    (finding,) = look_at(structure, moved, None, False)
+    own = np.linalg.norm(x[44] - x[10:14], axis=1).min()
+    assert f"CB of A:ALA3 lies {own:.1f} Å from the nearest other atom of its" in (
+        finding.words
+    )
+    assert "CB of A:ALA3 and CB of A:ALA9 stand in each other's place" in finding.words
+
+
+@pytest.mark.parametrize("last", range(20, 25))
+def test_a_chain_cut_anywhere_is_no_exchange(chain, last):
+    """A boundary between N and CA, say: CB would fit where N is missing."""
+    structure, x = chain
+    moved = x + np.outer(np.arange(60) <= last, [26.0, 0.0, 0.0])
+    for finding in look_at(structure, moved, None, False):
+        assert (finding.kind, finding.fatal) == ("torn", False), finding.words
+
+
 def test_three_atoms_in_a_ring_are_odd(chain):
     structure, x = chain
     moved = x.copy()
