@@ -231,6 +231,7 @@ def build_states(
     n_samples: int = 40,
     seed: int = 0,
     weights: Sequence[NDArray[np.float64]] | None = None,
+    slowest: float | None = None,
 ) -> StateModel:
     """Build states from collective variables.
 
@@ -254,6 +255,9 @@ def build_states(
     weights : list of (F,) ndarrays, optional
         Weight of every frame of runs that were not biased: transitions count as much
         as the frames they start in.
+    slowest : float, optional
+        A timescale that is known otherwise, in frames: blocks of the bootstrap are
+        made for the slower of it and that of the Markov model.
 
     Returns
     -------
@@ -274,8 +278,8 @@ def build_states(
     model = estimate_msm(counts.sum(axis=0), lag)
     if model is not None:
         # the blocks should be longer than the slowest process, now that it is known
-        slowest = np.nan_to_num(model.timescales(1)[0], nan=0.0)
-        units = make_units(lengths, lag, slowest, groups)
+        own = np.nan_to_num(model.timescales(1)[0], nan=0.0)
+        units = make_units(lengths, lag, max(own, slowest or 0.0), groups)
         counts = unit_counts(micro, units, lag, n, weights)
     occupied = np.bincount(np.concatenate(micro), minlength=n)
     inside = 0 if model is None else int(occupied[model.states].sum())

@@ -178,7 +178,16 @@ def run_study(
             options=settings.spib,
             seed=settings.seed,
         )
-    states = states_of(cvs, scan.lag, dim, settings, weights, biased, bottleneck)
+    states = states_of(
+        cvs,
+        scan.lag,
+        dim,
+        settings,
+        weights,
+        biased,
+        bottleneck,
+        slowest=scan.slowest,
+    )
     slowest = _slowest(scan, states)
     its = None
     if not biased:

@@ -153,7 +153,7 @@ def implied_timescales(
         central[row] = model.timescales(k)
         for s, draw in enumerate(bootstrap(len(counts), n_samples, seed)):
             sample = np.tensordot(draw, counts, axes=1)
-            resampled = estimate_msm(sample, lag, max_error=1e-5)
+            resampled = estimate_msm(sample, lag, states=model.states, max_error=1e-5)
             if resampled is not None:
                 samples[s, row] = resampled.timescales(k)
     lower, upper = interval(samples)

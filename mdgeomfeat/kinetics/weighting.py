@@ -75,8 +75,13 @@ def states_of(
     weights: FrameWeights | None,
     biased: bool,
     bottleneck: Bottleneck | None = None,
+    *,
+    slowest: float | None = None,
 ) -> StateModel:
-    """Return states from a Markov model, or from the weights of biased runs."""
+    """Return states from a Markov model, or from the weights of biased runs.
+
+    `slowest` is a timescale (frames) that is known before there is a Markov model.
+    """
     n_states = settings.n_states
     if n_states is None and bottleneck is not None:
         n_states = max(bottleneck.n_states, 2)
@@ -90,7 +95,7 @@ def states_of(
     if weights is not None and biased:
         return build_biased_states(cvs, lag, weights, **common)
     values = None if weights is None else weights.values
-    return build_states(cvs, lag, weights=values, **common)
+    return build_states(cvs, lag, weights=values, slowest=slowest, **common)
 
 
 def timescales_of(
