@@ -193,6 +193,35 @@ def netcdf_without_time(folder, numbers, frames, box):
     return [*topology(folder, numbers, frames), folder / "a.nc"]
 
 
+def mol2(folder, numbers, frames, box):
+    text = ""
+    for x in frames:
+        text += f"@<TRIPOS>MOLECULE\nPOL\n {len(x)} 0 0 0 0\nSMALL\nUSER_CHARGES\n\n"
+        text += "@<TRIPOS>ATOM\n" + "".join(
+            f"{i + 1:7d} {e}{i} " + " ".join(f"{v:.4f}" for v in x[i])
+            + f" {e}.3 1 POL 0.0\n"
+            for i, e in enumerate(symbols(numbers))
+        )  # fmt: skip
+        text += f"@<TRIPOS>CRYSIN\n {' '.join(f'{v:.4f}' for v in box)} 1 1\n"
+    (folder / "a.mol2").write_text(text)
+    return [folder / "a.mol2"]
+
+
+def gro(folder, numbers, frames, box):
+    """Write the topology and one frame as GROMACS does, which turns no cell."""
+    x, v = frames[-1] / 10, vectors_of(box) / 10
+    text = f"chain t= 20.00000 step= 10000\n{len(x):5d}\n"
+    text += "".join(
+        f"{1:5d}{'POL':<5s}{e + str(i):>5s}{i + 1:5d}"
+        + "".join(f"{p:9.4f}" for p in x[i]) + "\n"
+        for i, e in enumerate(symbols(numbers))
+    )  # fmt: skip
+    order = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
+    text += "".join(f"{v[k]:10.5f}" for k in order) + "\n"
+    (folder / "a.gro").write_text(text)
+    return [folder / "a.gro"]
+
+
 FILES = {
     "ENDMDL without MODEL": (endmdl, DODECAHEDRON),
     "packed PDB": (packed_pdb, SHEARED),
@@ -207,6 +236,8 @@ FILES = {
     "DCD": (dcd("<"), SHEARED),
     "TRR with frames of velocities": (velocities_between, DODECAHEDRON),
     "NetCDF without times": (netcdf_without_time, SHEARED),
+    "MOL2 of several frames": (mol2, SHEARED),
+    "GRO": (gro, DODECAHEDRON),
 }
 
 
@@ -220,6 +251,7 @@ def test_features_are_those_of_the_cluster_of_images(model, tmp_path, name):
     write, box = FILES[name]
     x, numbers, frames = made(box)
     u = open_universe(write(tmp_path, numbers, frames, box))
+    frames = frames[-1:] if name == "GRO" else frames
     assert len(u.trajectory) == len(frames)
     got = GeomGNNFeaturizer(
         u, select="all", tokens="atom", model=model, engine="torch", device="cpu"

@@ -73,4 +73,4 @@ def test_the_page_says_why_its_timescales_differ(study, tmp_path):
     assert headline in page
     assert headline.startswith(f"The slowest motion has a timescale of {msm} frames")
     assert f"at the same lag TICA finds {tica} frames" in headline
-    assert f"At the lag of the states, {LAG} frames, the slowest is {msm} frames" in page
+    assert f"lag of the states, {LAG} frames, the slowest is {msm} frames" in page
