@@ -136,7 +136,8 @@ def _atoms(
 ) -> tuple[Structure, np.ndarray]:
     """Return the model's atoms, and positions that are all different."""
     from mdgeomfeat.reading import open_universe
-    from mdgeomfeat.structure import Structure, select_atoms
+    from mdgeomfeat.structure import Structure
+    from mdgeomfeat.structure.selected import select_structure
 
     if options.structure is None:
         table = model.metadata["structure"].get("table")
@@ -150,8 +151,7 @@ def _atoms(
         return structure, _coil(structure.n_atoms)
     universe = open_universe([str(options.structure)])
     select = features.select if options.select is None else options.select
-    atoms = select_atoms(universe, select)
-    structure = Structure.from_atomgroup(atoms, tokens=features.tokens)
+    _, structure = select_structure(universe, select, tokens=features.tokens)
     return structure, _coil(structure.n_atoms)
 
 

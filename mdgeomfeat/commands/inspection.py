@@ -170,13 +170,11 @@ def _selected(universe: Universe, read: ReadOptions, found: dict[str, Any]) -> F
     """
     from mdgeomfeat.commands.inspected import selection_numbers
     from mdgeomfeat.gnn import load_model
-    from mdgeomfeat.structure import Structure
     from mdgeomfeat.structure.elements import SYMBOLS
-    from mdgeomfeat.structure.selection import select_atoms
+    from mdgeomfeat.structure.selected import select_structure
 
     select = read.features.select
-    group = select_atoms(universe, select)
-    structure = Structure.from_atomgroup(group, tokens=read.features.tokens)
+    _, structure = select_structure(universe, select, tokens=read.features.tokens)
     found["selection"] = selection_numbers(
         structure, str(read.features.tokens), read.features.window
     )

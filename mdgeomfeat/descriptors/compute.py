@@ -15,6 +15,7 @@ from mdgeomfeat.descriptors.plan import (
     plan_angles,
     plan_descriptors,
 )
+from mdgeomfeat.structure import make_whole
 
 if TYPE_CHECKING:
     from mdgeomfeat.structure import Structure
@@ -66,7 +67,7 @@ def compute_descriptors(
     structure : Structure
         What the atoms are.
     positions : (F, A, 3) ndarray, Å
-        Frames with whole molecules.
+        Frames. Where there is a box, molecules are put together first.
     boxes : (F, 6) or (6,) ndarray, optional
         Boxes as MDAnalysis gives them: three lengths in Å, three angles in degrees.
     reference : (A, 3) ndarray, Å, optional
@@ -86,7 +87,7 @@ def compute_descriptors(
         If the kind is unknown, does not apply to the structure (see
         :func:`applicable`), or the arrays do not fit.
     """
-    positions, boxes = check_frames(structure, positions, boxes)
+    positions, boxes = _whole(structure, positions, boxes)
     if reference is None and len(positions):
         reference = positions[0]
     plan = plan_descriptors(kind, structure, reference, max_pairs=max_pairs)
@@ -118,10 +119,19 @@ def angles(
     InputError
         If the structure has no such torsion, or the arrays do not fit.
     """
-    positions, boxes = check_frames(structure, positions, boxes)
+    positions, boxes = _whole(structure, positions, boxes)
     first = positions[0] if len(positions) else None
     plan = plan_angles(structure, first, side_chains=side_chains)
     return _described(plan, positions, boxes)
+
+
+def _whole(
+    structure: Structure,
+    positions: NDArray[np.floating],
+    boxes: NDArray[np.floating] | None,
+) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+    positions, boxes = check_frames(structure, positions, boxes)
+    return make_whole(structure, positions, boxes), boxes
 
 
 def _described(

@@ -24,7 +24,6 @@ from mdgeomfeat.descriptors.distances import (
 from mdgeomfeat.descriptors.superpose import superpose
 from mdgeomfeat.descriptors.torsions import Torsions, find_torsions
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
-from mdgeomfeat.structure import make_whole
 
 if TYPE_CHECKING:
     from mdgeomfeat.structure import Structure
@@ -84,7 +83,9 @@ class DescriptorPlan:
 
         Parameters
         ----------
-        positions, boxes
+        positions : (F, A, 3) ndarray, Å
+            Frames with whole molecules.
+        boxes : (F, 6) or (6,) ndarray, optional
             As in :func:`compute_descriptors`.
 
         Returns
@@ -137,7 +138,7 @@ def plan_descriptors(
             names=plan.names,
             note=note,
             structure=structure,
-            measure=partial(_distances, plan, structure),
+            measure=plan.compute,
         )
     if kind == "dihedrals":
         torsions = _need_torsions(find_torsions(structure, reference))
@@ -273,17 +274,6 @@ def _aligned_atoms(structure: Structure) -> tuple[NDArray[np.int64], str]:
     if not len(heavy):
         heavy = np.arange(structure.n_atoms)
     return heavy, "heavy atoms superposed on the first frame"
-
-
-def _distances(
-    plan: PairPlan,
-    structure: Structure,
-    positions: NDArray[np.floating],
-    boxes: NDArray[np.floating] | None,
-) -> NDArray[np.float32]:
-    if boxes is not None:
-        positions = make_whole(structure, positions, boxes)
-    return plan.compute(positions, boxes)
 
 
 def _measure(

@@ -30,8 +30,7 @@ from mdgeomfeat.featurizer.run import FeatureRun, RunOptions
 from mdgeomfeat.memory import check_memory
 from mdgeomfeat.reading.times import read_dt
 from mdgeomfeat.store import StoreLock
-from mdgeomfeat.structure import Structure
-from mdgeomfeat.structure.selection import select_atoms
+from mdgeomfeat.structure.selected import select_structure
 from mdgeomfeat.upstream import no_made_up_dt
 
 if TYPE_CHECKING:
@@ -147,8 +146,9 @@ class GeomGNNFeaturizer(AnalysisBase):
         super().__init__(reader_of(universe_or_atomgroup), verbose=verbose)
         self.results = NoResults()
         spec = FeatureSpec(select=select, **features)
-        atoms = select_atoms(universe_or_atomgroup, spec.select)
-        self.structure = Structure.from_atomgroup(atoms, tokens=spec.tokens)
+        atoms, self.structure = select_structure(
+            universe_or_atomgroup, spec.select, tokens=spec.tokens
+        )
         self._encoder = TokenEncoder(
             self.structure, spec, device=device, engine=engine, batch_size=batch_size
         )

@@ -369,10 +369,10 @@ def _structure(
         return source, source.n_atoms
     universe = getattr(source, "universe", None)
     if universe is not None:
-        from mdgeomfeat.structure.selection import select_atoms
+        from mdgeomfeat.structure.selected import select_structure
 
-        atoms = select_atoms(source, select)
-        return Structure.from_atomgroup(atoms, tokens=tokens), len(universe.atoms)
+        _, structure = select_structure(source, select, tokens=tokens)
+        return structure, len(universe.atoms)
     topology = getattr(source, "topology", source)
     if type(topology).__module__.split(".")[0] != "mdtraj":
         raise InputError(

@@ -56,7 +56,7 @@ def say_left_out(
         f"Only the {word} is analysed; residues left out: {listed}; "
         f'to add them: --select "{select} or {added}".',
         MDGeomFeatWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
     from MDAnalysis.core.universe import Universe
 
-__all__ = ["default_atoms", "mdtraj_atoms", "one_location", "select_atoms"]
+__all__ = ["default_atoms", "mdtraj_atoms", "one_location", "pick", "select_atoms"]
 
 # Atoms of one name nearer than this are one atom (Å).
 _SAME_PLACE = 0.1
@@ -54,10 +54,31 @@ def select_atoms(
     InputError
         If the selection cannot be read or matches nothing.
     """
+    table = AtomTable.from_universe(universe_or_atomgroup.universe)
+    return universe_or_atomgroup.universe.atoms[
+        pick(universe_or_atomgroup, select, table)
+    ]
+
+
+def pick(
+    universe_or_atomgroup: Universe | AtomGroup, select: str | None, table: AtomTable
+) -> np.ndarray:
+    """Find the atoms that :func:`select_atoms` returns, (A,) int64.
+
+    Parameters
+    ----------
+    universe_or_atomgroup, select
+        As there.
+    table : AtomTable
+        Of the Universe.
+
+    Raises
+    ------
+    InputError
+        As there.
+    """
     group = universe_or_atomgroup.atoms
-    universe = group.universe
-    whole = universe_or_atomgroup is universe
-    table = AtomTable.from_universe(universe)
+    whole = universe_or_atomgroup is group.universe
     if select is not None:
         if not isinstance(select, str):
             raise InputError(
@@ -82,7 +103,7 @@ def select_atoms(
                 f"{described}; choose atoms that have a nucleus, for instance "
                 "select='all'."
             )
-    return universe.atoms[one_location(table, indices)]
+    return one_location(table, indices)
 
 
 def default_atoms(table: AtomTable) -> np.ndarray:
@@ -175,7 +196,7 @@ def _fullest(table: AtomTable, indices: np.ndarray) -> np.ndarray:
             f"{', …' if len(several) > 5 else ''}): the one of highest occupancy is "
             f"kept, {len(drop)} atoms are left out.",
             MDGeomFeatWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return np.array([a for a in indices if int(a) not in drop], dtype=np.int64)
 
@@ -214,7 +235,7 @@ def _each_once(table: AtomTable, indices: np.ndarray) -> np.ndarray:
             f"the same residue ({shown}{', …' if len(drop) > 5 else ''}): one of each "
             "is kept.",
             MDGeomFeatWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return indices[~np.isin(indices, drop)]
 
@@ -318,5 +339,5 @@ def _say_sites(table: AtomTable, sites: np.ndarray) -> None:
             f"{len(sites)} virtual sites or dummy atoms are left out ("
             f"{' '.join(names[:8])}{' …' if len(names) > 8 else ''}).",
             MDGeomFeatWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

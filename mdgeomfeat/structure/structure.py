@@ -292,7 +292,7 @@ class Structure:
                 f"The AtomGroup holds {len(ag) - len(np.unique(ag.ix))} atoms twice; "
                 "pass atomgroup.unique."
             )
-        return cls._from_table(AtomTable.from_universe(ag.universe), ag.ix, tokens)
+        return cls.from_table(AtomTable.from_universe(ag.universe), ag.ix, tokens)
 
     @classmethod
     def from_mdtraj(
@@ -323,7 +323,7 @@ class Structure:
             indices = default_atoms(table)
         else:
             indices = mdtraj_atoms(topology, table, select)
-        return cls._from_table(table, indices, tokens)
+        return cls.from_table(table, indices, tokens)
 
     @classmethod
     def from_arrays(
@@ -412,9 +412,18 @@ class Structure:
         )
 
     @classmethod
-    def _from_table(
+    def from_table(
         cls, table: AtomTable, indices: np.ndarray, tokens: Tokens
     ) -> Structure:
+        """Describe some atoms of a table, as :meth:`from_atomgroup` does.
+
+        Parameters
+        ----------
+        table : AtomTable
+        indices : (A,) array of int
+            Each atom once.
+        tokens : {"residue", "atom", "molecule"} or (A,) array_like of int
+        """
         return cls(**build_arrays(table, np.asarray(indices, dtype=np.int64), tokens))
 
 

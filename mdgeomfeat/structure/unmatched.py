@@ -54,7 +54,7 @@ def say_unmatched(
         f"In select={select!r}, {shown} {'match' if empty[1:] else 'matches'} no atom; "
         f"the residues here are {residues}.",
         MDGeomFeatWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
