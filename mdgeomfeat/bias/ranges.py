@@ -53,6 +53,10 @@ class BiasRange:
     periodic: bool = False
 
     def __post_init__(self) -> None:
+        # numpy's numbers write themselves as no expression that OpenMM can read
+        for name in ("width", "lower", "upper"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        object.__setattr__(self, "grid", (float(self.grid[0]), float(self.grid[1])))
         numbers = (self.width, self.lower, self.upper, *self.grid)
         ordered = self.grid[0] <= self.lower < self.upper <= self.grid[1]
         if not all(map(math.isfinite, numbers)) or self.width <= 0 or not ordered:

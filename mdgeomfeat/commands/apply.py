@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdgeomfeat.commands.baselines import PRIMARY, gnn_input
-from mdgeomfeat.commands.features import Featurized, default_folder, featurize
+from mdgeomfeat.commands.features import default_folder, featurize
+from mdgeomfeat.commands.featurized import Featurized
 from mdgeomfeat.commands.models import assign_states
 from mdgeomfeat.commands.notes import remembered_warnings
 from mdgeomfeat.commands.options import ReadOptions

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from mdgeomfeat.commands.features import Featurized
+from mdgeomfeat.commands.featurized import Featurized
 from mdgeomfeat.commands.mapping import Torsion
 from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.errors import InputError

@@ -11,12 +11,8 @@ from mdgeomfeat.commands.baselines import (
     gnn_input,
     untrained_twin,
 )
-from mdgeomfeat.commands.features import (
-    STORE,
-    chosen_frames,
-    default_folder,
-    featurize,
-)
+from mdgeomfeat.commands.features import chosen_frames, default_folder, featurize
+from mdgeomfeat.commands.featurized import STORE
 from mdgeomfeat.commands.mapping import compare_inputs
 from mdgeomfeat.commands.notes import remembered_warnings
 from mdgeomfeat.commands.options import ReadOptions

@@ -9,7 +9,7 @@ import numpy as np
 from mdgeomfeat.explain import StateDifferences, compare_states, draw_sample
 
 if TYPE_CHECKING:
-    from mdgeomfeat.commands.features import Featurized
+    from mdgeomfeat.commands.featurized import Featurized
     from mdgeomfeat.kinetics import StudyResult
 
 __all__ = ["state_differences", "states_of_frames"]

@@ -18,7 +18,7 @@ from mdgeomfeat.text import count
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
 
-    from mdgeomfeat.commands.features import Featurized
+    from mdgeomfeat.commands.featurized import Featurized
     from mdgeomfeat.kinetics import FrameWeights
 
 __all__ = ["WeightTables", "read_weight_tables"]

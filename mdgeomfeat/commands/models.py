@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdgeomfeat.commands.features import Featurized
+from mdgeomfeat.commands.featurized import Featurized
 from mdgeomfeat.variables.saved import CVS, NETWORK, TRAINING
 from mdgeomfeat.variables.training import record_training
 

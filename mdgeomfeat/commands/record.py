@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdgeomfeat.commands.features import STORE, Featurized
+from mdgeomfeat.commands.featurized import STORE, Featurized
 from mdgeomfeat.commands.options import ReadOptions
 from mdgeomfeat.report.data import Record
 from mdgeomfeat.text import count, enumerate_words, format_span, format_time

@@ -17,13 +17,8 @@ from mdgeomfeat.commands.baselines import (
     untrained_twin,
 )
 from mdgeomfeat.commands.explaining import state_differences, states_of_frames
-from mdgeomfeat.commands.features import (
-    STORE,
-    Featurized,
-    chosen_frames,
-    default_folder,
-    featurize,
-)
+from mdgeomfeat.commands.features import chosen_frames, default_folder, featurize
+from mdgeomfeat.commands.featurized import STORE, Featurized
 from mdgeomfeat.commands.frame_weights import WeightTables, read_weight_tables
 from mdgeomfeat.commands.lag import parse_lag, split_lag
 from mdgeomfeat.commands.mapping import choose_torsions, compare_inputs

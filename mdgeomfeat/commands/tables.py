@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mdgeomfeat.commands.features import Featurized
+from mdgeomfeat.commands.featurized import Featurized
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.report.data import FrameOrigin
 

@@ -232,6 +232,17 @@ def test_ranges_follow_the_training_data():
     assert proposed.width == pytest.approx(0.02 * extent)
 
 
+def test_ranges_that_numpy_has_computed_make_walls_too():
+    ends = np.array([-1.6, 1.6])
+    computed = BiasRange(
+        width=ends.std(), lower=ends[0], upper=ends[1], grid=(ends[0] - 1, ends[1] + 1)
+    )
+    system = particle()
+    bias = Bias(system, [coordinate()], [computed], settings("opes"))
+    run = simulation(system, bias, x=2.0)
+    assert bias.energies(run.context)[1] == pytest.approx(200 * 0.4**2)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mdgeomfeat.commands import features
-from mdgeomfeat.commands.features import Featurized
+from mdgeomfeat.commands.featurized import Featurized
 from mdgeomfeat.store import RowArray
 
 FEW = ["--stop", 1000, "--step", 10]
