@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mdgeomfeat.commands import features
+from mdgeomfeat.commands import featurized
 from mdgeomfeat.commands.featurized import Featurized
 from mdgeomfeat.store import RowArray
 
@@ -114,7 +114,7 @@ def test_frames_that_do_not_fit_stay_on_disk(
         return rows
 
     monkeypatch.setattr(Featurized, "held", spied)
-    monkeypatch.setattr(features, "available_memory", lambda: 10_000)
+    monkeypatch.setattr(featurized, "available_memory", lambda: 10_000)
     result = run_cli(
         "tica", *gly2, *common, *FEW, "--store", stored / "f.zarr",
         "--out", tmp_path / "r",
