@@ -18,6 +18,7 @@ from mdgeomfeat.cli.compare import compare
 from mdgeomfeat.cli.export import export
 from mdgeomfeat.cli.features import features
 from mdgeomfeat.cli.info import info
+from mdgeomfeat.cli.pick import pick
 from mdgeomfeat.cli.study import spib, tica, vamp
 from mdgeomfeat.cli.weights import app as weights_app
 from mdgeomfeat.errors import InputError, MDGeomFeatWarning
@@ -113,6 +114,7 @@ app.command()(compare)
 app.command()(info)
 app.command()(bias)
 app.command()(export)
+app.command()(pick)
 app.add_typer(weights_app, name="weights")
 
 

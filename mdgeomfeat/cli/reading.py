@@ -63,18 +63,16 @@ def takes_read_options(
 
     typer reads options from a function's signature, so the returned function has
     the parameters of :func:`_read_options` in place of ``read``, but for those that
-    the command has no use for.
+    the command has no use for. What stands before ``read`` is typed before the files.
     """
     shared = _shared_parameters()
     for name in without:
         del shared[name]
-    own = inspect.signature(command, eval_str=True).parameters
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    place = [p.name for p in own].index("read")
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in [
-            *shared.values(),
-            *(p for name, p in own.items() if name != "read"),
-        ]
+        for parameter in [*own[:place], *shared.values(), *own[place + 1 :]]
     ]
 
     @wraps(command)

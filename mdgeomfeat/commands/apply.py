@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,11 @@ from mdgeomfeat.featurespec import FeatureSpec, feature_options
 from mdgeomfeat.variables.saved import check_same_molecule, read_model_folder
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mdgeomfeat.kinetics import CVModel
 
-__all__ = ["apply_model"]
+__all__ = ["Applied", "apply_model", "apply_to_files"]
 
 
 def apply_model(
@@ -63,27 +65,75 @@ def apply_model(
     """
     folder = out or default_folder(read, "applied")
     check_output(folder, overwrite, read.store)
-    cv_model, made_with = read_model_folder(model_folder)
-    read = replace(read, features=_applied(read.features, made_with))
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        data = featurize(
-            read, work, progress, usual_dt=cv_model.metadata.get("stated_dt")
-        )
-        _say_stated_dt(cv_model, data, read, progress)
-        check_same_molecule(cv_model.metadata, data.structure)
-        vectors = len(cv_model.input_shape) == 3
-        cvs = cv_model.transform(gnn_input(data, vectors=vectors))
-        write_cvs(work / "cvs.csv", data, cvs, assign_states(cv_model, cvs))
-        _say_time_step(cv_model, data, progress)
+        applied = apply_to_files(model_folder, read, work, progress)
+        data = applied.data
+        write_cvs(work / "cvs.csv", data, applied.cvs, applied.states)
+        _say_time_step(applied.model, data, progress)
         record = make_record(
             data,
-            read,
+            applied.read,
             title=f"{PRIMARY} of {data.title}",
             warnings=notes,
             files=(),
         )
         write_json(work / "summary.json", record_summary(record, "application"))
     return folder
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Applied:
+    """A stored model's variables of trajectories.
+
+    Attributes
+    ----------
+    model : CVModel
+    read : ReadOptions
+        What was read, with the model's features.
+    data : Featurized
+    cvs : list of (F_i, d) ndarray
+        One array for each unbroken run.
+    states : list of (F_i,) ndarray of int
+    """
+
+    model: CVModel
+    read: ReadOptions
+    data: Featurized
+    cvs: list[np.ndarray]
+    states: list[np.ndarray]
+
+
+def apply_to_files(
+    model_folder: Path, read: ReadOptions, work: Path, progress: Reporter
+) -> Applied:
+    """Compute the collective variables of trajectories with a stored model.
+
+    Parameters
+    ----------
+    model_folder, read, progress
+        As in :func:`apply_model`.
+    work : Path
+        Where features are kept unless `read` names another place.
+
+    Raises
+    ------
+    InputError
+        As :func:`apply_model`.
+    """
+    cv_model, made_with = read_model_folder(model_folder)
+    read = replace(read, features=_applied(read.features, made_with))
+    data = featurize(read, work, progress, usual_dt=cv_model.metadata.get("stated_dt"))
+    _say_stated_dt(cv_model, data, read, progress)
+    check_same_molecule(cv_model.metadata, data.structure)
+    vectors = len(cv_model.input_shape) == 3
+    cvs = cv_model.transform(gnn_input(data, vectors=vectors))
+    return Applied(
+        model=cv_model,
+        read=read,
+        data=data,
+        cvs=cvs,
+        states=assign_states(cv_model, cvs),
+    )
 
 
 def _applied(asked: FeatureSpec, made_with: FeatureSpec) -> FeatureSpec:

@@ -21,6 +21,7 @@ from mdgeomfeat.kinetics.koopman import koopman_weights
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
 from mdgeomfeat.kinetics.msm import MarkovModel, estimate_msm, unit_counts
+from mdgeomfeat.kinetics.picking import Pick, Why, pick_frames
 from mdgeomfeat.kinetics.rates import NoRates, TransitionRates, transition_rates
 from mdgeomfeat.kinetics.reasons import (
     Choices,
@@ -75,6 +76,7 @@ __all__ = [
     "MixerReason",
     "NoRates",
     "PairBatches",
+    "Pick",
     "Score",
     "ScoreError",
     "Shortfall",
@@ -90,6 +92,7 @@ __all__ = [
     "VampnetFit",
     "WeightKind",
     "WeightOrigin",
+    "Why",
     "build_biased_states",
     "build_states",
     "ceiling",
@@ -110,6 +113,7 @@ __all__ = [
     "make_cv_model",
     "make_folds",
     "null_score",
+    "pick_frames",
     "run_study",
     "scan_bottlenecks",
     "sure_lead",
