@@ -119,3 +119,10 @@ def test_what_cannot_be_picked_from_is_refused(cvs, n, said):
 def test_states_of_other_frames_are_refused():
     with pytest.raises(InputError, match="4 states for 5 frames"):
         pick_frames([np.arange(5.0)[:, None]], 1, states=[np.zeros(4, dtype=int)])
+
+
+def test_what_was_picked_for_its_end_is_not_picked_again():
+    x = np.repeat([0.0, 1.0, 10.0], [100, 100, 1])[:, None]
+    picks = pick_frames([x], 3)
+    assert picks[0].why is Why.END
+    assert sorted(float(x[p.row, 0]) for p in picks) == [0.0, 1.0, 10.0]
