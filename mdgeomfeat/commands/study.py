@@ -118,7 +118,9 @@ def write_study(
             RANDOM: twin_input,
             **baselines.inputs,
         }
-        study = _study(inputs, data, options, lag, weights, progress)
+        study = _study(
+            inputs, tuple(baselines.inputs), data, options, lag, weights, progress
+        )
         doubts, failures = doubts_in_words(study), failures_in_words(study)
         comparison = None
         if options.maps:
@@ -235,6 +237,7 @@ def _check_number(n_frames: int) -> None:
 
 def _study(
     inputs: dict[str, list[Rows]],
+    classical: tuple[str, ...],
     data: Featurized,
     options: StudyOptions,
     lag: int | None,
@@ -258,6 +261,7 @@ def _study(
         koopman=options.koopman,
         spib=SpibOptions() if labels is None else SpibOptions(n_labels=labels),
         groups=data.groups,
+        fused=classical,
         metadata=feature_recipe(data),
     )
     with progress.steps("slow motions") as tell, warnings.catch_warnings():

@@ -28,6 +28,7 @@ from mdgeomfeat.kinetics.reasons import (
     Doubt,
     DoubtWarning,
     LagReason,
+    MarkovLagReason,
     MixerReason,
 )
 from mdgeomfeat.kinetics.results import Score, StudyResult, StudySettings
@@ -72,6 +73,7 @@ __all__ = [
     "LagScan",
     "LaterTimescale",
     "LinearMap",
+    "MarkovLagReason",
     "MarkovModel",
     "MixerReason",
     "NoRates",

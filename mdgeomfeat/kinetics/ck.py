@@ -24,14 +24,15 @@ from mdgeomfeat.kinetics.msm import (
     make_units,
     unit_counts,
 )
+from mdgeomfeat.kinetics.posterior import probability_spread
 from mdgeomfeat.kinetics.timescales import interval
 
-__all__ = ["CKTest", "ck_test"]
+__all__ = ["DECIDED", "CKTest", "ck_test"]
 
 #: A deviation of the probability below this is not counted against the model.
 _TOLERANCE = 0.05
-#: With a larger bootstrap deviation of an estimate than this, nothing can be said.
-_UNDECIDED = 0.1
+#: With a larger standard deviation of an estimate than this, nothing can be said.
+DECIDED = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +48,15 @@ class CKTest:
     predicted_lower, predicted_upper, estimated_lower, estimated_upper
         90 % bootstrap intervals, same shape.
     passed : bool or None
-        Whether no difference exceeds 0.05 and three of its bootstrap standard
-        deviations; None if that is so but an estimated probability itself is not
-        known to 0.1, so that the data cannot say.
+        Whether no difference exceeds 0.05 and three of its standard deviations; None
+        if that is so but an estimated probability itself is not known to 0.15, so
+        that the data cannot say. A standard deviation is the larger of the bootstrap's
+        and of that of the posterior of the estimated probability, since a state that
+        one run alone has visited looks the same in every sample of runs.
     largest_deviation : float
         Largest difference.
+    uncertainty : float
+        Largest standard deviation of an estimated probability.
     unit : {"trajectories", "blocks"}
         What the bootstrap drew.
     """
@@ -65,6 +70,7 @@ class CKTest:
     estimated_upper: NDArray[np.float64]
     passed: bool | None
     largest_deviation: float
+    uncertainty: float
     unit: str
 
     def to_dict(self, frame: float = 1.0) -> dict[str, Any]:
@@ -85,6 +91,7 @@ class CKTest:
             "lags_frames": self.lags.tolist(),
             "passed": self.passed,
             "largest_deviation": self.largest_deviation,
+            "uncertainty": self.uncertainty,
             "bootstrap_unit": self.unit,
             **curves,
         }
@@ -114,8 +121,8 @@ def ck_test(
     units : Units, optional
         What the bootstrap draws.
     n_lags : int
-        Number of lags; they reach out to the slowest timescale, at most 20 lags, and
-        no farther than a quarter of the longest trajectory.
+        Number of lags; they reach out to the slowest timescale, and no farther than
+        a quarter of the longest trajectory.
     n_samples, seed : int
         Of the bootstrap.
     weights : list of (F,) ndarrays, optional
@@ -135,6 +142,12 @@ def ck_test(
         m: unit_counts(dtrajs, units, m * model.lag, n, weights) for m in multiples
     }
     everything = np.ones(len(units.spans))
+    beliefs = np.stack(
+        [
+            probability_spread(c.sum(axis=0), m * model.lag, model.states, assignment)
+            for m, c in counts.items()
+        ]
+    )
     predicted, estimated = _compare(counts, everything, model, assignment, 1e-8)
     samples = np.stack(
         [
@@ -148,6 +161,11 @@ def ck_test(
     spread, unsure = np.full((2, *predicted.shape), np.nan)
     spread[known] = np.nanstd(difference[:, known], axis=0)
     unsure[known] = np.nanstd(samples[:, 1][:, known], axis=0)
+    # at the lag itself the model is what was estimated, and nothing can differ
+    spread[1:], unsure = (
+        np.maximum(spread[1:], beliefs[1:]),
+        np.maximum(unsure, beliefs),
+    )
     deviation = np.abs(predicted - estimated)
     return CKTest(
         lags=np.asarray(multiples, dtype=np.int64) * model.lag,
@@ -159,6 +177,7 @@ def ck_test(
         estimated_upper=bands[1][1],
         passed=_verdict(deviation, spread, unsure),
         largest_deviation=float(np.nanmax(deviation)),
+        uncertainty=float(np.nanmax(unsure)),
         unit=units.kind,
     )
 
@@ -171,7 +190,7 @@ def _verdict(
     known = np.isfinite(deviation) & np.isfinite(spread)
     if (deviation[known] > np.maximum(_TOLERANCE, 3 * spread[known])).any():
         return False
-    if not known.all() or (unsure > _UNDECIDED).any():
+    if not known.all() or (unsure > DECIDED).any():
         return None
     return True
 
@@ -180,7 +199,7 @@ def _multiples(
     dtrajs: Sequence[NDArray[np.int64]], model: MarkovModel, n_lags: int
 ) -> list[int]:
     slowest = np.nan_to_num(model.timescales(1)[0], nan=0.0)
-    reach = int(np.clip(np.ceil(slowest / model.lag), n_lags, 20))
+    reach = max(int(np.ceil(slowest / model.lag)), n_lags)
     reach = min(reach, max(map(len, dtrajs)) // (4 * model.lag))
     return sorted({int(m) for m in np.linspace(1, max(reach, 1), n_lags).round()})
 

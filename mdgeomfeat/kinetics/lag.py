@@ -25,7 +25,7 @@ from mdgeomfeat.kinetics.splits import make_folds
 from mdgeomfeat.kinetics.tica import fit_tica
 from mdgeomfeat.kinetics.timescales import CONSTANT, lag_series
 
-__all__ = ["CAP", "LagScan", "choose_lag"]
+__all__ = ["CAP", "LagScan", "choose_lag", "constant_from", "lag_cap"]
 
 #: Processes that are looked for.
 MAX_PROCESSES = 5
@@ -125,9 +125,8 @@ def choose_lag(
         raise InputError(f"A lag of {lag} frames is below 1; choose 1 or more.")
     lengths = [len(a) for a in arrays]
     fold = make_folds(lengths, lag or 1, groups=groups)[0]
-    shortest = _shortest_run(lengths, groups)
-    candidates = lag_series(max(shortest // CAP, 1))
-    lags = lag_series(max(shortest // 4, 1))
+    candidates = lag_series(lag_cap(lengths, groups))
+    lags = lag_series(max(_shortest_run(lengths, groups) // 4, 1))
     # two lags beyond the largest candidate are enough
     lags = lags[: len(candidates) + 2]
     if lag is not None:
@@ -138,7 +137,7 @@ def choose_lag(
     if not np.isfinite(timescales).any():
         # raises the reason, if there is one beyond fast motions
         fit_tica(halves[0], lag or 1, 1)
-    constant = _constant(np.asarray(lags), timescales[:, 0])
+    constant = constant_from(lags, timescales[:, 0])
     chosen, reason = _choose(lags, timescales[:, 0], constant, candidates, lag)
     slow = timescales[lags.index(chosen)]
     above = slow > chosen
@@ -156,6 +155,11 @@ def choose_lag(
     )
 
 
+def lag_cap(lengths: Sequence[int], groups: Sequence[int] | None = None) -> int:
+    """Return the longest lag that is chosen: 1/20 of the shortest run, at least 1."""
+    return max(_shortest_run(lengths, groups) // CAP, 1)
+
+
 def _shortest_run(lengths: Sequence[int], groups: Sequence[int] | None) -> int:
     """Return the frames of the shortest run: the longest piece of each counts.
 
@@ -167,8 +171,16 @@ def _shortest_run(lengths: Sequence[int], groups: Sequence[int] | None) -> int:
     return min(longest.values())
 
 
-def _constant(lags: NDArray[np.int64], slowest: NDArray[np.float64]) -> list[bool]:
-    """Return at which lags the slowest timescale is that at the next two lags."""
+def constant_from(lags: Sequence[int], slowest: NDArray[np.float64]) -> list[bool]:
+    """Return at which lags the slowest timescale is that at the next two lags.
+
+    Parameters
+    ----------
+    lags : sequence of int
+        Frames, each twice the one before.
+    slowest : (L,) ndarray
+        Slowest timescale at each, frames.
+    """
     found = []
     for i, lag in enumerate(lags):
         after = slowest[i + 1 : i + 3]

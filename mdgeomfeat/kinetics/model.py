@@ -23,7 +23,7 @@ from mdgeomfeat.kinetics.tica import LinearMap, fit_tica
 from mdgeomfeat.kinetics.vampnet import Lobe, LobeStack, run_lobe
 from mdgeomfeat.mixing import MixerSpec, build_mixer
 
-__all__ = ["CVModel", "join_lobes", "make_cv_model"]
+__all__ = ["STACK_RIDGE", "CVModel", "join_lobes", "make_cv_model"]
 
 FORMAT: Final = 2
 
@@ -31,7 +31,7 @@ FORMAT: Final = 2
 _OLD_METHODS = {"vamp": "vampnet"}
 
 #: Ridge of the linear map behind stacked lobes, whose outputs are nearly collinear.
-_STACK_RIDGE: Final = 0.01
+STACK_RIDGE: Final = 0.01
 
 #: What goes wrong when a card and tensors are not of one model.
 _MISFITS: Final = (
@@ -372,7 +372,7 @@ def join_lobes(
     outputs = run_lobe(stack, arrays)
     if not n_pairs(outputs, lag):
         raise ScoreError(f"There are no pairs at a lag of {lag} frames.")
-    ridge = _STACK_RIDGE if len(lobes) > 1 else 0.0
+    ridge = STACK_RIDGE if len(lobes) > 1 else 0.0
     rotation = fit_tica(
         outputs, lag, stack.spec.n_outputs, ridge=ridge, weights=weights
     )

@@ -29,10 +29,12 @@ __all__ = [
     "LagNotConstant",
     "LagReason",
     "ManySets",
+    "MarkovLagReason",
     "MarkovTestFailed",
     "MarkovTestTooShort",
     "MarkovTestUndecided",
     "MixerReason",
+    "NoLagPasses",
     "NotEstablished",
     "NotIndependent",
     "NothingAboveLag",
@@ -55,6 +57,20 @@ class LagReason(StrEnum):
     SHARE = "share"
 
 
+class MarkovLagReason(StrEnum):
+    """Why the Markov model has its lag.
+
+    ``GIVEN``: it was asked for. ``CONSTANT``: the slowest timescale of the model is
+    within 10 % of its value at the next two lags. ``TEST``: it is not, but the
+    Chapman-Kolmogorov test passes. ``VARIABLES``: it is the lag of the variables.
+    """
+
+    GIVEN = "given"
+    CONSTANT = "constant"
+    TEST = "test"
+    VARIABLES = "variables"
+
+
 class MixerReason(StrEnum):
     """Why this mixer: asked for, no tokens, vector channels, or tokens."""
 
@@ -71,6 +87,8 @@ class Choices:
     Attributes
     ----------
     lag : LagReason
+    markov_lag : MarkovLagReason
+        Of the Markov model, whose lag may be shorter than that of the variables.
     dim_given : bool
         Whether the number of outputs was asked for; else it is that of the processes
         that the lag scan found, at least 1.
@@ -83,6 +101,7 @@ class Choices:
     """
 
     lag: LagReason
+    markov_lag: MarkovLagReason
     dim_given: bool
     mixer: MixerReason | None
     n_tokens: int
@@ -197,7 +216,14 @@ class MarkovTestTooShort(Doubt):
 
 @dataclass(frozen=True)
 class MarkovTestUndecided(Doubt):
-    """The data are too few to decide the Chapman-Kolmogorov test."""
+    """The data are too few to decide the Chapman-Kolmogorov test.
+
+    A probability is known to `uncertainty` only; about `more` times as many frames
+    would decide.
+    """
+
+    uncertainty: float
+    more: float
 
 
 @dataclass(frozen=True)
@@ -205,6 +231,18 @@ class MarkovTestFailed(Doubt):
     """The Chapman-Kolmogorov test fails, by this deviation of a probability."""
 
     largest_deviation: float
+
+
+@dataclass(frozen=True)
+class NoLagPasses(Doubt):
+    """The Chapman-Kolmogorov test fails at every lag that may be chosen.
+
+    It passes at `passing`, a lag that is too long to be chosen, or at none up to
+    `longest`, where `passing` is None; both are frames.
+    """
+
+    passing: int | None
+    longest: int
 
 
 @dataclass(frozen=True)

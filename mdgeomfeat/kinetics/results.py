@@ -67,6 +67,9 @@ class StudySettings:
         Equal numbers mark pieces of one run that was cut at gaps in its frames.
     max_folds : int
         Largest number of held-out parts.
+    fused : tuple of str
+        Inputs that the primary one is joined with by one linear map: the best of them
+        and the primary one together are scored as well.
     training : TrainingOptions
         Of the VAMPNets.
     spib : SpibOptions
@@ -97,6 +100,7 @@ class StudySettings:
     dt: float | None = None
     groups: tuple[int, ...] | None = None
     max_folds: int = 4
+    fused: tuple[str, ...] = ()
     training: TrainingOptions = field(default_factory=TrainingOptions)
     spib: SpibOptions = field(default_factory=SpibOptions)
     n_bootstrap: int = 40

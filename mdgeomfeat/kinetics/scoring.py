@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import clause
 from mdgeomfeat.kinetics.arrays import Arrays, cut, cut_weights
-from mdgeomfeat.kinetics.model import join_lobes
+from mdgeomfeat.kinetics.model import STACK_RIDGE, join_lobes
 from mdgeomfeat.kinetics.reasons import Failure
 from mdgeomfeat.kinetics.results import Score, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, null_score, vamp2_score
 from mdgeomfeat.kinetics.spib import SpibFit, fit_spib
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
-from mdgeomfeat.kinetics.tica import fit_tica_guarded
+from mdgeomfeat.kinetics.tica import fit_tica, fit_tica_guarded
 from mdgeomfeat.kinetics.vampnet import VampnetFit, fit_vampnet, run_lobe
 from mdgeomfeat.mixing import MixerSpec, count_parameters
+from mdgeomfeat.store import Rows, map_rows
 
 __all__ = ["InputScorer", "fit_network"]
 
@@ -75,25 +76,93 @@ class InputScorer:
     def n_fits(self) -> int:
         """Number of fits that :meth:`run` makes."""
         per_fold = 1 + (len(self.seeds) if self.settings.network else 0)
-        return per_fold * len(self.folds) * (len(self.arrays) - len(self.failures))
+        fits = per_fold * (len(self.arrays) - len(self.failures))
+        return (fits + bool(self._partners)) * len(self.folds)
+
+    @property
+    def _partners(self) -> list[str]:
+        """Inputs that the primary one may be fused with."""
+        return [
+            name
+            for name in self.settings.fused
+            if name in self.arrays and name not in self.failures
+        ]
 
     def run(self, announce: Callable[[str], None]) -> list[Score]:
         """Return the scores; `announce` is called before every fit."""
-        scores = []
+        scores: list[Score] = []
+        rows: dict[tuple[str, str], list[_Row]] = {}
         network = self.settings.network
         methods = ("TICA",) if network is None else (network, "TICA")
         for name in self.arrays:
             for method in methods:
-                if name in self.failures:
-                    scores.append(self._summary(name, method, []))
-                else:
-                    scores.append(self._score_input(name, method, announce))
+                found = (
+                    []
+                    if name in self.failures
+                    else self._fit_input(name, self.arrays[name], method, announce)
+                )
+                rows[name, method] = found
+                scores.append(self._summary(name, method, found))
+        if self._partners:
+            partner = self._best_partner(scores, methods[0])
+            scores += [
+                self._score_fused(partner, method, rows, announce) for method in methods
+            ]
         return [self._paired(s, scores) for s in scores]
 
-    def _score_input(
-        self, name: str, method: str, announce: Callable[[str], None]
+    def _best_partner(self, scores: list[Score], method: str) -> str:
+        """Return the input with the best score of those that may be fused."""
+        by_name = {s.input: s.score for s in scores if s.method == method}
+        return max(self._partners, key=lambda name: by_name[name] or 0.0)
+
+    def _score_fused(
+        self,
+        partner: str,
+        method: str,
+        rows: dict[tuple[str, str], list[_Row]],
+        announce: Callable[[str], None],
     ) -> Score:
-        arrays = self.arrays[name]
+        """Score the primary input and another behind one linear map.
+
+        For TICA that is a map of the columns of both; for VAMPNets one of the outputs
+        of both inputs' networks, which takes no training. Few data do not teach a
+        network what to take from either (docs/results.md).
+        """
+        name = f"{partner} + {self.primary}"
+        if method == "TICA":
+            both = _side_by_side(self.arrays[partner], self.arrays[self.primary])
+            return self._summary(
+                name, method, self._fit_input(name, both, method, announce)
+            )
+        pairs = zip(rows[partner, method], rows[self.primary, method], strict=True)
+        return self._summary(name, method, [self._joined(a, b) for a, b in pairs])
+
+    def _joined(self, one: _Row, other: _Row) -> _Row:
+        """Put the outputs of two inputs' networks behind one linear map."""
+        if one.outputs is None or other.outputs is None:
+            return _Row(seeds=[None])
+        a, b = one.outputs, other.outputs
+        parts = replace(
+            a,
+            train=_side_by_side(a.train, b.train),
+            stop=_side_by_side(a.stop, b.stop),
+            held_out=_side_by_side(a.held_out, b.held_out),
+        )
+        try:
+            fit = fit_tica(
+                [*parts.train, *parts.stop],
+                self.lag,
+                self.dim,
+                ridge=STACK_RIDGE,
+                weights=parts.fitted_weights,
+            )
+            return self._row(fit.transform, parts, seeds=[])
+        except _ERRORS as error:
+            return _Row(seeds=[None], failures=[clause(error)])
+
+    def _fit_input(
+        self, name: str, arrays: Arrays, method: str, announce: Callable[[str], None]
+    ) -> list[_Row]:
         rows = []
         for k, fold in enumerate(self.folds):
             parts = _Parts(
@@ -110,7 +179,7 @@ class InputScorer:
                 rows.append(self._tica(parts))
             else:
                 rows.append(self._networks(name, parts, label, announce))
-        return self._summary(name, method, rows)
+        return rows
 
     def _tica(self, parts: _Parts) -> _Row:
         try:
@@ -172,12 +241,19 @@ class InputScorer:
                 self.lag,
                 parts.fitted_weights,
             )
-            return self._row(
-                lambda x: rotation.transform(run_lobe(stack, x)),
+            outputs = replace(
                 parts,
+                train=run_lobe(stack, parts.train),
+                stop=run_lobe(stack, parts.stop),
+                held_out=run_lobe(stack, parts.held_out),
+            )
+            return self._row(
+                rotation.transform,
+                outputs,
                 seeds=scores,
                 failures=failures,
                 n_parameters=count_parameters(fits[0].lobe),
+                outputs=outputs,
             )
         except _ERRORS as error:
             return _Row(seeds=scores, failures=[*failures, clause(error)])
@@ -224,10 +300,17 @@ class InputScorer:
             values=[list(row.seeds) for row in scored],
             n_folds=len(self.folds),
             n_seeds=n_seeds,
-            width=int(np.prod(self.arrays[name][0].shape[1:])),
+            width=sum(
+                int(np.prod(self.arrays[one][0].shape[1:]))
+                for one in ([name] if name in self.arrays else name.split(" + ", 1))
+            ),
             pca=max((r.pca for r in rows if r.pca is not None), default=None),
             n_parameters=max((r.n_parameters for r in rows), default=0),
-            mixer=None if method == "TICA" else self.mixers[name].kind,
+            mixer=(
+                self.mixers[name].kind
+                if method != "TICA" and name in self.mixers
+                else None
+            ),
             failure=failure,
         )
 
@@ -278,6 +361,20 @@ class _Row:
     pca: int | None = None
     n_parameters: int = 0
     failures: list[str] = field(default_factory=list)
+    outputs: _Parts | None = None
+
+
+def _side_by_side(one: Arrays, other: Arrays) -> list[Rows]:
+    """Return the columns of two inputs as one, run by run, without reading them."""
+    joined = []
+    for a, b in zip(one, other, strict=True):
+        width = sum(int(np.prod(x.shape[1:])) for x in (a, b))
+        joined.append(map_rows(_joined_rows, (a, b), (width,), np.float32))
+    return joined
+
+
+def _joined_rows(a: NDArray, b: NDArray) -> NDArray:
+    return np.concatenate([x.reshape(len(x), -1) for x in (a, b)], axis=1)
 
 
 def fit_network(

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import Arrays, listed
-from mdgeomfeat.kinetics.ck import CKTest, ck_test
+from mdgeomfeat.kinetics.ck import DECIDED, CKTest, ck_test
 from mdgeomfeat.kinetics.msm import (
     MarkovModel,
     Units,
@@ -24,6 +24,7 @@ from mdgeomfeat.kinetics.msm import (
     unit_counts,
 )
 from mdgeomfeat.kinetics.pcca import MAX_OPTIMIZED, metastable_states
+from mdgeomfeat.kinetics.posterior import population_samples, timescale_samples, widest
 from mdgeomfeat.kinetics.reasons import (
     Disconnected,
     Doubt,
@@ -76,9 +77,11 @@ class StateModel:
     counts : (n_states,) ndarray of int64
         Frames in every state.
     populations, populations_lower, populations_upper : (n_states,) ndarray or None
-        Stationary probabilities and their 90 % bootstrap interval.
+        Stationary probabilities and their 90 % interval: the wider, at either end, of a
+        bootstrap over units and of the posterior of the transitions between states
+        (:mod:`mdgeomfeat.kinetics.posterior`).
     timescales, timescales_lower, timescales_upper : (k,) ndarray
-        Timescales of the model, frames, and their 90 % bootstrap interval.
+        Timescales of the model, frames, and their 90 % interval, likewise.
     weights : list of (F,) ndarray, or None
         Stationary weight of every frame; sums to 1 over all frames and is 0 outside
         the connected set.
@@ -99,6 +102,9 @@ class StateModel:
         State of the model's microstates.
     memberships : (m, n_states) ndarray of float64
         PCCA+ memberships of the model's microstates; rows sum to 1.
+    partitions : tuple of (n_micro,) ndarray of int64
+        The microstates in two, three, ... states, -1 outside the connected set; what
+        intervals of timescales are made of.
     weighted : bool
         Whether the frames are of biased runs and populations are sums of their
         weights. Then there is no Markov model and no timescale, since these would be
@@ -128,8 +134,14 @@ class StateModel:
     model: MarkovModel | None
     assignment: NDArray[np.int64]
     memberships: NDArray[np.float64]
+    partitions: tuple[NDArray[np.int64], ...] = ()
     weighted: bool = False
     doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the Chapman-Kolmogorov test passes; None where nothing decides."""
+        return None if self.ck is None else self.ck.passed
 
     @property
     def optimized(self) -> bool:
@@ -304,7 +316,10 @@ def build_states(
     dtrajs = [lookup[m].astype(np.int64) for m in micro]
     weight = np.zeros(n)
     weight[model.states] = model.stationary / occupied[model.states]
-    spread = _spread(counts, model, assignment, max_processes, n_samples, seed)
+    partitions = _partitions(model, n, min(max_processes, MAX_OPTIMIZED - 1))
+    spread = _spread(
+        counts, model, assignment, partitions, max_processes, n_samples, seed
+    )
     ck = ck_test(
         micro,
         model,
@@ -317,7 +332,8 @@ def build_states(
     if ck is None:
         doubts.append(MarkovTestTooShort())
     elif ck.passed is None:
-        doubts.append(MarkovTestUndecided())
+        more = max((ck.uncertainty / DECIDED) ** 2, 1.0)
+        doubts.append(MarkovTestUndecided(ck.uncertainty, more))
     elif not ck.passed:
         doubts.append(MarkovTestFailed(ck.largest_deviation))
     return StateModel(
@@ -342,19 +358,40 @@ def build_states(
         model=model,
         assignment=assignment,
         memberships=member,
+        partitions=partitions,
         doubts=tuple(doubts),
     )
+
+
+def _partitions(
+    model: MarkovModel, n_micro: int, n_most: int
+) -> tuple[NDArray[np.int64], ...]:
+    """Return the microstates in two, three, ... states; -1 outside the model."""
+    found = []
+    for n_states in range(2, n_most + 2):
+        assignment, _ = metastable_states(model, n_states)
+        if int(assignment.max()) + 1 < n_states:
+            break
+        partition = np.full(n_micro, -1)
+        partition[model.states] = assignment
+        found.append(partition)
+    return tuple(found)
 
 
 def _spread(
     counts: NDArray[np.float64],
     model: MarkovModel,
     assignment: NDArray[np.int64],
+    partitions: Sequence[NDArray[np.int64]],
     k: int,
     n_samples: int,
     seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the bootstrap interval of (populations, timescales), joined."""
+    """Return the interval of (populations, timescales), joined.
+
+    It is the wider, at either end, of a bootstrap over units and of the posterior of
+    the transitions between the states.
+    """
     n = int(assignment.max()) + 1
     state_of = dict(zip(model.states.tolist(), assignment.tolist(), strict=True))
     samples = np.full((n_samples, n + k), np.nan)
@@ -371,7 +408,13 @@ def _spread(
             of = [state_of[s] for s in sample.states.tolist()]
             row[:n] = np.bincount(of, sample.stationary, minlength=n)
             row[n:] = sample.timescales(k)
-    return interval(samples)
+    total, known = counts.sum(axis=0), {"n_samples": n_samples, "seed": seed}
+    likely = np.full((n_samples, n + k), np.nan)
+    shares = population_samples(total, model.lag, model.states, assignment, **known)
+    if shares is not None:
+        likely[:, :n] = shares
+    likely[:, n:] = timescale_samples(total, model, partitions, k, **known)
+    return widest(interval(samples), interval(likely))
 
 
 def _disconnected(

@@ -49,7 +49,7 @@ from mdgeomfeat.kinetics.vampnet import Lobe, training_operations
 from mdgeomfeat.kinetics.weighting import (
     check_weights,
     doubts_on_weights,
-    states_of,
+    markov_of,
     timescales_of,
 )
 from mdgeomfeat.kinetics.weights import FrameWeights
@@ -139,14 +139,6 @@ def run_study(
             "the selection moves and that there are enough frames."
         ) from error
     dim = settings.dim or scan.dim
-    choices = Choices(
-        lag=scan.reason,
-        dim_given=settings.dim is not None,
-        mixer=_mixer_reason(settings, main, mixer),
-        n_tokens=mixer.n_tokens,
-        fewer_seeds=fewer_seeds,
-    )
-
     folds = make_folds(
         lengths,
         scan.lag,
@@ -178,16 +170,8 @@ def run_study(
             options=settings.spib,
             seed=settings.seed,
         )
-    states = states_of(
-        cvs,
-        scan.lag,
-        dim,
-        settings,
-        weights,
-        biased,
-        bottleneck,
-        slowest=scan.slowest,
-    )
+    markov = markov_of(cvs, scan, dim, settings, weights, biased, bottleneck)
+    states = markov.states
     slowest = _slowest(scan, states)
     its = None
     if not biased:
@@ -216,7 +200,7 @@ def run_study(
     scores = scorer.run(steps.next)
     steps.finish()
     evidence = weigh_evidence(scan, scores[0], folds, scan.lag, dim)
-    top = known_ceiling(states, dim, evidence)
+    top = known_ceiling(states, scan.lag, dim, evidence)
     scores = [replace(s, ceiling=top) for s in scores]
     doubts = [
         *doubts_on_weights(weights, biased),
@@ -233,6 +217,14 @@ def run_study(
             DoubtWarning,
             stacklevel=2,
         )
+    choices = Choices(
+        lag=scan.reason,
+        markov_lag=markov.reason,
+        dim_given=settings.dim is not None,
+        mixer=_mixer_reason(settings, main, mixer),
+        n_tokens=mixer.n_tokens,
+        fewer_seeds=fewer_seeds,
+    )
     return StudyResult(
         settings=settings,
         primary=primary,
@@ -416,18 +408,20 @@ def _slowest(scan: LagScan, states: StateModel | None) -> float | None:
     return max(known, default=None)
 
 
-def known_ceiling(states: StateModel, dim: int, evidence: Evidence) -> float | None:
+def known_ceiling(
+    states: StateModel, lag: int, dim: int, evidence: Evidence
+) -> float | None:
     """Return the largest score possible, if the slow timescales are known.
 
     They are where held-out data establish a slow motion, and the Markov model passes
-    its Chapman-Kolmogorov test and has a timescale above its lag.
+    its Chapman-Kolmogorov test and has a timescale above its lag. Scores are at `lag`.
     """
     if not evidence.established or states.ck is None or not states.ck.passed:
         return None
     # a model of nothing slow passes the test as well
     if not states.timescales[0] > states.lag:
         return None
-    return ceiling(states.timescales, states.lag, dim)
+    return ceiling(states.timescales, lag, dim)
 
 
 def _landscape(

@@ -39,7 +39,7 @@ _PAIRS_PER_COMPONENT = 10
 _EPSILON = 1e-6
 
 #: Shares of a standardised column's variance that are added to it, to choose from.
-_RIDGES = (0.0, 0.01, 0.03)
+_RIDGES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +135,11 @@ def fit_tica_guarded(
 ) -> LinearMap:
     """Fit TICA with what a second part of the data decides, then to both parts.
 
-    What is decided, by the best score on the `stop` part, is a ridge (0, 1 or 3 % of
-    a standardised column's variance) and, where there are less than ten training
-    pairs per column (or principal component, beyond 1,000), the number of components,
-    which is halved again and again. This is what early stopping is for a network.
+    What is decided, by the best score on the `stop` part, is a ridge (0 to 3 times a
+    standardised column's variance; many columns on few pairs need much) and then, where
+    there are less than ten training pairs per column (or principal component, beyond
+    1,000), the number of components, which is halved again and again with that ridge.
+    This is what early stopping is for a network.
     The map is then fitted again, with these choices, to both parts together.
 
     Parameters
@@ -162,15 +163,13 @@ def fit_tica_guarded(
     pairs = _effective_pairs(arrays, lag, weights)
     prepared = _Prepared(arrays, lag, _first_width(arrays, pairs), weights)
     widths = _widths(prepared.width, pairs, dim)
-    best: tuple[float, int, float] | None = None
-    for width in widths:
-        for ridge in _RIDGES:
-            outputs = prepared.solve(dim, width, ridge).transform(stop)
-            score = vamp2_score(outputs, lag, stop_weights)
-            if best is None or score > best[0]:
-                best = score, width, ridge
-    assert best is not None
-    _, width, ridge = best
+
+    def score(width: int, ridge: float) -> float:
+        outputs = prepared.solve(dim, width, ridge).transform(stop)
+        return vamp2_score(outputs, lag, stop_weights)
+
+    ridge = max(_RIDGES, key=lambda r: score(widths[0], r))
+    width = max(widths, key=lambda w: score(w, ridge))
     everything = [*arrays, *stop]
     both = None
     if weights is not None and stop_weights is not None:

@@ -15,6 +15,7 @@ from mdgeomfeat.kinetics.msm import (
     make_units,
     unit_counts,
 )
+from mdgeomfeat.kinetics.posterior import timescale_samples, widest
 
 __all__ = [
     "CONSTANT",
@@ -54,7 +55,7 @@ class ImpliedTimescales:
     lags : (L,) ndarray of int64
         Frames.
     timescales, lower, upper : (L, k) ndarray
-        Estimate and 90 % bootstrap interval, frames; NaN where there is none.
+        Estimate and 90 % interval, frames; NaN where there is none.
     unit : {"trajectories", "blocks"}
         What the bootstrap drew.
     """
@@ -116,6 +117,7 @@ def implied_timescales(
     k: int,
     *,
     units: Units | None = None,
+    partitions: Sequence[NDArray[np.int64]] = (),
     n_samples: int = 40,
     seed: int = 0,
     weights: Sequence[NDArray[np.float64]] | None = None,
@@ -133,10 +135,14 @@ def implied_timescales(
     units : Units, optional
         What the bootstrap draws; by default trajectories, or blocks if fewer than
         four.
+    partitions : sequence of (M,) ndarray of int64
+        Metastable states of the microstates, as a
+        :class:`~mdgeomfeat.kinetics.states.StateModel` has them. With them, intervals
+        are the wider, at either end, of the bootstrap's and of the posterior's.
     n_samples : int
-        Bootstrap samples.
+        Samples.
     seed : int
-        Of the bootstrap.
+        Of bootstrap and posterior.
     weights : list of (F,) ndarrays, optional
         Weight of every frame of runs that were not biased.
     """
@@ -145,18 +151,22 @@ def implied_timescales(
     shape = (len(lags), k)
     central = np.full(shape, np.nan)
     samples = np.full((n_samples, *shape), np.nan)
+    likely = np.full((n_samples, *shape), np.nan)
     for row, lag in enumerate(lags):
         counts = unit_counts(dtrajs, units, lag, n, weights)
         model = estimate_msm(counts.sum(axis=0), lag)
         if model is None:
             continue
         central[row] = model.timescales(k)
+        likely[:, row] = timescale_samples(
+            counts.sum(axis=0), model, partitions, k, n_samples=n_samples, seed=seed
+        )
         for s, draw in enumerate(bootstrap(len(counts), n_samples, seed)):
             sample = np.tensordot(draw, counts, axes=1)
             resampled = estimate_msm(sample, lag, states=model.states, max_error=1e-5)
             if resampled is not None:
                 samples[s, row] = resampled.timescales(k)
-    lower, upper = interval(samples)
+    lower, upper = widest(interval(samples), interval(likely))
     return ImpliedTimescales(
         np.asarray(lags, dtype=np.int64), central, lower, upper, units.kind
     )

@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.biased_states import build_biased_states
 from mdgeomfeat.kinetics.bottleneck import Bottleneck
+from mdgeomfeat.kinetics.lag import LagScan
+from mdgeomfeat.kinetics.markov_lag import MarkovLag, choose_markov_lag
 from mdgeomfeat.kinetics.msm import make_units
-from mdgeomfeat.kinetics.reasons import BiasedDynamics, Doubt, FewEffective
+from mdgeomfeat.kinetics.reasons import (
+    BiasedDynamics,
+    Doubt,
+    FewEffective,
+    MarkovLagReason,
+)
 from mdgeomfeat.kinetics.results import StudySettings
 from mdgeomfeat.kinetics.states import StateModel, build_states
 from mdgeomfeat.kinetics.timescales import (
@@ -22,7 +29,7 @@ from mdgeomfeat.kinetics.timescales import (
 )
 from mdgeomfeat.kinetics.weights import FrameWeights, WeightOrigin
 
-__all__ = ["check_weights", "doubts_on_weights", "states_of", "timescales_of"]
+__all__ = ["check_weights", "doubts_on_weights", "markov_of", "timescales_of"]
 
 #: Effective frames below which populations are known to a few per cent at best.
 _ENOUGH_EFFECTIVE = 500
@@ -67,21 +74,16 @@ def doubts_on_weights(weights: FrameWeights | None, biased: bool) -> list[Doubt]
     return found
 
 
-def states_of(
+def markov_of(
     cvs: list[NDArray[np.float64]],
-    lag: int,
+    scan: LagScan,
     dim: int,
     settings: StudySettings,
     weights: FrameWeights | None,
     biased: bool,
     bottleneck: Bottleneck | None = None,
-    *,
-    slowest: float | None = None,
-) -> StateModel:
-    """Return states from a Markov model, or from the weights of biased runs.
-
-    `slowest` is a timescale (frames) that is known before there is a Markov model.
-    """
+) -> MarkovLag:
+    """Return states of a Markov model at its lag, or of the weights of biased runs."""
     n_states = settings.n_states
     if n_states is None and bottleneck is not None:
         n_states = max(bottleneck.n_states, 2)
@@ -93,9 +95,19 @@ def states_of(
         "seed": settings.seed,
     }
     if weights is not None and biased:
-        return build_biased_states(cvs, lag, weights, **common)
+        states = build_biased_states(cvs, scan.lag, weights, **common)
+        return MarkovLag(states, MarkovLagReason.VARIABLES)
     values = None if weights is None else weights.values
-    return build_states(cvs, lag, weights=values, slowest=slowest, **common)
+    return choose_markov_lag(
+        lambda lag: build_states(
+            cvs, lag, weights=values, slowest=scan.slowest, **common
+        ),
+        scan.lag,
+        lengths=[len(c) for c in cvs],
+        groups=settings.groups,
+        given=settings.lag is not None,
+        weights=values,
+    )
 
 
 def timescales_of(
@@ -111,9 +123,10 @@ def timescales_of(
     longest = max(lengths) // 4
     return implied_timescales(
         msm.microstates,
-        sorted({*lag_series(min(longest, max(10 * lag, 20))), lag}),
+        sorted({*lag_series(min(longest, max(10 * lag, 20))), lag, msm.lag}),
         dim,
-        units=make_units(lengths, lag, slowest, settings.groups),
+        units=make_units(lengths, msm.lag, slowest, settings.groups),
+        partitions=msm.partitions,
         n_samples=settings.n_bootstrap,
         seed=settings.seed,
         weights=None if weights is None else weights.values,

@@ -96,9 +96,7 @@ def study_page(
             if study.biased
             else _judged(
                 study,
-                timescales_section(
-                    study.timescales, study.states.ck, study.lag, clock, gallery
-                ),
+                timescales_section(study.timescales, study.states, clock, gallery),
             ),
         ),
         (

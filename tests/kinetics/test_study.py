@@ -16,6 +16,7 @@ from mdgeomfeat.kinetics import (
     Score,
     StudySettings,
     TrainingOptions,
+    ceiling,
     fit_tica,
     fit_vampnet,
     run_study,
@@ -87,16 +88,19 @@ def test_known_kinetics_are_found(study):
 @pytest.mark.parametrize("passed", [False, None])
 def test_there_is_no_ceiling_without_a_passed_test(study, passed):
     result, _ = study
-    msm, dim, evidence = result.states, result.dim, result.evidence
-    assert known_ceiling(msm, dim, evidence) == result.ceiling > 2
+    msm, known = result.states, (result.lag, result.dim, result.evidence)
+    assert known_ceiling(msm, *known) == result.ceiling > 2
     ck = replace(msm.ck, passed=passed)
-    assert known_ceiling(replace(msm, ck=ck), dim, evidence) is None
-    assert known_ceiling(replace(msm, ck=None), dim, evidence) is None
+    assert known_ceiling(replace(msm, ck=ck), *known) is None
+    assert known_ceiling(replace(msm, ck=None), *known) is None
     # a model of nothing slow passes as well
     fast = replace(msm, timescales=np.full(2, 0.9 * msm.lag))
-    assert known_ceiling(fast, dim, evidence) is None
-    chance = replace(evidence, above_chance=False)
-    assert known_ceiling(msm, dim, chance) is None
+    assert known_ceiling(fast, *known) is None
+    chance = replace(result.evidence, above_chance=False)
+    assert known_ceiling(msm, result.lag, result.dim, chance) is None
+    # scores are at the lag of the variables, whatever that of the model is
+    longer = known_ceiling(msm, 2 * result.lag, result.dim, result.evidence)
+    assert longer == pytest.approx(ceiling(msm.timescales, 2 * result.lag, result.dim))
 
 
 def test_a_failed_test_takes_the_ceiling_from_every_score():
@@ -169,6 +173,7 @@ def test_summary_is_json_in_picoseconds(study):
     )
     assert summary["choices"] == {
         "lag": "given",
+        "markov_lag": "given",
         "dim_given": False,
         "mixer": "tokens",
         "n_tokens": 2,

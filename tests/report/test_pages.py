@@ -99,6 +99,7 @@ def study(
         rates=NoRates.NOT_MARKOVIAN,
         states=SimpleNamespace(
             connected=connected,
+            lag=lag,
             n_states=3,
             populations=np.array([0.6, 0.3, 0.1]) if connected else None,
             timescales=slow,
@@ -129,7 +130,7 @@ def test_summary_claims_no_timescale_that_it_has_not_seen():
     assert "held-out" not in found[0]
     found = findings_in_words(study([], timescales=(5.0,)))
     assert len(found) == 1, "states are told where a timescale separates them"
-    assert "the Markov model gives no timescale above the lag of 10 ps" in found[0]
+    assert "the Markov model gives no timescale above its lag of 10 ps" in found[0]
 
 
 @pytest.mark.parametrize("known", [None, evidence(slower=False)])
@@ -179,7 +180,7 @@ def test_summary_of_a_change_seen_once():
 
 def test_summary_names_a_slower_timescale_than_its_own():
     first = findings_in_words(study([], tica=280.0))[0]
-    assert "not certain: at the same lag TICA finds 280 ps" in first
+    assert "not certain: at a lag of 10 ps TICA finds 280 ps" in first
     assert "TICA" not in findings_in_words(study([], tica=145.0))[0]
     # a linear estimator may find a faster motion, but not one five times as fast
     assert "TICA" not in findings_in_words(study([], tica=90.0))[0]
@@ -207,7 +208,7 @@ def test_what_speaks_against_a_timescale_stands_beside_it(change, said):
 
 def test_a_timescale_that_is_not_known_is_not_told():
     found = findings_in_words(study([], timescales=(np.nan, 34.0)))
-    assert "gives no timescale above the lag" in found[0]
+    assert "gives no timescale above its lag" in found[0]
 
 
 def test_noise_that_beats_noise_is_not_recommended():

@@ -11,6 +11,7 @@ from mdgeomfeat.kinetics import (
     Doubt,
     Evidence,
     LagReason,
+    MarkovLagReason,
     MixerReason,
     reasons,
 )
@@ -20,6 +21,7 @@ from mdgeomfeat.report import choices_in_words, doubts_in_words, failures_in_wor
 def study(doubts=(), dt=2.0, n_slow=1, **choices):
     given = {
         "lag": LagReason.CONSTANT,
+        "markov_lag": MarkovLagReason.CONSTANT,
         "dim_given": False,
         "mixer": MixerReason.TOKENS,
         "n_tokens": 5,
@@ -28,6 +30,7 @@ def study(doubts=(), dt=2.0, n_slow=1, **choices):
     return SimpleNamespace(
         settings=SimpleNamespace(dt=dt, seeds=1),
         lag=4,
+        states=SimpleNamespace(lag=2, passed=True, weighted=False),
         dim=1,
         mixer="mlp",
         choices=Choices(**(given | choices)),
@@ -52,16 +55,21 @@ def study(doubts=(), dt=2.0, n_slow=1, **choices):
 def test_choices():
     found = choices_in_words(study())
     assert found[0].startswith("A lag of 4 frames (8 ps): the smallest at which")
-    assert found[1].startswith("1 output: the number of TICA processes")
-    assert found[2] == "Mixer mlp: 5 tokens."
-    assert found[3].startswith("Scores are means over 3 held-out parts made of whole")
-    assert found[4].endswith("stopping part): 1,000 for distances.")
+    assert found[1] == (
+        "2 frames for the Markov model (4 ps): its slowest timescale is within 10 % of "
+        "its value at the next two lags, and its test does not fail."
+    )
+    assert found[2].startswith("1 output: the number of TICA processes")
+    assert found[3] == "Mixer mlp: 5 tokens."
+    assert found[4].startswith("Scores are means over 3 held-out parts made of whole")
+    assert found[5].endswith("stopping part): 1,000 for distances.")
     assert all(s.endswith(".") for s in found)
     other = choices_in_words(
         study(
             dt=None,
             n_slow=0,
             lag=LagReason.GIVEN,
+            markov_lag=MarkovLagReason.GIVEN,
             mixer=None,
             fewer_seeds=True,
         )
@@ -92,7 +100,7 @@ def test_every_reason_of_the_lag_has_words(reason):
 
 @pytest.mark.parametrize("reason", MixerReason)
 def test_every_reason_of_the_mixer_has_words(reason):
-    assert choices_in_words(study(mixer=reason))[2].startswith("Mixer mlp")
+    assert choices_in_words(study(mixer=reason))[3].startswith("Mixer mlp")
 
 
 DOUBTS = {
@@ -117,11 +125,33 @@ DOUBTS = {
     "nothing_above_lag": (reasons.NothingAboveLag(), "No timescale"),
     "fewer_states": (reasons.FewerStates(1, 3), "finds 1 state that"),
     "markov_test_too_short": (reasons.MarkovTestTooShort(), "too short"),
-    "markov_test_undecided": (reasons.MarkovTestUndecided(), "too few to decide"),
+    "markov_test_undecided": (
+        reasons.MarkovTestUndecided(0.3, 4.0),
+        "known to 0.30 only; about 4.0 times as many frames",
+    ),
+    "no_lag_passes": (
+        reasons.NoLagPasses(64, 64),
+        "would pass at a lag of 128 ps (--lag), at which nothing faster can be told; "
+        "runs of at least 2.56 ns",
+    ),
     "markov_test_failed": (reasons.MarkovTestFailed(0.234), "deviation 0.23"),
     "disconnected": (reasons.Disconnected(0.5), "50 % of the frames lie outside"),
     "many_sets": (reasons.ManySets(40, 10, 0.25), "the 10 largest, with 25 %"),
 }
+
+
+@pytest.mark.parametrize("reason", MarkovLagReason)
+def test_the_lag_of_the_markov_model_is_told_with_its_reason(reason):
+    sentences = choices_in_words(study(markov_lag=reason))
+    told = [
+        s for s in sentences if s.startswith("2 frames for the Markov model (4 ps)")
+    ]
+    assert len(told) == (reason is not MarkovLagReason.GIVEN)
+
+
+def test_a_test_that_passes_nowhere_is_told_with_what_is_needed():
+    (sentence,) = doubts_in_words(study([reasons.NoLagPasses(None, 32)]))
+    assert "passes at no lag up to 64 ps" in sentence
 
 
 @pytest.mark.parametrize("kind", DOUBTS)

@@ -110,12 +110,12 @@ def no_timescales_section() -> html.Html:
 
 def timescales_section(
     timescales: ImpliedTimescales | None,
-    ck: CKTest | None,
-    lag: int,
+    states: StateModel,
     clock: Clock,
     gallery: Gallery,
 ) -> html.Html:
     """Show implied timescales over the lag and the Chapman-Kolmogorov test."""
+    ck, lag = states.ck, states.lag
     parts: list[html.Child] = []
     if timescales is not None and np.isfinite(timescales.timescales).any():
         figure = draw_timescales(
@@ -132,8 +132,9 @@ def timescales_section(
                 figure,
                 alt="Implied timescales over the lag, with 90 % bands.",
                 caption="Implied timescales of Markov models over the lag, with 90 % "
-                f"intervals (bootstrap over {timescales.unit}). They can be trusted "
-                "where they no longer change with the lag; nothing can be said about "
+                f"intervals (of a bootstrap over {timescales.unit} and of the "
+                "transitions between states, the wider). They can be trusted where "
+                "they no longer change with the lag; nothing can be said about "
                 "processes in the grey zone, which are over within the lag. At the lag "
                 f"of the states, {clock.show(lag)}, the slowest is "
                 f"{clock.show(timescales.at(lag))}.",

@@ -48,7 +48,8 @@ def states_section(
             f"(bootstrap over {states.unit}) beside the share of frames."
             if states.weighted
             else "Populations: stationary probabilities of the Markov model with "
-            f"90 % intervals (bootstrap over {states.unit}) beside the share of frames."
+            f"90 % intervals (of a bootstrap over {states.unit} and of the transitions "
+            "between states, the wider) beside the share of frames."
             if states.connected
             else "Share of the frames in each connected set of microstates.",
         )

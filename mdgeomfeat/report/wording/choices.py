@@ -21,6 +21,7 @@ def choices_in_words(study: StudyResult) -> list[str]:
     """
     sentences = [
         lag_in_words(study),
+        _markov_lag(study),
         _outputs(study),
         _mixer(study),
         _seeds(study),
@@ -50,6 +51,27 @@ def lag_in_words(study: StudyResult) -> str:
     }[study.choices.lag]
     nothing = "; no process slower than the lag was found"
     return f"{lag}{why}{'' if study.lag_scan.n_slow else nothing}."
+
+
+def _markov_lag(study: StudyResult) -> str:
+    """Say how long the lag of the Markov model is, and why."""
+    from mdgeomfeat.kinetics import MarkovLagReason
+
+    states = study.states
+    if study.choices.markov_lag is MarkovLagReason.GIVEN or states.weighted:
+        return ""
+    lag = f"{count(states.lag, 'frame')} for the Markov model"
+    if study.settings.dt is not None:
+        lag += f" ({Clock(study.settings.dt).show(states.lag)})"
+    tested = "" if states.passed is False else ", and its test does not fail"
+    return {
+        MarkovLagReason.CONSTANT: f"{lag}: its slowest timescale is within 10 % of "
+        f"its value at the next two lags{tested}.",
+        MarkovLagReason.TEST: f"{lag}: its Chapman-Kolmogorov test does not fail "
+        "there, as it does where its slowest timescale is constant.",
+        MarkovLagReason.VARIABLES: f"{lag}, the lag of the variables: its timescales "
+        "and its test speak for no other.",
+    }[study.choices.markov_lag]
 
 
 def _outputs(study: StudyResult) -> str:

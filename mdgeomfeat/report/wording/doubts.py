@@ -83,10 +83,10 @@ def _worded(doubt: Doubt, study: StudyResult) -> str:
                 f"{method} of {name}: {failure.n_failed} of "
                 f"{count(failure.n_fits, 'fit')} failed ({failure.reason})."
             )
-    return _of_states(doubt)
+    return _of_states(doubt, clock)
 
 
-def _of_states(doubt: Doubt) -> str:
+def _of_states(doubt: Doubt, clock: Clock) -> str:
     from mdgeomfeat.kinetics import reasons
 
     match doubt:
@@ -110,12 +110,31 @@ def _of_states(doubt: Doubt) -> str:
             )
         case reasons.MarkovTestTooShort():
             return "The trajectories are too short for a Chapman-Kolmogorov test."
-        case reasons.MarkovTestUndecided():
-            return "The data are too few to decide the Chapman-Kolmogorov test."
+        case reasons.MarkovTestUndecided(uncertainty, more):
+            text = "The data are too few to decide the Chapman-Kolmogorov test"
+            if more > 1:
+                text += (
+                    ": a probability of transition is known to "
+                    f"{number(uncertainty)} only; about {more:.1f} times as many "
+                    "frames would decide it"
+                )
+            return f"{text}."
         case reasons.MarkovTestFailed(deviation):
             return (
                 "The Chapman-Kolmogorov test fails (largest deviation "
                 f"{number(deviation)}): the model is not Markovian at this lag."
+            )
+        case reasons.NoLagPasses(passing, longest):
+            if passing is None:
+                return (
+                    "The Chapman-Kolmogorov test passes at no lag up to "
+                    f"{clock.show(longest)}; variables that separate the states "
+                    "better, or runs of at least 20 times a longer lag, are needed."
+                )
+            return (
+                "The Chapman-Kolmogorov test would pass at a lag of "
+                f"{clock.show(passing)} (--lag), at which nothing faster can be told; "
+                f"runs of at least {clock.show(20 * passing)} would suit it."
             )
         case reasons.Disconnected(share):
             return (

@@ -79,13 +79,13 @@ def _motions(study: StudyResult, clock: Clock) -> list[str]:
         return [
             f"No slow motion could be established on held-out data at a lag of {lag}."
         ]
-    above = np.nan_to_num(states.timescales, nan=0.0) > study.lag
+    above = np.nan_to_num(states.timescales, nan=0.0) > states.lag
     # only the leading run: one that is not known ends it
     slow = states.timescales[: np.argmin([*above, False])].tolist()
     if not slow or states.populations is None:
         return [
             "Held-out data show a slow motion, but the Markov model gives no timescale "
-            f"above the lag of {lag} for it."
+            f"above its lag of {clock.show(states.lag)} for it."
         ]
     return [
         _timescales(study, slow, clock),
@@ -122,7 +122,7 @@ def _against(study: StudyResult, slowest: float, clock: Clock) -> list[str]:
             f"{number(states.ck.largest_deviation)})"
         )
     its = study.timescales
-    later = None if its is None else its.change_after(study.lag)
+    later = None if its is None else its.change_after(states.lag)
     if later is not None:
         found.append(
             f"at a lag of {clock.show(later.lag)} it is {clock.show(later.timescale)}, "
@@ -133,8 +133,8 @@ def _against(study: StudyResult, slowest: float, clock: Clock) -> list[str]:
     tica = study.lag_scan.slowest
     if tica is not None and _elsewhere(tica, slowest, states):
         found.append(
-            f"at the same lag TICA finds {clock.show(tica)}, in frames that it was "
-            "not fitted to"
+            f"at a lag of {clock.show(study.lag)} TICA finds {clock.show(tica)}, in "
+            "frames that it was not fitted to"
         )
     return found
 
@@ -189,10 +189,16 @@ def _scores(study: StudyResult) -> list[str]:
             "uncertainty, so these scores give pre-training no credit."
         )
     if not best.primary and best.input != RANDOM and _clearly(best):
-        sentences.append(
-            f"Here {best.input} do better: if they are at hand, use them for this "
-            "system."
-        )
+        if best.input.endswith(f" + {study.primary}"):
+            sentences.append(
+                f"Here {best.input}, behind one linear map, do better than the "
+                f"{study.primary} alone: with as few data as these, join them."
+            )
+        else:
+            sentences.append(
+                f"Here {best.input} do better: if they are at hand, use them for this "
+                "system."
+            )
     return sentences
 
 

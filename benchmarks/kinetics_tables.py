@@ -1,0 +1,125 @@
+"""Tables of `kinetics.py` in markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+#: Name of the input that is both, behind one linear map.
+FUSED = "dihedrals + features"
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Write mean ± standard deviation, and how many are missing."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return "failed" if values else ""
+    text = f"{np.mean(known):.3f}"
+    if len(known) > 1:
+        text += f" ± {np.std(known, ddof=1):.3f}"
+    lost = len(values) - len(known)
+    return text + (f" ({lost} of {len(values)} failed)" if lost else "")
+
+
+def tables(rows: Sequence[dict], made: Sequence[dict]) -> str:
+    """Return the results as markdown, system by system."""
+    text: list[str] = []
+    for name, share in dict.fromkeys((r["system"], r["share"]) for r in rows):
+        mine = [r for r in rows if (r["system"], r["share"]) == (name, share)]
+        text += [f"### {title(name, share)}", "", *scores(mine), ""]
+        if any("spearman" in r for r in mine):
+            text += [*following(mine), ""]
+    text += ["### What the inputs take", "", *costs(made), ""]
+    return "\n".join(text)
+
+
+def title(name: str, share: float) -> str:
+    return name if share == 1 else f"{name}, {share:.0%} of the training frames"
+
+
+def scores(rows: Sequence[dict]) -> list[str]:
+    """Return a row for each input, and the paired differences."""
+    estimators = list(dict.fromkeys(r["estimator"] for r in rows))
+    labels = list(dict.fromkeys(r["input"] for r in rows))
+    parts = len({r["fold"] for r in rows})
+    failed = sum(s is None for r in rows for s in r.get("seeds", []))
+    tried = sum(len(r.get("seeds", [])) for r in rows)
+    dependent = "" if rows[0]["independent"] else "; parts not independent"
+    text = [
+        f"{parts} held-out parts{dependent}; {failed} of {tried} VAMPNets failed.",
+        "",
+        "| input | " + " | ".join(estimators) + " |",
+        "| --- " * (len(estimators) + 1) + "|",
+    ]
+    for label in labels:
+        cells = [spread(list(by_fold(rows, label, e).values())) for e in estimators]
+        text.append(f"| {label} | " + " | ".join(cells) + " |")
+    for label, other in pairs(labels):
+        cells = [spread(differences(rows, label, other, e)) for e in estimators]
+        text.append(f"| *{label} - {other}* | " + " | ".join(cells) + " |")
+    return text
+
+
+def pairs(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """Return which inputs are subtracted from which."""
+    main = labels[0]
+    found = [(x, f"{x} random") for x in labels if f"{x} random" in labels]
+    found += [(main, x) for x in labels if "(published)" in x]
+    found += [(x, main) for x in labels if x.startswith(f"{main} by ")]
+    found += [(main, x) for x in ("distances", "dihedrals") if x in labels]
+    return found + [(FUSED, x) for x in ("dihedrals", main) if FUSED in labels]
+
+
+def by_fold(
+    rows: Sequence[dict], label: str, estimator: str, what: str = "score"
+) -> dict[int, float | None]:
+    return {
+        r["fold"]: r.get(what)
+        for r in rows
+        if r["input"] == label and r["estimator"] == estimator
+    }
+
+
+def differences(
+    rows: Sequence[dict], one: str, other: str, estimator: str
+) -> list[float | None]:
+    a, b = by_fold(rows, one, estimator), by_fold(rows, other, estimator)
+    return [
+        None if a[k] is None or b[k] is None else a[k] - b[k]  # type: ignore[operator]
+        for k in a
+        if k in b
+    ]
+
+
+def following(rows: Sequence[dict]) -> list[str]:
+    """Return how the first variable follows native contacts."""
+    estimators = list(dict.fromkeys(r["estimator"] for r in rows))
+    text = [
+        "Rank correlation (Spearman, absolute) of the first variable with the fraction "
+        "of native contacts, held out:",
+        "",
+        "| input | " + " | ".join(estimators) + " |",
+        "| --- " * (len(estimators) + 1) + "|",
+    ]
+    for label in dict.fromkeys(r["input"] for r in rows):
+        cells = [
+            spread(list(by_fold(rows, label, e, "spearman").values()))
+            for e in estimators
+        ]
+        text.append(f"| {label} | " + " | ".join(cells) + " |")
+    return text
+
+
+def costs(made: Sequence[dict]) -> list[str]:
+    """Return time and space of the features."""
+    text = [
+        "| system | input | CPU ms a frame | kB a frame in the store |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in made:
+        time, size = 1e3 * row["seconds"] / row["frames"], row["bytes"] / row["frames"]
+        text.append(
+            f"| {row['system']} | {row['input']} | {time:.2f} | {size / 1e3:.1f} |"
+        )
+    return text
