@@ -25,6 +25,7 @@ import argparse
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,11 +33,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from kinetics_tables import FUSED, tables
+from kinetics_tables import PARTNERS, tables, with_features
 from scipy.stats import spearmanr
 
 from mdgeomfeat import GeomGNNFeaturizer
 from mdgeomfeat.descriptors import applicable, compute_descriptors
+from mdgeomfeat.errors import MDGeomFeatWarning
 from mdgeomfeat.featurizer import FeatureResults
 from mdgeomfeat.gnn import load_model, random_twin
 from mdgeomfeat.kinetics import (
@@ -122,15 +124,18 @@ def featurize(
         raise SystemExit(f"{system.folder} is not ours: give its folder with --others")
     files = sorted((folder / system.folder).glob(system.trajectories))
     universe = open_universe([str(folder / system.folder / system.topology), *files])
-    made = GeomGNNFeaturizer(universe, store=store, allow_unseen=True, **features)
-    return made.run(step=system.step).results
+    with warnings.catch_warnings():
+        # a store that is finished says so
+        warnings.simplefilter("ignore", MDGeomFeatWarning)
+        run = GeomGNNFeaturizer(universe, store=store, allow_unseen=True, **features)
+        return run.run(step=system.step).results
 
 
 def read(name: str, options: argparse.Namespace) -> Data:
     """Read a system, with the features of the first network."""
     system = SYSTEMS[name]
-    store = store_path(options, name, options.networks[0], "mean")
-    results = featurize(system, options.others, store, model=options.networks[0])
+    main = options.networks[0]
+    results = made(name, options, main, load_model(main))
     lengths = [run.stop - run.start for run in results.segments]
     folds = make_folds(
         lengths, system.lag, slowest=system.slowest, max_folds=options.folds
@@ -195,25 +200,35 @@ def stored(
     network: Any,
     pool: str = "mean",
 ) -> list[np.ndarray]:
-    """Return the invariants of every run, and write down what they took."""
-    path = store_path(options, data.name, label, pool)
-    log = options.out / "inputs.jsonl"
-    made = path.exists()
+    """Return the invariants of every run."""
+    return made(data.name, options, label, network, pool).token_features_list()
+
+
+def made(
+    name: str,
+    options: argparse.Namespace,
+    label: str,
+    network: Any,
+    pool: str = "mean",
+) -> FeatureResults:
+    """Compute features, or open their store; write down what computing them took."""
+    path = store_path(options, name, label, pool)
+    there = path.exists()
     began = time.process_time()
-    results = featurize(data.system, options.others, path, model=network, pool=pool)
-    if not made:
+    results = featurize(SYSTEMS[name], options.others, path, model=network, pool=pool)
+    if not there:
         n_bytes = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
         note(
-            log,
+            options.out / "inputs.jsonl",
             {
-                "system": data.name,
+                "system": name,
                 "input": label if pool == "mean" else f"{label} by {pool}",
                 "frames": len(results.times),
                 "seconds": time.process_time() - began,
                 "bytes": n_bytes,
             },
         )
-    return results.token_features_list()
+    return results
 
 
 def note(path: Path, entry: dict[str, Any]) -> None:
@@ -242,9 +257,9 @@ def fit_once(
             linear = fit_tica_guarded(train, stop, system.lag, system.dim)
             facts |= {"width": linear.width, "pca": linear.pca}
         else:
-            made, facts = train_seeds(data, arrays, key, seeds)
-            np.savez(outputs, *made)
-            train, stop, held_out = parts(made, fold, key["share"])
+            joined, facts = train_seeds(data, arrays, key, seeds)
+            np.savez(outputs, *joined)
+            train, stop, held_out = parts(joined, fold, key["share"])
             linear = fit_tica(
                 [*train, *stop], system.lag, system.dim, ridge=STACK_RIDGE
             )
@@ -262,7 +277,7 @@ def train_seeds(
     train, stop, held_out = parts(arrays, fold, key["share"])
     kind = None if key["estimator"] == "vampnet" else key["estimator"]
     spec = choose_mixer(arrays, StudySettings(dim=system.dim, mixer=kind))
-    made, scores, parameters = [], [], None
+    outputs, scores, parameters = [], [], None
     for seed in range(seeds):
         try:
             fit = fit_vampnet(train, stop, system.lag, spec, seed=seed)
@@ -271,10 +286,10 @@ def train_seeds(
             continue
         parameters = count_parameters(fit.lobe)
         scores.append(vamp2_score(fit.transform(held_out), system.lag))
-        made.append(fit.transform(arrays))
-    if not made:
+        outputs.append(fit.transform(arrays))
+    if not outputs:
         raise ScoreError("Every seed failed.")
-    joined = [np.concatenate(runs, axis=1) for runs in zip(*made, strict=True)]
+    joined = [np.concatenate(runs, axis=1) for runs in zip(*outputs, strict=True)]
     return joined, {"seeds": scores, "parameters": parameters}
 
 
@@ -288,10 +303,12 @@ def judged(data: Data, fold: Fold, outputs: list[np.ndarray]) -> dict[str, Any]:
     return found
 
 
-def fused(data: Data, options: argparse.Namespace, key: dict) -> dict[str, Any] | None:
-    """Return what dihedrals and features score behind one linear map."""
+def fused(
+    data: Data, options: argparse.Namespace, key: dict, partner: str
+) -> dict[str, Any] | None:
+    """Return what a descriptor and the features score behind one linear map."""
     fold, system = data.folds[key["fold"]], data.system
-    names = (options.networks[0], "dihedrals")
+    names = (options.networks[0], partner)
     if key["estimator"] == "tica":
         makers = dict(inputs(data, options))
         columns = [[a.reshape(len(a), -1) for a in makers[name]()] for name in names]
@@ -358,9 +375,12 @@ def measure(name: str, options: argparse.Namespace, rows: list[dict]) -> None:
                 fit_once(data, arrays, key, options.seeds, outputs_path(options, key)),
             )
         print(f"{name}: {label}, {len(keys)} fits", flush=True)
-    if "dihedrals" in labels:
-        for key in todo(FUSED, ["tica", *([] if options.only_tica else ["vampnet"])]):
-            if (found := fused(data, options, key)) is not None:
+    estimators = ["tica", *([] if options.only_tica else ["vampnet"])]
+    for partner in PARTNERS:
+        if partner not in labels:
+            continue
+        for key in todo(with_features(partner), estimators):
+            if (found := fused(data, options, key, partner)) is not None:
                 keep(key, found)
 
 

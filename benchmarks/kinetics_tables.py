@@ -6,8 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-#: Name of the input that is both, behind one linear map.
-FUSED = "dihedrals + features"
+#: Inputs that the features are joined with by one linear map.
+PARTNERS = ("dihedrals", "distances")
+
+
+def with_features(partner: str) -> str:
+    """Return the name of both inputs together."""
+    return f"{partner} + features"
 
 
 def spread(values: Sequence[float | None]) -> str:
@@ -68,7 +73,10 @@ def pairs(labels: Sequence[str]) -> list[tuple[str, str]]:
     found += [(main, x) for x in labels if "(published)" in x]
     found += [(x, main) for x in labels if x.startswith(f"{main} by ")]
     found += [(main, x) for x in ("distances", "dihedrals") if x in labels]
-    return found + [(FUSED, x) for x in ("dihedrals", main) if FUSED in labels]
+    for partner in PARTNERS:
+        both = with_features(partner)
+        found += [(both, x) for x in (partner, main) if both in labels]
+    return found
 
 
 def by_fold(

@@ -21,12 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from kinetics import SYSTEMS, TWIN_SEED, System, read, split
+from kinetics import SYSTEMS, TWIN_SEED, System, featurize
 
-from mdgeomfeat import GeomGNNFeaturizer
 from mdgeomfeat.descriptors import compute_descriptors
 from mdgeomfeat.featurespec import FeatureSpec
-from mdgeomfeat.featurizer import TokenEncoder, compute_invariants
+from mdgeomfeat.featurizer import FeatureResults, TokenEncoder, compute_invariants
 from mdgeomfeat.gnn import load_model, random_twin
 from mdgeomfeat.kinetics import (
     Fold,
@@ -91,21 +90,20 @@ RECIPES = {
 }
 
 
-def arrays(recipe: Recipe, run: GeomGNNFeaturizer) -> list[np.ndarray]:
+def arrays(recipe: Recipe, results: FeatureResults) -> list[np.ndarray]:
     """Return the input of a recipe, one array per run."""
-    results = run.results
     positions, boxes = np.asarray(results.positions), results.boxes
     structure = results.structure
     if recipe.source not in ("features", "random"):
         found = compute_descriptors(recipe.source, structure, positions, boxes)
-        return split(found.values.astype(np.float32), run)
+        return results.split(found.values.astype(np.float32))
     network = load_model("default")
     if recipe.source == "random":
         network = random_twin(network, TWIN_SEED)
     spec = FeatureSpec(model=network, pool=recipe.pool, allow_unseen=True)
     encoder = TokenEncoder(structure, spec)
     scalars, vectors = encoder.encode(positions, boxes)
-    return split(compute_invariants(scalars, vectors, structure.next_token), run)
+    return results.split(compute_invariants(scalars, vectors, structure.next_token))
 
 
 def fold_fits(
@@ -203,12 +201,12 @@ def main() -> None:
     done = {(r["system"], r["recipe"], r["fold"]) for r in rows}
     for name in options.systems:
         system = SYSTEMS[name]
-        run = read(system, options.others)
-        lengths = [rows_.stop - rows_.start for rows_ in run.results.segments]
+        results = featurize(system, options.others)
+        lengths = [run.stop - run.start for run in results.segments]
         folds = make_folds(lengths, system.lag, slowest=system.slowest)
         for label in options.recipes:
             todo = [k for k in range(len(folds)) if (name, label, k) not in done]
-            data = arrays(RECIPES[label], run) if todo else []
+            data = arrays(RECIPES[label], results) if todo else []
             for k in todo:
                 found = fold_fits(data, folds[k], system, RECIPES[label], options.seeds)
                 row = {"system": name, "recipe": label, "fold": k, **found}

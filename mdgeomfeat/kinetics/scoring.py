@@ -131,11 +131,11 @@ class InputScorer:
         name = f"{partner} + {self.primary}"
         if method == "TICA":
             both = _side_by_side(self.arrays[partner], self.arrays[self.primary])
-            return self._summary(
-                name, method, self._fit_input(name, both, method, announce)
-            )
+            fitted = self._fit_input(name, both, method, announce)
+            return self._summary(name, method, fitted, partner)
         pairs = zip(rows[partner, method], rows[self.primary, method], strict=True)
-        return self._summary(name, method, [self._joined(a, b) for a, b in pairs])
+        joined = [self._joined(a, b) for a, b in pairs]
+        return self._summary(name, method, joined, partner)
 
     def _joined(self, one: _Row, other: _Row) -> _Row:
         """Put the outputs of two inputs' networks behind one linear map."""
@@ -274,7 +274,11 @@ class InputScorer:
             **facts,
         )
 
-    def _summary(self, name: str, method: str, rows: list[_Row]) -> Score:
+    def _summary(
+        self, name: str, method: str, rows: list[_Row], partner: str | None = None
+    ) -> Score:
+        """Summarise the rows of an input, or of the primary one with a partner."""
+        parts = (name,) if partner is None else (partner, self.primary)
         n_seeds = 1 if method == "TICA" else len(self.seeds)
         no_rows = [_Row(seeds=[None] * n_seeds)] * len(self.folds)
         scored = rows or no_rows
@@ -300,16 +304,11 @@ class InputScorer:
             values=[list(row.seeds) for row in scored],
             n_folds=len(self.folds),
             n_seeds=n_seeds,
-            width=sum(
-                int(np.prod(self.arrays[one][0].shape[1:]))
-                for one in ([name] if name in self.arrays else name.split(" + ", 1))
-            ),
+            width=sum(int(np.prod(self.arrays[one][0].shape[1:])) for one in parts),
             pca=max((r.pca for r in rows if r.pca is not None), default=None),
             n_parameters=max((r.n_parameters for r in rows), default=0),
             mixer=(
-                self.mixers[name].kind
-                if method != "TICA" and name in self.mixers
-                else None
+                self.mixers[name].kind if method != "TICA" and partner is None else None
             ),
             failure=failure,
         )
