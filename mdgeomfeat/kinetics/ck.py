@@ -162,10 +162,8 @@ def ck_test(
     spread[known] = np.nanstd(difference[:, known], axis=0)
     unsure[known] = np.nanstd(samples[:, 1][:, known], axis=0)
     # at the lag itself the model is what was estimated, and nothing can differ
-    spread[1:], unsure = (
-        np.maximum(spread[1:], beliefs[1:]),
-        np.maximum(unsure, beliefs),
-    )
+    spread[1:] = np.maximum(spread[1:], beliefs[1:])
+    unsure = np.maximum(unsure, beliefs)
     deviation = np.abs(predicted - estimated)
     return CKTest(
         lags=np.asarray(multiples, dtype=np.int64) * model.lag,
