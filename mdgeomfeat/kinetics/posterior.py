@@ -131,6 +131,7 @@ def _sample(
     likely = estimate_msm(between, lag)
     if likely is None:
         return None
+    # what deeptime's tmatrix_sampler wraps, which takes no seed
     sampler = SamplerRev(between, likely.transition_matrix, seed=seed)
     models = []
     for _ in range(n_samples):

@@ -237,8 +237,9 @@ class MarkovTestFailed(Doubt):
 class NoLagPasses(Doubt):
     """The Chapman-Kolmogorov test fails at every lag that may be chosen.
 
-    It passes at `passing`, a lag that is too long to be chosen, or at none up to
-    `longest`, where `passing` is None; both are frames.
+    It passes at `passing`, a lag that is too long to be chosen (or that was not asked
+    for, where one was), or at none up to `longest`, where `passing` is None; both are
+    frames.
     """
 
     passing: int | None

@@ -152,6 +152,9 @@ def test_the_lag_of_the_markov_model_is_told_with_its_reason(reason):
 def test_a_test_that_passes_nowhere_is_told_with_what_is_needed():
     (sentence,) = doubts_in_words(study([reasons.NoLagPasses(None, 32)]))
     assert "passes at no lag up to 64 ps" in sentence
+    # a lag below the one that was asked for costs nothing
+    (sentence,) = doubts_in_words(study([reasons.NoLagPasses(1, 2)]))
+    assert sentence.endswith("would pass at a lag of 2 ps (--lag).")
 
 
 @pytest.mark.parametrize("kind", DOUBTS)

@@ -83,10 +83,10 @@ def _worded(doubt: Doubt, study: StudyResult) -> str:
                 f"{method} of {name}: {failure.n_failed} of "
                 f"{count(failure.n_fits, 'fit')} failed ({failure.reason})."
             )
-    return _of_states(doubt, clock)
+    return _of_states(doubt, study, clock)
 
 
-def _of_states(doubt: Doubt, clock: Clock) -> str:
+def _of_states(doubt: Doubt, study: StudyResult, clock: Clock) -> str:
     from mdgeomfeat.kinetics import reasons
 
     match doubt:
@@ -131,11 +131,16 @@ def _of_states(doubt: Doubt, clock: Clock) -> str:
                     f"{clock.show(longest)}; variables that separate the states "
                     "better, or runs of at least 20 times a longer lag, are needed."
                 )
-            return (
+            text = (
                 "The Chapman-Kolmogorov test would pass at a lag of "
-                f"{clock.show(passing)} (--lag), at which nothing faster can be told; "
-                f"runs of at least {clock.show(20 * passing)} would suit it."
+                f"{clock.show(passing)} (--lag)"
             )
+            if passing > study.states.lag:
+                text += (
+                    ", at which nothing faster can be told; runs of at least "
+                    f"{clock.show(20 * passing)} would suit it"
+                )
+            return f"{text}."
         case reasons.Disconnected(share):
             return (
                 f"The Markov model is disconnected: {percent(share)} of the frames lie "
