@@ -8,9 +8,10 @@ Everything is fitted as `vamp` fits it: the folds, the mixer and its options, th
 budget of steps, the seeds that a ridge-linear map joins; TICA with the ridge and the
 width that the stopping part decides. Every network stands beside its twin with random
 weights; ``--imported`` adds published checkpoints, ``--pools`` other poolings of the
-first network. "dihedrals + features" are both behind one linear map: TICA of all their
-columns, or of the outputs of both inputs' VAMPNets. ``--shares 0.01 0.1`` trains on the
-first part of every training run.
+first network and ``--windows`` graphs of a residue and so many on either side of it.
+"dihedrals + features" are both behind one linear map: TICA of all their columns, or of
+the outputs of both inputs' VAMPNets. ``--shares 0.01 0.1`` trains on the first part of
+every training run.
 
 Features are stored, and every fit is written down when it is done, so a run that is
 repeated goes on where it was stopped. Writes ``fits.jsonl`` and ``inputs.jsonl``, and
@@ -154,8 +155,13 @@ def read(name: str, options: argparse.Namespace) -> Data:
     return replace(data, order=contacts)
 
 
-def store_path(options: argparse.Namespace, name: str, network: str, pool: str) -> Path:
-    return options.out / "stores" / f"{name}-{network.replace(' ', '-')}-{pool}"
+def store_path(
+    options: argparse.Namespace, name: str, network: str, pool: str, window: int | None
+) -> Path:
+    words = [name, network.replace(" ", "-"), pool]
+    if window is not None:
+        words.append(f"window{window}")
+    return options.out / "stores" / "-".join(words)
 
 
 def inputs(
@@ -174,6 +180,12 @@ def inputs(
         yield (
             f"{main} by {pool}",
             lambda p=pool, w=network: stored(data, options, main, w, p),
+        )
+    for window in options.windows:
+        network = load_model(main)
+        yield (
+            f"{main}, window {window}",
+            lambda k=window, w=network: stored(data, options, main, w, window=k),
         )
     for path in options.imported:
         network = load_model(str(path))
@@ -199,9 +211,10 @@ def stored(
     label: str,
     network: Any,
     pool: str = "mean",
+    window: int | None = None,
 ) -> list[np.ndarray]:
     """Return the invariants of every run."""
-    return made(data.name, options, label, network, pool).token_features_list()
+    return made(data.name, options, label, network, pool, window).token_features_list()
 
 
 def made(
@@ -210,19 +223,24 @@ def made(
     label: str,
     network: Any,
     pool: str = "mean",
+    window: int | None = None,
 ) -> FeatureResults:
     """Compute features, or open their store; write down what computing them took."""
-    path = store_path(options, name, label, pool)
+    path = store_path(options, name, label, pool, window)
     there = path.exists()
     began = time.process_time()
-    results = featurize(SYSTEMS[name], options.others, path, model=network, pool=pool)
+    results = featurize(
+        SYSTEMS[name], options.others, path, model=network, pool=pool, window=window
+    )
     if not there:
         n_bytes = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
         note(
             options.out / "inputs.jsonl",
             {
                 "system": name,
-                "input": label if pool == "mean" else f"{label} by {pool}",
+                "input": label
+                + (f" by {pool}" if pool != "mean" else "")
+                + (f", window {window}" if window is not None else ""),
                 "frames": len(results.times),
                 "seconds": time.process_time() - began,
                 "bytes": n_bytes,
@@ -396,6 +414,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=OWN)
     parser.add_argument("--networks", nargs="+", default=["et-64"])
     parser.add_argument("--pools", nargs="*", default=["sidechain", "element"])
+    parser.add_argument("--windows", nargs="*", type=int, default=[])
     parser.add_argument("--imported", nargs="*", type=Path, default=[])
     parser.add_argument(
         "--mixers", nargs="*", choices=("flat", "mlp"), default=["flat", "mlp"]
