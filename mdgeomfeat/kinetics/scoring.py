@@ -226,8 +226,8 @@ class InputScorer:
                     weights=parts.train_weights,
                     stop_weights=parts.stop_weights,
                 )
-                outputs = fit.transform(parts.held_out)
-                scores.append(vamp2_score(outputs, self.lag, parts.held_out_weights))
+                held_out = fit.transform(parts.held_out)
+                scores.append(vamp2_score(held_out, self.lag, parts.held_out_weights))
                 fits.append(fit)
             except _ERRORS as error:
                 scores.append(None)
