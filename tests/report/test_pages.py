@@ -6,7 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mdgeomfeat.kinetics import Evidence, ImpliedTimescales, NoRates
+from mdgeomfeat.kinetics import (
+    Evidence,
+    ImpliedTimescales,
+    MarkovLagReason,
+    NoRates,
+)
 from mdgeomfeat.report import (
     Comparison,
     ComparisonRow,
@@ -79,6 +84,8 @@ def study(
     constant=True,
     later=(136.0, 136.0),
     dt=1.0,
+    markov_lag=MarkovLagReason.VARIABLES,
+    states_lag=None,
 ):
     slow = np.array(timescales if connected else ())
     known = known or evidence()
@@ -95,11 +102,13 @@ def study(
         lag_scan=SimpleNamespace(
             n_slow=int(known.slower_than_lag), slowest=tica, levels_off=constant
         ),
-        timescales=implied(later, lag),
+        timescales=implied(later, states_lag or lag),
         rates=NoRates.NOT_MARKOVIAN,
+        choices=SimpleNamespace(markov_lag=markov_lag),
         states=SimpleNamespace(
             connected=connected,
-            lag=lag,
+            lag=states_lag or lag,
+            passed=passed,
             n_states=3,
             populations=np.array([0.6, 0.3, 0.1]) if connected else None,
             timescales=slow,
@@ -180,7 +189,9 @@ def test_summary_of_a_change_seen_once():
 
 def test_summary_names_a_slower_timescale_than_its_own():
     first = findings_in_words(study([], tica=280.0))[0]
-    assert "not certain: at a lag of 10 ps TICA finds 280 ps" in first
+    assert "not certain: at the same lag TICA finds 280 ps" in first
+    other = findings_in_words(study([], tica=280.0, states_lag=5))[0]
+    assert "not certain: at a lag of 10 ps TICA finds 280 ps" in other
     assert "TICA" not in findings_in_words(study([], tica=145.0))[0]
     # a linear estimator may find a faster motion, but not one five times as fast
     assert "TICA" not in findings_in_words(study([], tica=90.0))[0]
@@ -204,6 +215,14 @@ def test_what_speaks_against_a_timescale_stands_beside_it(change, said):
     assert "a timescale of 136 ps" in first
     assert "This is not certain: " in first
     assert said in first
+
+
+@pytest.mark.parametrize("passed", [True, None])
+def test_a_linear_timescale_that_rises_is_outweighed_by_a_model_that_passes(passed):
+    found = findings_in_words(
+        study([], constant=False, passed=passed, markov_lag=MarkovLagReason.CONSTANT)
+    )
+    assert ("levels off at no lag" in found[0]) is (passed is None)
 
 
 def test_a_timescale_that_is_not_known_is_not_told():

@@ -128,15 +128,31 @@ def _against(study: StudyResult, slowest: float, clock: Clock) -> list[str]:
             f"at a lag of {clock.show(later.lag)} it is {clock.show(later.timescale)}, "
             "so it does not level off"
         )
-    if study.lag_scan.n_slow and not study.lag_scan.levels_off:
+    linear = study.lag_scan
+    # those of a model that is not linear may have levelled off long before
+    if linear.n_slow and not linear.levels_off and not _settled(study):
         found.append("the TICA timescale levels off at no lag")
     tica = study.lag_scan.slowest
     if tica is not None and _elsewhere(tica, slowest, states):
+        where = (
+            "the same lag"
+            if study.lag == states.lag
+            else f"a lag of {clock.show(study.lag)}"
+        )
         found.append(
-            f"at a lag of {clock.show(study.lag)} TICA finds {clock.show(tica)}, in "
-            "frames that it was not fitted to"
+            f"at {where} TICA finds {clock.show(tica)}, in frames that it was not "
+            "fitted to"
         )
     return found
+
+
+def _settled(study: StudyResult) -> bool:
+    """Whether the Markov model's own timescale is constant and its test passes."""
+    from mdgeomfeat.kinetics import MarkovLagReason
+
+    return bool(study.states.passed) and (
+        study.choices.markov_lag is MarkovLagReason.CONSTANT
+    )
 
 
 def _elsewhere(tica: float, slowest: float, states: StateModel) -> bool:
