@@ -152,8 +152,9 @@ class FeatureSpec:
     select: str | None = field(
         default=None,
         metadata=_option(
-            "Atoms, in MDAnalysis's selection language (default: heavy atoms of the "
-            "protein, else of nucleic acids, else of all but solvent and ions).",
+            "Atoms to analyse, in MDAnalysis's selection language (default: heavy "
+            "atoms of the protein, otherwise of nucleic acids, otherwise of everything "
+            "but solvent and ions).",
             numbers=False,
         ),
     )
@@ -165,7 +166,7 @@ class FeatureSpec:
     )
     tokens: Tokens = field(
         default="residue",
-        metadata=_option("What gets one row of features.", choices=TokenKind),
+        metadata=_option("Unit that gets one row of features.", choices=TokenKind),
     )
     window: int | None = field(
         default=None,
@@ -177,12 +178,16 @@ class FeatureSpec:
         ),
     )
     pool: Pooling = field(
-        default="mean", metadata=_option("How atoms make a token.", choices=Pooling)
+        default="mean",
+        metadata=_option(
+            "How the features of atoms become those of their token.", choices=Pooling
+        ),
     )
     invariants: InvariantKind = field(
         default="geometric",
         metadata=_option(
-            "Rotation-invariant numbers of a token that flat estimators get.",
+            "Rotation-invariant numbers of a token, for estimators that take flat "
+            "vectors.",
             choices=InvariantKind,
         ),
     )
@@ -199,7 +204,7 @@ class FeatureSpec:
         default="auto",
         metadata=_option(
             "Use the periodic box, or ignore it (default: use it unless it cannot be "
-            "one).",
+            "right).",
             switch="--pbc/--no-pbc",
             numbers=False,
         ),
