@@ -142,13 +142,13 @@ class Bias:
 
         if settings.fade is not None and distance is None:
             raise InputError(
-                "A bias fades out by the distance from the training data, which is "
-                "not given; make the variables with reach=True."
+                "To fade out, a bias needs the distance from the training data; make "
+                "the variables with reach=True."
             )
         if len({r.periodic for r in ranges}) > 1:
             raise InputError(
-                "Angles and variables that are none cannot be biased together; choose "
-                "one kind."
+                "Angles cannot be biased together with variables that are not angles; "
+                "choose one kind."
             )
         self.settings, self.ranges = settings, tuple(ranges)
         self._walls = _walls(forces, ranges)

@@ -268,7 +268,7 @@ class BiasedSimulation:
             self._trajectory.writeModel(state.getPositions(), periodicBoxVectors=box)
 
     def _check(self, values: Sequence[float]) -> None:
-        """Refuse values that are no numbers or lie outside of the grid."""
+        """Refuse values that are not finite or lie outside the grid."""
         for name, value, r in zip(self._names, values, self.bias.ranges, strict=True):
             if not math.isfinite(value):
                 raise FloatingPointError(f"{name} is not a finite number")

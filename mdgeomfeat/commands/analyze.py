@@ -77,7 +77,7 @@ def analyze(
         if name not in known:
             near = difflib.get_close_matches(name, known, 3) or sorted(known)
             raise InputError(
-                f"There is no option {name!r}; what comes nearest is {', '.join(near)}."
+                f"There is no option {name!r}; similar ones are {', '.join(near)}."
             )
     store = options.get("store")
     if store is not None:

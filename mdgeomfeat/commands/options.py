@@ -126,7 +126,7 @@ class StudyOptions:
             )
         if self.koopman and self.weights:
             raise InputError(
-                "--weights gives weights and --koopman would make others; leave one of "
+                "--weights and --koopman both give the frames weights; leave one of "
                 "them out."
             )
         if self.weights_are is not None and not self.weights:

@@ -49,7 +49,7 @@ def convergence_section(found: Convergence) -> html.Html:
                 head,
                 crossed,
                 caption="How often each state was entered and left, counted from core "
-                "to core, so that frames on a border are no crossings.",
+                "to core. Frames on a border are therefore not crossings.",
                 numeric=numeric,
             ),
             html.table(
