@@ -34,19 +34,19 @@ class RunSettings:
     Attributes
     ----------
     time_step : float
-        ps.
+        Time step, ps.
     friction : float
-        Of the Langevin thermostat, 1/ps.
+        Friction coefficient of the Langevin thermostat, 1/ps.
     seed : int
-        Of velocities and thermostat.
+        Random seed of the velocities and the thermostat.
     platform : str or None
-        Of OpenMM; None lets it choose.
+        Platform of OpenMM; None lets OpenMM choose.
     record : int
-        Steps between lines of COLVAR.
+        Number of steps between lines of COLVAR.
     frames : int
-        Steps between frames of the trajectory, a multiple of `record`.
+        Number of steps between frames of the trajectory, a multiple of `record`.
     checkpoint : int
-        Steps between checkpoints, a multiple of `frames`.
+        Number of steps between checkpoints, a multiple of `frames`.
 
     Raises
     ------

@@ -74,9 +74,9 @@ def _reading(differences: StateDifferences) -> html.Html:
             [
                 "These were compared: contacts of tokens (closest heavy atoms within "
                 "4.5 Å), named torsions, secondary structure and backbone hydrogen "
-                "bonds (DSSP), salt bridges (within 4 Å), distances of ligands, the radius "
-                "of gyration of heavy atoms, and fluctuations of tokens about the "
-                "mean structure of a state, in evenly spaced frames of each state.",
+                "bonds (DSSP), salt bridges (within 4 Å), distances of ligands, the "
+                "radius of gyration of heavy atoms, and fluctuations of tokens about "
+                "the mean structure of a state, in evenly spaced frames of each state.",
                 "An effect is 0 for no difference and 1 for the largest possible: the "
                 "difference of the shares of frames for contacts, bridges and bonds; "
                 "half the distance of the mean points on the circle for torsions; "
