@@ -56,8 +56,8 @@ def convergence_section(found: Convergence) -> html.Html:
                 head,
                 halves,
                 caption="Share of the frames in each state, with 90 % intervals that "
-                "count one independent frame for every two slowest timescales. What "
-                "starts off equilibrium may differ between short runs.",
+                "count one independent frame for every two slowest timescales. "
+                "Short runs that start off equilibrium may differ from each other.",
                 numeric=numeric,
             ),
             by_run,
