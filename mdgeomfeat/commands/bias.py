@@ -171,7 +171,7 @@ def _ranges(options: BiasOptions) -> tuple[BiasRange, ...]:
     wrong = [k + 1 for k in outputs if not 0 <= k < model.dim]
     if wrong:
         raise InputError(
-            f"The model has no variable {wrong[0]}; choose --variable from 1 to "
+            f"--variable {wrong[0]} does not exist in this model; choose from 1 to "
             f"{model.dim}."
         )
     ranges = propose_ranges(read_training(options.model), outputs)

@@ -95,7 +95,7 @@ def test_other_settings_do_not_go_on(run_cli, report, biased):
     common = ["bias", report, PDB, *FIELD, *QUICK, "--steps", 1000, "--out", out]
     refused(
         run_cli(*common, "--barrier", 30),
-        "begun with another bias (barrier 40.0, here 30.0)",
+        "started with another bias (barrier 40.0, here 30.0)",
         "--overwrite",
     )
     refused(run_cli(*common, "--seed", 9), "another run (seed 1, here 9)")

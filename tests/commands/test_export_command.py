@@ -150,7 +150,7 @@ def test_every_network_is_recorded_with_all_neighbours(architecture, window, tmp
 def test_what_cannot_be_exported_is_refused(run_cli, report, tmp_path, monkeypatch):
     out = ["--out", tmp_path / "out"]
     for arguments, said in (
-        ([report, *out], "say so with --plumed"),
+        ([report, *out], "give --plumed"),
         ([tmp_path, "--plumed", *out], "holds no model"),
         (
             [report, PDB.parents[1] / "gly2" / "gly2.pdb", "--plumed", *out],
