@@ -111,49 +111,51 @@ class FeatureSpec:
     Parameters
     ----------
     select : str, optional
-        An MDAnalysis selection. By default the heavy atoms of the protein, else of
-        the nucleic acid, else of everything that is neither solvent nor ion; see
+        An MDAnalysis selection. By default the heavy atoms of the protein, otherwise of
+        the nucleic acid, otherwise of everything but solvent and ions; see
         :func:`mdgeomfeat.structure.select_atoms`.
     model : str, Path or Backbone
         A name from the registry, or the path of a safetensors file with its card or
-        of a published checkpoint. A network itself is stored by the name of its class;
-        its fingerprint stands beside the spec in stores and models.
+        of a published checkpoint. If a network itself is given, the spec
+        stores the name of its class; stores and models also hold its fingerprint.
     tokens : {"residue", "atom", "molecule"} or (A,) ndarray of int
-        What gets one row of features.
+        The unit that gets one row of features.
     window : int, optional
         Give each token a graph of its own that holds the tokens up to this many
         places away in its unbroken chain. By default all selected atoms are one graph.
     pool : {"mean", "sum", "sidechain", "element"}
-        How atoms make a token: their mean or sum; or the means of backbone and side
-        chain, or of carbon, nitrogen, oxygen and other elements, side by side. See
+        How the features of atoms become those of a token: their mean or sum, or side
+        by side the means of backbone and side chain (``"sidechain"``) or of carbon,
+        nitrogen, oxygen and other elements (``"element"``). See
         :mod:`mdgeomfeat.featurizer.pooling`.
     invariants : {"geometric", "norms", "scalars"}
-        The numbers of a token that flat estimators get; see
+        The numbers of a token, for estimators that take flat vectors; see
         :mod:`mdgeomfeat.featurizer.invariants`.
     max_neighbors : int, optional
         Keep only this many nearest neighbours of an atom. By default all within the
         network's cutoff.
     periodic : {"auto", True, False}
-        ``"auto"`` uses the box unless it cannot be one. True and False force.
+        Whether to use the box. ``"auto"`` uses it unless it cannot be right.
     allow_unseen : bool
         Accept elements that the network was not trained on.
     dtype : {"float32", "float64"}
-        In which the network is computed.
+        Precision of the network's arithmetic.
     invariants_seed : int
-        Of the random mixes of channels in the geometric invariants. It is stored, so
-        that they stay the same if another is ever taken.
+        Seed of the random mixtures of channels in the geometric invariants. It is
+        stored, so the mixtures stay the same if the default ever changes.
 
     Raises
     ------
     InputError
-        If a value is not allowed; the message says which are.
+        If a value is not allowed; the message says which values are.
     """
 
     select: str | None = field(
         default=None,
         metadata=_option(
-            "Atoms, in MDAnalysis's selection language (default: heavy atoms of the "
-            "protein, else of nucleic acids, else of all but solvent and ions).",
+            "Atoms to analyse, in MDAnalysis's selection language (default: heavy "
+            "atoms of the protein, otherwise of nucleic acids, otherwise of everything "
+            "but solvent and ions).",
             numbers=False,
         ),
     )
@@ -165,7 +167,7 @@ class FeatureSpec:
     )
     tokens: Tokens = field(
         default="residue",
-        metadata=_option("What gets one row of features.", choices=TokenKind),
+        metadata=_option("Unit that gets one row of features.", choices=TokenKind),
     )
     window: int | None = field(
         default=None,
@@ -177,12 +179,16 @@ class FeatureSpec:
         ),
     )
     pool: Pooling = field(
-        default="mean", metadata=_option("How atoms make a token.", choices=Pooling)
+        default="mean",
+        metadata=_option(
+            "How the features of atoms become those of their token.", choices=Pooling
+        ),
     )
     invariants: InvariantKind = field(
         default="geometric",
         metadata=_option(
-            "Rotation-invariant numbers of a token that flat estimators get.",
+            "Rotation-invariant numbers of a token, for estimators that take flat "
+            "vectors.",
             choices=InvariantKind,
         ),
     )
@@ -199,7 +205,7 @@ class FeatureSpec:
         default="auto",
         metadata=_option(
             "Use the periodic box, or ignore it (default: use it unless it cannot be "
-            "one).",
+            "right).",
             switch="--pbc/--no-pbc",
             numbers=False,
         ),

@@ -162,7 +162,7 @@ class Checkpoint:
             if number != FORMAT:
                 raise InputError(
                     f"The checkpoint '{path}' has format {number}, but this release "
-                    f"reads format {FORMAT}; go on with the release that wrote it."
+                    f"reads format {FORMAT}; continue with the release that wrote it."
                 )
             return cls(
                 step=int(arrays["step"]),
@@ -183,7 +183,7 @@ class Checkpoint:
             )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
-                f"'{path}' is not the checkpoint of a simulation ({error}); begin anew "
+                f"'{path}' is not the checkpoint of a simulation ({error}); start over "
                 "with --overwrite."
             ) from error
 

@@ -59,8 +59,8 @@ def require_openmm() -> None:
         ) from error
     if not hasattr(openmm, "PythonForce"):
         raise InputError(
-            f"This is OpenMM {openmm.version.version}, and PythonForce came with 8.5; "
-            "update it: pip install 'mdgeomfeat[bias]'."
+            f"OpenMM {openmm.version.version} is too old, because a bias needs "
+            "PythonForce of 8.5; update it: pip install 'mdgeomfeat[bias]'."
         )
 
 
@@ -165,8 +165,8 @@ def _atoms(
     if isinstance(topology, mda.AtomGroup):
         if select is not None:
             raise InputError(
-                "An AtomGroup is a selection itself; leave out select, or give the "
-                "topology."
+                "select= cannot be combined with an AtomGroup, which is a selection "
+                "already; leave it out, or give the topology."
             )
         return topology, topology.dimensions is not None
     with OpenMMTopologyParser(topology) as parser:
@@ -188,8 +188,8 @@ def _uses_box(
         here, there = ("a box", "without one") if has_box else ("no box", "in one")
         raise InputError(
             f"This system has {here} and the model was learnt from frames {there}; "
-            "say whether nearest images count here, with periodic=True or False (--pbc "
-            "or --no-pbc): molecules must be whole where they do not."
+            "say whether to use nearest images, with periodic=True or False (--pbc or "
+            "--no-pbc); without them molecules must be whole."
         )
     return has_box
 

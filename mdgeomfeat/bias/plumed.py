@@ -157,8 +157,8 @@ def write_torchscript(
         if not torch.allclose(got, expected, rtol=_AGREED, atol=_AGREED):
             path.unlink()
             raise InputError(
-                f"A TorchScript of this {variables.network.spec.architecture} does not "
-                f"give its values again ({got.tolist()} instead of "
+                f"The TorchScript of this {variables.network.spec.architecture} gives "
+                f"other values than the network ({got.tolist()} instead of "
                 f"{expected.tolist()}); export a model on an Equivariant Transformer."
             )
 

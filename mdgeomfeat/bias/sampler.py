@@ -40,24 +40,26 @@ class BiasSettings:
     Attributes
     ----------
     method : {"opes", "metad"}
+        OPES or well-tempered metadynamics.
     temperature : float
-        K.
+        Temperature of the simulation, K.
     barrier : float
-        kJ/mol, the highest that is to be crossed; of OPES.
+        Highest barrier that the bias should overcome, kJ/mol.
     height : float
-        kJ/mol, of the first Gaussians of metadynamics.
+        Initial height of the Gaussians in metadynamics, kJ/mol.
     bias_factor : float or None
-        Of the well-tempered distribution; by default the barrier over kT.
+        Bias factor of the well-tempered distribution; by default the barrier divided
+        by kT.
     pace : int
-        Steps from one Gaussian to the next.
+        Number of steps between Gaussians.
     fade : float or None
-        Width, in units of the distance from the training data, over which the bias
-        fades out beyond a distance of 1; None where it does not.
+        Width over which the bias fades out, in units of the distance from the training
+        data and starting at a distance of 1. None means no fading.
 
     Raises
     ------
     InputError
-        If a number makes no bias.
+        If a value is out of its range.
     """
 
     method: str = "opes"
@@ -142,13 +144,13 @@ class Bias:
 
         if settings.fade is not None and distance is None:
             raise InputError(
-                "A bias fades out by the distance from the training data, which is "
-                "not given; make the variables with reach=True."
+                "To fade out, a bias needs the distance from the training data; make "
+                "the variables with reach=True."
             )
         if len({r.periodic for r in ranges}) > 1:
             raise InputError(
-                "Angles and variables that are none cannot be biased together; choose "
-                "one kind."
+                "Angles cannot be biased together with variables that are not angles; "
+                "choose one kind."
             )
         self.settings, self.ranges = settings, tuple(ranges)
         self._walls = _walls(forces, ranges)

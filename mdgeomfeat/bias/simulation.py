@@ -34,19 +34,19 @@ class RunSettings:
     Attributes
     ----------
     time_step : float
-        ps.
+        Time step, ps.
     friction : float
-        Of the Langevin thermostat, 1/ps.
+        Friction coefficient of the Langevin thermostat, 1/ps.
     seed : int
-        Of velocities and thermostat.
+        Random seed of the velocities and the thermostat.
     platform : str or None
-        Of OpenMM; None lets it choose.
+        Platform of OpenMM; None lets OpenMM choose.
     record : int
-        Steps between lines of COLVAR.
+        Number of steps between lines of COLVAR.
     frames : int
-        Steps between frames of the trajectory, a multiple of `record`.
+        Number of steps between frames of the trajectory, a multiple of `record`.
     checkpoint : int
-        Steps between checkpoints, a multiple of `frames`.
+        Number of steps between checkpoints, a multiple of `frames`.
 
     Raises
     ------
@@ -268,7 +268,7 @@ class BiasedSimulation:
             self._trajectory.writeModel(state.getPositions(), periodicBoxVectors=box)
 
     def _check(self, values: Sequence[float]) -> None:
-        """Refuse values that are no numbers or lie outside of the grid."""
+        """Refuse values that are not finite or lie outside the grid."""
         for name, value, r in zip(self._names, values, self.bias.ranges, strict=True):
             if not math.isfinite(value):
                 raise FloatingPointError(f"{name} is not a finite number")

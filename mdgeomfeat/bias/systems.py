@@ -86,8 +86,9 @@ def read_simulated(
     n_atoms = topology.getNumAtoms()
     if made.getNumParticles() != n_atoms:
         raise InputError(
-            f"'{structure}' has {n_atoms:,} atoms and the system in '{system}' "
-            f"{made.getNumParticles():,}; give the two of one molecule."
+            f"'{structure}' has {n_atoms:,} atoms, but the system in '{system}' "
+            f"has {made.getNumParticles():,}; give a structure and a system of the "
+            "same molecule."
         )
     box = None
     if made.usesPeriodicBoundaryConditions():
@@ -145,8 +146,8 @@ def _from_force_field(
         said = " ".join(str(error).split())
         raise InputError(
             f"The force field {', '.join(names)} cannot describe '{structure}' "
-            f"({clause(said)}); add hydrogens or the file that has these parameters, "
-            "or give a system with --system."
+            f"({clause(said)}); add hydrogens, name the file that has the missing "
+            "parameters as well, or give a system with --system."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The command ``bias``: a simulation that is driven along a learnt variable."""
+"""The command ``bias``: a simulation biased along a learnt variable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Method(StrEnum):
 def bias(
     model: Annotated[
         Path,
-        typer.Argument(metavar="MODEL", help="Folder of a report of vamp or tica."),
+        typer.Argument(metavar="MODEL", help="Results folder of vamp or tica."),
     ],
     structure: Annotated[
         Path,
@@ -37,18 +37,21 @@ def bias(
         ),
     ],
     steps: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Steps from the beginning.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Number of steps in all, over all continuations."
+        ),
     ],
     out: o.Out = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Begin anew instead of going on.")
+        bool, typer.Option("--overwrite", help="Start over instead of continuing.")
     ] = False,
     forcefield: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A force field file of OpenMM, such as amber14-all.xml; may be "
-            "given several times.",
+            help="Force field file of OpenMM, such as amber14-all.xml; can be given "
+            "more than once.",
             show_default=False,
             rich_help_panel=_SYSTEM,
         ),
@@ -57,44 +60,65 @@ def bias(
         Path | None,
         typer.Option(
             metavar="XML",
-            help="The system as OpenMM wrote it, in place of a force field.",
+            help="System file written by OpenMM, used instead of a force field.",
             show_default=False,
             rich_help_panel=_SYSTEM,
         ),
     ] = None,
     temperature: Annotated[
-        float, typer.Option(metavar="KELVIN", rich_help_panel=_SYSTEM)
+        float,
+        typer.Option(
+            metavar="KELVIN",
+            help="Temperature of the simulation.",
+            rich_help_panel=_SYSTEM,
+        ),
     ] = 300.0,
     time_step: Annotated[
-        float, typer.Option(metavar="FS", help="Femtoseconds.", rich_help_panel=_SYSTEM)
+        float,
+        typer.Option(
+            metavar="FS",
+            help="Time step in femtoseconds.",
+            rich_help_panel=_SYSTEM,
+        ),
     ] = 2.0,
     friction: Annotated[
         float,
         typer.Option(
-            metavar="1/PS", help="Of the thermostat.", rich_help_panel=_SYSTEM
+            metavar="1/PS",
+            help="Friction coefficient of the thermostat.",
+            rich_help_panel=_SYSTEM,
         ),
     ] = 1.0,
     seed: Annotated[
-        int, typer.Option(help="Of velocities and thermostat.", rich_help_panel=_SYSTEM)
+        int,
+        typer.Option(
+            help="Random seed of the velocities and the thermostat.",
+            rich_help_panel=_SYSTEM,
+        ),
     ] = 1,
     platform: Annotated[
         str | None,
         typer.Option(
-            help="OpenMM's platform: Reference, CPU, CUDA, ... (default: its choice).",
+            help="OpenMM platform, such as Reference, CPU or CUDA (default: OpenMM "
+            "chooses).",
             show_default=False,
             rich_help_panel=_SYSTEM,
         ),
     ] = None,
     method: Annotated[
-        Method, typer.Option(help="OPES or metadynamics.", rich_help_panel=_BIAS)
+        Method,
+        typer.Option(
+            help="Type of bias: OPES or well-tempered metadynamics.",
+            rich_help_panel=_BIAS,
+        ),
     ] = Method.OPES,
     variable: Annotated[
         list[int] | None,
         typer.Option(
             min=1,
             metavar="K",
-            help="Which variable, from 1; may be given up to three times (default: "
-            "the first, or the first two).",
+            help="Variable to bias, counted from 1; can be given up to three times "
+            "(default: the first two, or the only one).",
             show_default=False,
             rich_help_panel=_BIAS,
         ),
@@ -103,7 +127,7 @@ def bias(
         float,
         typer.Option(
             metavar="KJ/MOL",
-            help="The highest barrier that is to be crossed.",
+            help="Highest barrier that the bias should overcome.",
             rich_help_panel=_BIAS,
         ),
     ] = 40.0,
@@ -111,7 +135,8 @@ def bias(
         float | None,
         typer.Option(
             metavar="G",
-            help="Of the well-tempered distribution (default: barrier over kT).",
+            help="Bias factor of the well-tempered distribution (default: the barrier "
+            "divided by kT).",
             show_default=False,
             rich_help_panel=_BIAS,
         ),
@@ -120,7 +145,7 @@ def bias(
         float,
         typer.Option(
             metavar="KJ/MOL",
-            help="Of the first Gaussians of metadynamics.",
+            help="Initial height of the Gaussians in metadynamics.",
             rich_help_panel=_BIAS,
         ),
     ] = 1.0,
@@ -129,7 +154,7 @@ def bias(
         typer.Option(
             min=1,
             metavar="N",
-            help="Steps from one Gaussian to the next.",
+            help="Number of steps between Gaussians.",
             rich_help_panel=_BIAS,
         ),
     ] = 500,
@@ -137,7 +162,7 @@ def bias(
         float | None,
         typer.Option(
             metavar="W",
-            help="Of the Gaussians (default: from the training data).",
+            help="Width of the Gaussians (default: from the training data).",
             show_default=False,
             rich_help_panel=_BIAS,
         ),
@@ -146,7 +171,7 @@ def bias(
         tuple[float, float] | None,
         typer.Option(
             metavar="LOW HIGH",
-            help="Ends of the grid (default: from the training data).",
+            help="Lower and upper end of the grid (default: from the training data).",
             show_default=False,
             rich_help_panel=_BIAS,
         ),
@@ -155,8 +180,8 @@ def bias(
         float | None,
         typer.Option(
             metavar="W",
-            help="Let the bias fade out over this width beyond a distance of 1 from "
-            "the training data (default: it does not).",
+            help="Let the bias fade out over this width, starting at a distance of 1 "
+            "from the training data (default: no fading).",
             show_default=False,
             rich_help_panel=_BIAS,
         ),
@@ -165,7 +190,7 @@ def bias(
         str | None,
         typer.Option(
             metavar="SELECTION",
-            help="The model's atoms, if they are named differently here.",
+            help="Selection of the model's atoms, if they have other names here.",
             show_default=False,
             rich_help_panel=_BIAS,
         ),
@@ -174,7 +199,7 @@ def bias(
         bool | None,
         typer.Option(
             "--pbc/--no-pbc",
-            help="Whether nearest images count (default: as in training).",
+            help="Use nearest images in the box, or do not (default: as in training).",
             show_default=False,
             rich_help_panel=_BIAS,
         ),
@@ -182,20 +207,22 @@ def bias(
     engine: Annotated[
         str,
         typer.Option(
-            help="What computes the variables: auto, cpu or torch.",
+            help="Implementation that computes the variables: auto, cpu or torch.",
             rich_help_panel=_BIAS,
         ),
     ] = "auto",
     record: Annotated[
         int,
-        typer.Option(min=1, metavar="N", help="Steps between lines of COLVAR."),
+        typer.Option(
+            min=1, metavar="N", help="Number of steps between lines of COLVAR."
+        ),
     ] = 500,
     frames: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="N",
-            help="Steps between frames (default: as COLVAR).",
+            help="Number of steps between saved frames (default: as for COLVAR).",
             show_default=False,
         ),
     ] = None,
@@ -204,14 +231,14 @@ def bias(
         typer.Option(
             min=1,
             metavar="N",
-            help="Steps between checkpoints (default: every 20 frames).",
+            help="Number of steps between checkpoints (default: those of 20 frames).",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Simulate with a bias on a learnt variable, by OpenMM.
+    """Run an OpenMM simulation that is biased along a learnt variable.
 
-    The same command goes on where it was stopped.
+    To continue a simulation that was stopped, give the same command again.
     For example: mdgeomfeat bias report top.pdb --forcefield amber14-all.xml
     --forcefield implicit/gbn2.xml --steps 500000
     """

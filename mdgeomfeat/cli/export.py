@@ -24,19 +24,19 @@ class Precision(StrEnum):
 def export(
     model: Annotated[
         Path,
-        typer.Argument(metavar="MODEL", help="Folder of a report of vamp or tica."),
+        typer.Argument(metavar="MODEL", help="Results folder of vamp or tica."),
     ],
     structure: Annotated[
         Path | None,
         typer.Argument(
             metavar="TOPOLOGY",
-            help="The whole system, with the atoms in the order that the simulation "
-            "has (default: the files the model was learnt from).",
+            help="Topology of the whole system, with the atoms in the order of the "
+            "simulation (default: that of the files the model was learnt from).",
             show_default=False,
         ),
     ] = None,
     plumed: Annotated[
-        bool, typer.Option("--plumed", help="For PLUMED's PYTORCH_MODEL.")
+        bool, typer.Option("--plumed", help="Write for PLUMED's PYTORCH_MODEL.")
     ] = False,
     out: o.Out = None,
     overwrite: o.Overwrite = False,
@@ -44,7 +44,7 @@ def export(
         str | None,
         typer.Option(
             metavar="SELECTION",
-            help="The model's atoms, if they are named differently there.",
+            help="Selection of the model's atoms, if they have other names there.",
             show_default=False,
         ),
     ] = None,
@@ -55,25 +55,32 @@ def export(
         bool,
         typer.Option(
             "--distance/--no-distance",
-            help="Whether the last output tells how far a frame is from the training "
-            "data.",
+            help="Add the distance from the training data as the last output, or do "
+            "not.",
         ),
     ] = True,
-    temperature: Annotated[float, typer.Option(metavar="KELVIN")] = 300.0,
+    temperature: Annotated[
+        float, typer.Option(metavar="KELVIN", help="Temperature of the simulation.")
+    ] = 300.0,
     barrier: Annotated[
-        float, typer.Option(metavar="KJ/MOL", help="The highest that is to be crossed.")
+        float,
+        typer.Option(
+            metavar="KJ/MOL", help="Highest barrier that the bias should overcome."
+        ),
     ] = 40.0,
     pace: Annotated[
         int,
-        typer.Option(min=1, metavar="N", help="Steps from one Gaussian to the next."),
+        typer.Option(min=1, metavar="N", help="Number of steps between Gaussians."),
     ] = 500,
 ) -> None:
-    """Write learnt variables for another program: a TorchScript file and its input.
+    """Export learnt variables to PLUMED: a TorchScript file and an input file.
 
     For example: mdgeomfeat export report top.pdb --plumed
     """
     if not plumed:
-        raise InputError("PLUMED is what can be exported for; say so with --plumed.")
+        raise InputError(
+            "No target of the export is given; give --plumed, the only one there is."
+        )
     from mdgeomfeat.commands.export import ExportOptions, export_plumed
 
     folder = export_plumed(

@@ -27,8 +27,7 @@ def features(
 ) -> None:
     """Compute geometric features and write them to a store, without a report.
 
-    A run that was interrupted goes on where it stopped when the same command is given
-    again.
+    To continue a run that was interrupted, give the same command again.
     """
     from mdgeomfeat.commands.features import write_features
 

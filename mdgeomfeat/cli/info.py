@@ -21,10 +21,10 @@ _UNUSED = ("batch_size", "workers", "store", "store_dtype")
 def info(
     read: ReadOptions,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print it as JSON, with numbers.")
+        bool, typer.Option("--json", help="Print JSON, with numbers instead of words.")
     ] = False,
 ) -> None:
-    """Say what is in these files: atoms, box, times, and what would be selected."""
+    """Show what the files hold (atoms, box, times) and what would be selected."""
     from mdgeomfeat.commands.inspection import inspect_files
 
     found = inspect_files(read)

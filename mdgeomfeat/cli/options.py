@@ -85,7 +85,8 @@ Lag = Annotated[
     str | None,
     typer.Option(
         metavar="LAG",
-        help="Frames as a bare integer, or a time: 20ps, 0.5ns (default: chosen).",
+        help="Lag as a number of frames, or as a time such as 20ps or 0.5ns (default: "
+        "chosen).",
         show_default=False,
         rich_help_panel=_STUDY,
     ),
@@ -103,7 +104,7 @@ Dim = Annotated[
 Mixer = Annotated[
     MixerName | None,
     typer.Option(
-        help="How tokens are mixed (default: attention).",
+        help="How the network mixes tokens (default: attention).",
         show_default=False,
         rich_help_panel=_STUDY,
     ),
@@ -123,8 +124,8 @@ Seeds = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Independent trainings for each score (default: 3, or fewer if the "
-        "networks are large).",
+        help="Number of independent trainings for each score (default: 3, or fewer "
+        "for large networks).",
         rich_help_panel=_STUDY,
         show_default=False,
     ),
@@ -133,7 +134,7 @@ Temperature = Annotated[
     float | None,
     typer.Option(
         metavar="KELVIN",
-        help="Temperature; gives free energies in kJ/mol rather than kT.",
+        help="Temperature; free energies are then in kJ/mol instead of kT.",
         show_default=False,
         rich_help_panel=_STUDY,
     ),
@@ -143,9 +144,10 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         metavar="COLUMN@COLVAR",
-        help="Logarithms of the frames' weights, for biased runs: column and file "
-        "(PLUMED's or plain), once for each trajectory. Gives populations and free "
-        "energies of the unbiased system, and no timescales.",
+        help="For biased runs: the column and the file (PLUMED's or plain text) with "
+        "the logarithms of the frames' weights; give it once for each trajectory. "
+        "This gives populations and free energies of the unbiased system, but no "
+        "timescales.",
         show_default=False,
         rich_help_panel=_STUDY,
     ),
@@ -154,8 +156,8 @@ WeightsAre = Annotated[
     Literal["log", "plain", "bias"] | None,
     typer.Option(
         "--weights-are",
-        help="What --weights holds, if no logarithms: plain weights, or a bias in "
-        "kJ/mol (with --temperature).",
+        help="What the column of --weights holds, if not logarithms: plain weights, "
+        "or a bias in kJ/mol (which needs --temperature).",
         show_default=False,
         rich_help_panel=_STUDY,
     ),
@@ -164,7 +166,7 @@ Koopman = Annotated[
     bool,
     typer.Option(
         "--koopman",
-        help="For many short unbiased runs: weight frames so that it does not matter "
+        help="For many short unbiased runs: weight the frames to remove the effect of "
         "where the runs start.",
         rich_help_panel=_STUDY,
     ),
@@ -174,7 +176,8 @@ Labels = Annotated[
     typer.Option(
         min=2,
         metavar="N",
-        help="Initial labels, of which states remain (default: 20).",
+        help="Number of labels to begin with, some of which remain as states (default: "
+        "20).",
         show_default=False,
         rich_help_panel=_STUDY,
     ),
@@ -183,8 +186,8 @@ Apply = Annotated[
     Path | None,
     typer.Option(
         metavar="MODEL",
-        help="Apply the model of an earlier report to these trajectories and "
-        "write their collective variables, without training.",
+        help="Apply the model of an earlier report to these trajectories, without "
+        "training, and write their collective variables.",
         show_default=False,
     ),
 ]
@@ -196,7 +199,7 @@ Start = Annotated[
     int | None,
     typer.Option(
         metavar="FRAME",
-        help="First frame to use of each trajectory.",
+        help="First frame of each trajectory to use.",
         show_default=False,
         rich_help_panel=_FRAMES,
     ),
@@ -205,7 +208,7 @@ Stop = Annotated[
     int | None,
     typer.Option(
         metavar="FRAME",
-        help="Frame to stop before in each trajectory.",
+        help="Frame of each trajectory to stop before.",
         show_default=False,
         rich_help_panel=_FRAMES,
     ),
@@ -226,7 +229,7 @@ Dt = Annotated[
         "--dt",
         metavar="TIME",
         help="Time between the frames of each file, such as 100ps, if the files do "
-        "not state it, or state it wrongly.",
+        "not state it or are wrong.",
         show_default=False,
         rich_help_panel=_FRAMES,
     ),
@@ -243,15 +246,17 @@ AllowImplausible = Annotated[
     bool,
     typer.Option(
         "--allow-implausible",
-        help="Accept positions that cannot be right, such as positions in another "
-        "unit or atoms in another order.",
+        help="Accept positions that look wrong, such as positions in another unit or "
+        "atoms in another order.",
         rich_help_panel=_FRAMES,
     ),
 ]
 Device = Annotated[
     str,
     typer.Option(
-        metavar="DEVICE", help="auto, cpu, cuda, cuda:1 …", rich_help_panel=_RUN
+        metavar="DEVICE",
+        help="Device to compute on: auto, cpu, cuda, cuda:1, ...",
+        rich_help_panel=_RUN,
     ),
 ]
 EngineName = Annotated[
@@ -259,7 +264,7 @@ EngineName = Annotated[
     typer.Option(
         "--engine",
         metavar="ENGINE",
-        help="auto, torch, cpu or cuda.",
+        help="Implementation of the network: auto, torch, cpu or cuda.",
         rich_help_panel=_RUN,
     ),
 ]
@@ -268,7 +273,7 @@ BatchSize = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Frames computed at once (default: chosen to fit the memory).",
+        help="Number of frames computed at once (default: chosen to fit in memory).",
         show_default=False,
         rich_help_panel=_RUN,
     ),
@@ -278,7 +283,7 @@ Workers = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Processes that share the computation of features.",
+        help="Number of processes that compute the features.",
         rich_help_panel=_RUN,
     ),
 ]
@@ -286,8 +291,8 @@ Store = Annotated[
     Path | None,
     typer.Option(
         metavar="PATH",
-        help="Keep token features here, and reuse those that are already there, "
-        "also after an interruption (default: features.zarr, with the results).",
+        help="Store of the token features; those already in it are reused, even after "
+        "an interruption (default: features.zarr in the results folder).",
         show_default=False,
         rich_help_panel=_RUN,
     ),
@@ -295,8 +300,8 @@ Store = Annotated[
 StoreDtype = Annotated[
     Literal["float16", "float32"] | None,
     typer.Option(
-        help="float16 halves the size of the store (default: that of an existing "
-        "store, else float32).",
+        help="Precision of the stored features; float16 halves the store (default: "
+        "that of an existing store, otherwise float32).",
         show_default=False,
         rich_help_panel=_RUN,
     ),

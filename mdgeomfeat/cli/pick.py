@@ -19,18 +19,17 @@ __all__ = ["pick"]
 def pick(
     report: Annotated[
         Path,
-        typer.Argument(
-            metavar="REPORT", help="Folder of a report of vamp, spib or tica."
-        ),
+        typer.Argument(metavar="REPORT", help="Results folder of vamp, spib or tica."),
     ],
     read: ReadOptions,
     number: Annotated[
-        int, typer.Option("--number", "-n", metavar="N", help="Start structures.")
+        int,
+        typer.Option("--number", "-n", metavar="N", help="Number of start structures."),
     ] = 10,
     out: o.Out = None,
     overwrite: o.Overwrite = False,
 ) -> None:
-    """Pick frames of the whole system from which new simulations should be started.
+    """Pick frames of the whole system as start structures of new simulations.
 
     For example: mdgeomfeat pick report run1.xtc run2.xtc top.pdb -n 10
     """

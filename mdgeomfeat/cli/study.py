@@ -32,7 +32,7 @@ def vamp(
     koopman: o.Koopman = False,
     maps: o.MapsOn = True,
 ) -> None:
-    """Learn the slow motions with a VAMPNet and write a report, baselines beside it.
+    """Learn the slow motions with a VAMPNet and report them beside baselines.
 
     For example: mdgeomfeat vamp run1.xtc run2.xtc top.pdb --temperature 300
     """
@@ -80,7 +80,7 @@ def tica(
     koopman: o.Koopman = False,
     maps: o.MapsOn = True,
 ) -> None:
-    """Find the slow motions with TICA, the linear twin of vamp, and write a report."""
+    """Find the slow motions with TICA, which is linear, and report them."""
     study = StudyOptions(
         method="tica",
         lag=lag,
@@ -110,10 +110,10 @@ def spib(
     temperature: o.Temperature = None,
     maps: o.MapsOn = True,
 ) -> None:
-    """Learn states that last longer than the lag, and the variables that tell them.
+    """Learn states that outlast the lag, and variables that distinguish them.
 
-    A state predictive information bottleneck (SPIB): the variables are those from which
-    the state one lag later is best predicted.
+    This is a state predictive information bottleneck (SPIB): the variables are those
+    that best predict the state one lag later.
     """
     if apply is not None:
         _refuse_with_apply(
@@ -158,8 +158,8 @@ def _refuse_with_apply(**options: object) -> None:
     ]
     if given:
         raise InputError(
-            f"{given[0]} says how slow motions are looked for, and --apply takes those "
-            "that a model has found; leave one of them out."
+            f"{given[0]} says how to look for slow motions, but --apply uses those "
+            "that a model has already found; leave one of them out."
         )
 
 

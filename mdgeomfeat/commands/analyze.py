@@ -42,21 +42,22 @@ def analyze(
     overwrite : bool
         Whether earlier results there may be replaced.
     progress : Reporter, optional
-        Is told what is being done, see ``mdgeomfeat.commands.progress``; by default
-        nobody is.
+        Receives what is being done; see ``mdgeomfeat.commands.progress``. By default
+        nothing is reported.
     **options
-        Those of the command, with underscores: what makes the features
+        The options of the command, with underscores: what makes the features
         (:class:`~mdgeomfeat.featurespec.FeatureSpec`: `select`, `model`, `tokens`,
         `window`, ...), what is read and how
         (:class:`~mdgeomfeat.commands.options.ReadOptions`: `start`, `stop`, `step`,
-        `dt`, `workers`, `store`, ...) and how slow motions are looked for
+        `dt`, `workers`, `store`, ...) and how to look for slow motions
         (:class:`~mdgeomfeat.commands.options.StudyOptions`: `method`, ``"vampnet"`` or
         ``"tica"``, `lag`, `dim`, `mixer`, `states`, `seeds`, `temperature`, ...).
 
     Returns
     -------
     Path
-        The folder, with ``report.html``, ``summary.json`` and what the page lists.
+        The folder, with ``report.html``, ``summary.json`` and the files that the page
+        lists.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def analyze(
         if name not in known:
             near = difflib.get_close_matches(name, known, 3) or sorted(known)
             raise InputError(
-                f"There is no option {name!r}; what comes nearest is {', '.join(near)}."
+                f"There is no option {name!r}; similar ones are {', '.join(near)}."
             )
     store = options.get("store")
     if store is not None:

@@ -162,7 +162,8 @@ def _applied(asked: FeatureSpec, made_with: FeatureSpec) -> FeatureSpec:
         flag = f"--{name.replace('_', '-')}"
         if name == "model":
             raise InputError(
-                "--apply brings the network its model was made with; leave out --model."
+                "--apply uses the network that its model was made with; leave out "
+                "--model."
             )
         raise InputError(
             f"{flag} {wanted} is not what the model was made with ({own}); leave it "
@@ -180,7 +181,7 @@ def _say_stated_dt(
     if read.dt is None and taken is not None and taken == stated:
         progress.say(
             f"note: the files state no times, so frames are taken to be {stated:g} ps "
-            "apart, as was stated for the model; state another with --dt."
+            "apart, as stated for the model; state another time with --dt."
         )
 
 
@@ -190,5 +191,6 @@ def _say_time_step(model: CVModel, data: Featurized, progress: Reporter) -> None
     if trained is not None and data.dt is not None and abs(trained - data.dt) > 1e-6:
         progress.say(
             f"note: frames are {data.dt:g} ps apart here and were {trained:g} ps apart "
-            "in training; the values hold for single frames, so this does no harm."
+            "in training; values depend on single frames only, so they are not "
+            "affected."
         )

@@ -242,9 +242,9 @@ class _Collected:
             self._file.write(block.tobytes())
         except OSError as error:
             raise InputError(
-                "There is no room for the features of the untrained network beside "
-                f"those of the trained one ({error.strerror}); make room, or analyse "
-                "fewer frames (--step)."
+                "There is no room on the disk for the features of the untrained "
+                f"network ({error.strerror}); free some space, or analyse fewer frames "
+                "(--step)."
             ) from error
 
     def rows(self) -> Rows:

@@ -41,8 +41,8 @@ _FILES = (
     (TRAJECTORY, "frames, one for each line of COLVAR or every few of them"),
     (TOPOLOGY, "their topology"),
     (SYSTEM, "the system without the bias, as OpenMM wrote it"),
-    (SETTINGS, "what was asked for"),
-    (CHECKPOINT, "where the same command goes on"),
+    (SETTINGS, "the options of the run"),
+    (CHECKPOINT, "the state from which the same command continues"),
     ("summary.json", "all numbers of this page"),
 )
 
@@ -146,11 +146,11 @@ def run_bias(
             )
         simulation = _simulation(options, folder, simulated, ranges)
         if simulation.step:
-            progress.say(f"note: goes on from step {simulation.step:,}.")
+            progress.say(f"note: continuing from step {simulation.step:,}.")
         if not simulation.exact:
             progress.say(
-                "note: another version or platform of OpenMM made the checkpoint, so "
-                "the thermostat's random numbers are new ones."
+                "note: the checkpoint is of another version or platform of OpenMM, so "
+                "the thermostat uses new random numbers."
             )
         left = max(options.n_steps - simulation.step, 0)
         with progress.stage("simulation", left, "steps") as advance:
@@ -171,7 +171,7 @@ def _ranges(options: BiasOptions) -> tuple[BiasRange, ...]:
     wrong = [k + 1 for k in outputs if not 0 <= k < model.dim]
     if wrong:
         raise InputError(
-            f"--variable {wrong[0]} is none of this model's; choose from 1 to "
+            f"--variable {wrong[0]} does not exist in this model; choose from 1 to "
             f"{model.dim}."
         )
     ranges = propose_ranges(read_training(options.model), outputs)
@@ -180,7 +180,7 @@ def _ranges(options: BiasOptions) -> tuple[BiasRange, ...]:
     if options.grid is not None:
         if len(ranges) > 1:
             raise InputError(
-                "--grid is of one variable, and this bias has "
+                "--grid is for one variable, but this bias has "
                 f"{len(ranges)}; choose one with --variable, or leave --grid out."
             )
         low, high = options.grid
@@ -287,7 +287,7 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
         )
     if not overwrite and any(folder.iterdir()) and not (folder / SETTINGS).is_file():
         raise InputError(
-            f"The simulation in '{folder}' lacks {SETTINGS}; begin anew with "
+            f"The simulation in '{folder}' lacks {SETTINGS}; start over with "
             "--overwrite, or choose another folder with --out."
         )
 
@@ -310,15 +310,15 @@ def _agree(folder: Path, settings: dict[str, Any], simulated: Simulated) -> None
             there = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(
-                f"'{path}' is damaged ({error}); begin anew with --overwrite."
+                f"'{path}' is damaged ({error}); start over with --overwrite."
             ) from error
         here = json.loads(json.dumps(settings))
         for key in here:
             if there.get(key) != here[key]:
                 raise InputError(
-                    f"The simulation in '{folder}' was begun with another {key} "
+                    f"The simulation in '{folder}' was started with another {key} "
                     f"({_difference(there.get(key), here[key])}); give the same again, "
-                    "another folder with --out, or begin anew with --overwrite."
+                    "choose another folder with --out, or start over with --overwrite."
                 )
         return
     folder.mkdir(parents=True, exist_ok=True)

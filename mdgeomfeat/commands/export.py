@@ -144,7 +144,7 @@ def _atoms(
         if table is None:
             raise InputError(
                 f"The model in '{options.model}' was saved by an earlier release and "
-                "does not say which atoms of a file are its own; give the topology as "
+                "does not say which atoms of a file it is for; give the topology as "
                 "well."
             )
         structure = Structure.from_dict(table)

@@ -26,22 +26,23 @@ class ReadOptions:
     start, stop, step : int or None
         Slice of each trajectory's frames.
     dt : float, str or None
-        Time between the frames of each file (before `step`), ps or a text such as
-        ``"100ps"``, in place of what the files say.
+        Time between the frames of each file (before `step`), in ps or as a text such
+        as ``"100ps"``. It replaces the times of the files.
     allow_implausible : bool
-        Accept positions that cannot be right: in another unit or order of atoms.
+        Accept positions that look wrong, such as another unit or order of atoms.
     skip_bad_frames : bool
-        Leave out frames that cannot be used in place of stopping.
+        Leave out frames that cannot be used, instead of stopping.
     device, engine : str
         Where and how the network is run.
     batch_size : int or "auto"
-        Frames that are computed at once.
+        Number of frames computed at once.
     workers : int
-        Processes that share the work; with one it is done in this process.
+        Number of processes that share the work. One means this process.
     store : Path or None
         Where token features are kept; None keeps them with the results.
     store_dtype : {"float16", "float32"} or None
-        How they are stored; None keeps what is there, else what was computed.
+        Precision of the stored features. None keeps that of an existing store,
+        otherwise that of the features.
     """
 
     files: tuple[Path, ...]
@@ -62,14 +63,14 @@ class ReadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
-    """How the slow motions are looked for.
+    """How to look for slow motions.
 
     Attributes
     ----------
     method : {"vampnet", "spib", "tica"}
-        Neural network or linear.
+        VAMPNet, information bottleneck, or the linear method.
     lag : str or None
-        Frames as a bare integer, or a time such as ``"20ps"``; None chooses.
+        Number of frames (``"20"``), or a time such as ``"20ps"``; None chooses.
     dim : int or None
         Number of collective variables; None chooses.
     mixer : str or None
@@ -79,26 +80,26 @@ class StudyOptions:
     seeds : int or None
         Independent trainings of each network; None chooses.
     temperature : float or None
-        K; gives energies in kJ/mol.
+        Temperature in K; free energies are then in kJ/mol.
     maps : bool
         Whether to draw UMAP maps.
     weights : tuple of str, or str
         ``"COLUMN@FILE"`` for each trajectory of biased runs: the table that holds the
         weights of its frames.
     labels : int or None
-        Initial labels of an information bottleneck; None takes 20.
+        Number of labels that an information bottleneck begins with; None takes 20.
     koopman : bool
-        Weight frames of many short unbiased runs so that it does not matter where
+        Weight the frames of many short unbiased runs, to remove the effect of where
         they start.
     weights_are : {"log", "plain", "bias"} or None
-        What these numbers are; None takes them for logarithms, unless a column is
-        named like a bias.
+        What the weights are given as. None means logarithms, and is refused if a
+        column has the name of a bias.
 
     Raises
     ------
     InputError
-        If the temperature is not above 0, it is said what weights are that are not
-        given, or frames would be weighted twice.
+        If the temperature is not above 0, if `weights_are` is given without weights,
+        or if frames would be weighted twice.
     """
 
     method: Literal["vampnet", "spib", "tica"] = "vampnet"
@@ -126,7 +127,7 @@ class StudyOptions:
             )
         if self.koopman and self.weights:
             raise InputError(
-                "--weights gives weights and --koopman would make others; leave one of "
+                "--weights and --koopman both give the frames weights; leave one of "
                 "them out."
             )
         if self.weights_are is not None and not self.weights:

@@ -71,7 +71,7 @@ def write_picks(
     from mdgeomfeat.kinetics import pick_frames
 
     if not 1 <= n <= _MOST:
-        raise InputError(f"-n {n} is not possible; ask for 1 to {_MOST} structures.")
+        raise InputError(f"--number {n} is not possible; ask for 1 to {_MOST}.")
     folder = out or default_folder(read, "picks")
     check_output(folder, overwrite, read.store)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:

@@ -55,31 +55,31 @@ class GeomGNNFeaturizer(AnalysisBase):
     universe_or_atomgroup : MDAnalysis.Universe or MDAnalysis.AtomGroup
         Several trajectories in one Universe stay apart.
     select : str, optional
-        An MDAnalysis selection. By default the heavy atoms of the protein, else of
-        the nucleic acid, else of everything that is neither solvent nor ion; see
+        An MDAnalysis selection. By default the heavy atoms of the protein, otherwise of
+        the nucleic acid, otherwise of everything but solvent and ions; see
         :func:`mdgeomfeat.structure.select_atoms`.
     device : {"auto", "cpu", "cuda", ...}
     engine : {"auto", "torch", "cpu", "cuda"}
-        What computes the network; the answer is the same.
+        Implementation of the network; all give the same features.
     batch_size : int or "auto"
-        Frames that are computed at once.
+        Number of frames computed at once.
     store : str or Path, optional
-        Write the features to this zarr folder as they come; ``results`` then read
-        from there. A run that was interrupted goes on where it stopped when it is
-        started again; a finished one is opened. See :mod:`mdgeomfeat.store`.
+        Write the features to this zarr folder while they are computed; ``results``
+        then reads them from there. Run again to continue an interrupted run, or to open
+        a finished one. See :mod:`mdgeomfeat.store`.
     store_dtype : {"float16", "float32"}, optional
-        Type of scalars and vectors in `store`; by default what is there already has,
-        else `dtype`. float16 takes half the space and rounds by at most a part in
-        2048.
+        Type of scalars and vectors in `store`; by default that of an existing store,
+        otherwise `dtype`. float16 takes half the space and rounds by at most one part
+        in 2048.
     overwrite : bool
-        Replace what is in `store` instead of going on with it.
+        Replace what is in `store` instead of continuing it.
     dt : float or str, optional
-        Time between the frames of each file, in ps or as a text such as ``"100ps"``
-        (whatever ``step`` is), in place of what the files say. A store keeps it.
+        Time between the frames of each file (before ``step``), in ps or as a text such
+        as ``"100ps"``. It replaces the times of the files, and a store keeps it.
     skip_bad_frames : bool
         Leave out frames that cannot be read or hold NaN, instead of stopping there.
     allow_implausible : bool
-        Accept positions that cannot be right: in another unit or order of atoms.
+        Accept positions that look wrong, such as another unit or order of atoms.
     verbose : bool
         Show a progress bar.
     **features
@@ -98,15 +98,15 @@ class GeomGNNFeaturizer(AnalysisBase):
     Raises
     ------
     InputError
-        If something cannot be used; the message says what and what to do.
+        If something cannot be used; the message says what, and what to do.
 
     Notes
     -----
-    ``run(backend=...)`` takes ``"serial"``, ``"multiprocessing"``, ``"dask"`` and a
-    ``dask.distributed.Client``. The first two of the others start fresh processes with
-    one thread each (a script that uses them needs ``if __name__ == "__main__":``), as
-    many as there are cores unless ``n_workers`` says otherwise. Results do not depend
-    on the backend: batches are cut on a fixed grid of frames.
+    ``run(backend=...)`` takes ``"serial"``, ``"multiprocessing"``, ``"dask"`` or a
+    ``dask.distributed.Client``. ``"multiprocessing"`` and ``"dask"`` start fresh
+    processes with one thread each: ``n_workers`` of them, by default as many as there
+    are cores. A script that uses them needs ``if __name__ == "__main__":``. Results do
+    not depend on the backend, because batches are cut on a fixed grid of frames.
 
     Examples
     --------

@@ -214,8 +214,8 @@ class FramePlan:
         if uneven:
             more = f" and {len(uneven) - 1} more" if uneven[1:] else ""
             _warn(
-                f"{uneven[0]}{more} has times that do not grow evenly, so that lags "
-                "are counted in frames."
+                f"{uneven[0]}{more} has times that do not grow evenly, so lags are "
+                "counted in frames."
             )
         elif len(found) > 1 and time_step(times, runs) is None:
             shown = ", ".join(f"{step:g} ps ({name})" for step, name in found.items())

@@ -40,14 +40,14 @@ def settle_dt(reader: Any, dt: float | None, store: Path | None) -> float | None
     if dt is None:
         if kept is not None:
             _warn(
-                f"{store} was made with {kept:g} ps stated as the time between frames, "
-                "which holds here too; state another with --dt (dt=)."
+                f"{store} was made with a stated time of {kept:g} ps between frames, "
+                "which is used here as well; state another with --dt (dt=)."
             )
         return kept
     if kept is not None and abs(kept - dt) > 1e-9 * dt:
         _warn(
-            f"{store} was made with {kept:g} ps stated as the time between frames, "
-            f"and {dt:g} ps takes its place there."
+            f"{store} was made with a stated time of {kept:g} ps between frames, "
+            f"which is replaced there by {dt:g} ps."
         )
     overruled = [i for i in trajectory_info(reader, dt) if i.overruled is not None]
     if overruled:

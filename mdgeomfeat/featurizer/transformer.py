@@ -280,8 +280,8 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         finite = np.isfinite(positions).all(axis=(1, 2))
         if not finite.all():
             raise InputError(
-                f"Frame {int(np.argmin(finite))}{where} holds positions that are no "
-                "numbers; leave it out."
+                f"Frame {int(np.argmin(finite))}{where} holds positions that are not "
+                "finite; leave it out."
             )
         if boxes is not None and len(positions):
             boxes = np.asarray(boxes)

@@ -68,9 +68,10 @@ def _bar() -> Iterator[Progress]:
 @app.command()
 def run(
     config: Annotated[
-        str, typer.Argument(help="A TOML file, or a shipped one's name: et-64.")
+        str,
+        typer.Argument(help="TOML file, or the name of a shipped one, such as et-64."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    out: Annotated[Path, typer.Option(help="Folder for the run.")],
     data: Annotated[
         Path | None, typer.Option(help="Packed data (.npz) to train on.")
     ] = None,
@@ -80,13 +81,16 @@ def run(
     resume: Annotated[
         bool, typer.Option(help="Continue from the folder's checkpoint.")
     ] = True,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="Number of CPU threads.")] = None,
+    device: Annotated[str, typer.Option(help="Device: cpu or cuda.")] = "cpu",
     weights: Annotated[
-        Path | None, typer.Option(help="Write NAME.safetensors and card here.")
+        Path | None,
+        typer.Option(
+            help="Also write the weights to NAME.safetensors, with their card."
+        ),
     ] = None,
 ) -> None:
-    """Train, or go on training, and write the weights."""
+    """Train a network, or continue training it, and write its weights."""
     from .export import export
     from .run import run_pretraining
 
@@ -111,8 +115,8 @@ def data_command(
     config: Annotated[
         str,
         typer.Argument(
-            help="A TOML file of [\\[source]] tables, or a shipped one's name: "
-            "data-small."
+            help="TOML file of [\\[source]] tables, or the name of a shipped one, such "
+            "as data-small."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Packed file to write, .npz.")],
@@ -123,7 +127,10 @@ def data_command(
         list[str] | None, typer.Option(help="Build only these sources.")
     ] = None,
     evaluation: Annotated[
-        bool, typer.Option(help="Keep evaluation molecules; not for training.")
+        bool,
+        typer.Option(
+            help="Keep the evaluation molecules, for data that train nothing."
+        ),
     ] = False,
 ) -> None:
     """Build a packed data set and its manifest."""
@@ -159,12 +166,14 @@ def merge_command(
 def export_command(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     weights: Annotated[Path, typer.Option(help="NAME.safetensors to write.")],
-    data: Annotated[Path, typer.Option(help="Packed data it was trained on.")],
+    data: Annotated[
+        Path, typer.Option(help="Packed data that the run was trained on.")
+    ],
     head: Annotated[
         Path | None, typer.Option(help="Write the noise head here.")
     ] = None,
     facts: Annotated[
-        Path | None, typer.Option(help="JSON object with more entries of the card.")
+        Path | None, typer.Option(help="JSON object with further entries for the card.")
     ] = None,
 ) -> None:
     """Write a run's averaged weights and their card."""
@@ -178,12 +187,17 @@ def export_command(
 
 @app.command("evaluate")
 def evaluate_command(
-    model: Annotated[str, typer.Argument(help="A model's name, or a run's folder.")],
-    data: Annotated[Path, typer.Option(help="Packed data.")],
-    sigma: Annotated[list[float] | None, typer.Option(help="Å; 0.2.")] = None,
-    split: Annotated[str, typer.Option(help="validation, or train.")] = "validation",
+    model: Annotated[str, typer.Argument(help="Name of a model, or folder of a run.")],
+    data: Annotated[Path, typer.Option(help="Packed data to evaluate on.")],
+    sigma: Annotated[
+        list[float] | None,
+        typer.Option(help="Noise in Å; can be given more than once (default: 0.2)."),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Part of the data: validation or train.")
+    ] = "validation",
     validation: Annotated[
-        float, typer.Option(help="Share of validation molecules; 1 takes all.")
+        float, typer.Option(help="Share of the molecules that validate; 1 takes all.")
     ] = 0.02,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:

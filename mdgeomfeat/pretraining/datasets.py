@@ -214,8 +214,8 @@ def build_dataset(
     tables, keys = stated.get("source", []), stated.get("keys", "smiles")
     if keys not in get_args(Keys):
         raise InputError(
-            f"{config} says keys = {keys!r}, which is no rule for telling molecules "
-            'apart; choose "smiles" or "graph".'
+            f"{config} has keys = {keys!r}, which is not a way to distinguish "
+            'molecules; choose "smiles" or "graph".'
         )
     if only is not None:
         tables = [t for t in tables if t.get("name", t.get("kind")) in only]

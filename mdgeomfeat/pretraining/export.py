@@ -94,8 +94,8 @@ def export(
     denoiser, config, state = read_checkpoint(checkpoint)
     if state["data"] != data.manifest["sha256"]:
         raise InputError(
-            f"{checkpoint} was trained on other data; give those, since the card "
-            "says what they are."
+            f"{checkpoint} was trained on other data; give the data it was trained on, "
+            "because the card describes them."
         )
     elements = tuple(sorted(int(z) for z in data.manifest["elements"]))
     spec: ModelSpec = replace(config.model, elements=elements)
@@ -160,8 +160,8 @@ def load_denoiser(name_or_path: str | Path, *, fresh_head: bool = False) -> Deno
         head.load_state_dict(stored)
     elif not fresh_head:
         raise InputError(
-            f"{str(name_or_path)!r} comes without its noise head, so nothing can be "
-            "said of its denoising; give a shipped model, or the folder of its run."
+            f"{str(name_or_path)!r} comes without its noise head, so its denoising "
+            "cannot be measured; give a shipped model, or the folder of its run."
         )
     return Denoiser(backbone, head)
 

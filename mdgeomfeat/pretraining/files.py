@@ -235,7 +235,7 @@ def _number(symbol: str) -> int:
     except KeyError:
         number = 0
     if not number:
-        raise ValueError(f"{symbol!r} is no element")
+        raise ValueError(f"{symbol!r} is not an element")
     return number
 
 

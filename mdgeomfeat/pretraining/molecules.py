@@ -66,7 +66,7 @@ def require_rdkit() -> None:
         from rdkit import rdBase
     except ImportError as error:
         raise InputError(
-            "RDKit is not installed, and molecules are told apart with it; "
+            "RDKit, which distinguishes molecules, is not installed; "
             "install it with: pip install 'mdgeomfeat[pretraining]', or write "
             'keys = "graph" at the top of the data configuration if its sources hold '
             "coordinates."

@@ -285,8 +285,8 @@ def merge(
         if len(rules) > 1:
             said = " and ".join(f"{path} ({rule})" for rule, path in rules.items())
             raise InputError(
-                f"{said} name their molecules by different rules, so that the same one "
-                "might be trained on and validated with; build them with the same keys."
+                f"{said} have different kinds of keys, so the same molecule might be "
+                "used for training and for validation; build them with the same keys."
             )
         starts = np.searchsorted(packed.mol_of, np.arange(len(packed.keys) + 1))
         for number, report in enumerate(packed.manifest["sources"]):

@@ -223,8 +223,8 @@ def check_orientation(trajectory: Any) -> None:
         if _first_shape(reader.filename) is not None:
             raise InputError(
                 f"{reader.filename} holds triclinic cells as CHARMM stores them, in "
-                "another orientation than their lengths and angles mean, so that "
-                "nearest images would be wrong; open the files with "
+                "an orientation that their lengths and angles do not show, so nearest "
+                "images would be wrong; open the files with "
                 "mdgeomfeat.reading.open_universe, which turns the frames, have "
                 "another program write them with the first cell vector along x, or "
                 "pass periodic=False (--no-pbc)."

@@ -251,8 +251,8 @@ def _say_doubtful(infos: list[TrajectoryInfo]) -> None:
     twice = [i.path for k, i in enumerate(infos) if paths[k] in paths[:k]]
     if twice:
         _warn(
-            f"{twice[0]} is named more than once; its frames count as often, and "
-            "scores on them are not independent."
+            f"{twice[0]} is named more than once; its frames are counted each "
+            "time, and scores on them are not independent."
         )
     short = min(infos, key=lambda i: i.n_frames)
     long = max(infos, key=lambda i: i.n_frames)

@@ -46,7 +46,7 @@ _FACTS: tuple[tuple[str, str], ...] = (
     (
         r"Number of residues \((\d+)\) does not match number of %RESIDUE_CHAINID "
         r"\((\d+)\)",
-        r"its chain identifiers are of \2 residues and it has \1, so that they were "
+        r"it has chain identifiers for \2 residues but \1 residues, so they were "
         "skipped",
     ),
     (

@@ -114,8 +114,8 @@ class ExtendedXYZReader(FrameReader):
         info, columns = _layout(comment)
         if "pos" not in columns:
             raise InputError(
-                f"{self.filename} has no column 'pos' among its Properties, so that it "
-                "holds no positions; write them, too."
+                f"{self.filename} has no column 'pos' among its Properties, so it "
+                "holds no positions; write them as well."
             )
         wanted = columns["pos"]
         table = np.array([row[wanted] for row in rows], dtype=np.float64)
@@ -183,7 +183,7 @@ def extended_xyz_universe(path: str | Path) -> mda.Universe:
         names = [chemical_symbols[int(row[columns["Z"]][0])] for row in rows]
     else:
         raise InputError(
-            f"{path} has no column 'species' or 'Z' among its Properties, so that its "
+            f"{path} has no column 'species' or 'Z' among its Properties, so its "
             "elements are unknown; name a topology (pdb, psf, …) with it."
         )
     universe = mda.Universe.empty(n_atoms, trajectory=False)

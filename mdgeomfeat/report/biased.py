@@ -107,20 +107,20 @@ class BiasedRun:
             )
         for profile in list(profiles.values())[:1]:
             text = (
-                f"{count(profile.n_frames, 'frame')} weigh as much as "
+                f"{count(profile.n_frames, 'frame')} are worth as much as "
                 f"{profile.effective:,.0f} without a bias."
             )
             findings.append(text)
             if profile.effective < _FEW:
                 doubts.append(
-                    f"The frames weigh as much as {profile.effective:,.0f} only, so "
-                    "free energies are not to be believed; simulate longer."
+                    f"The frames are worth only {profile.effective:,.0f} without a "
+                    "bias, so do not trust the free energies; simulate longer."
                 )
         if "distance" in columns:
             share = float(np.mean(columns["distance"] > 1))
             findings.append(
                 f"{percent(share)} of the frames lie farther from the training data "
-                "than 99.9 % of these do."
+                "than 99.9 % of the training frames do."
             )
             if share > _OUTSIDE:
                 doubts.append(
@@ -199,7 +199,7 @@ def _energies(run: BiasedRun, gallery: Gallery) -> html.Html:
         "free-energy",
         draw_convergence(run.profiles),
         alt="Free energy along each variable from growing shares of the run.",
-        caption="Free energy from the weights of frames, of growing shares of the run "
+        caption="Free energy from the weights of frames, for growing shares of the run "
         "after its first tenth. Curves that lie on one another have converged; a curve "
         "that still moves has not.",
     )
@@ -242,9 +242,9 @@ def _use(run: BiasedRun) -> html.Html:
             html.paragraph(
                 "COLVAR's column logweight is the logarithm of what each frame weighs "
                 "without the bias. Leave out the beginning, in which the bias grew. "
-                "Walls count as a part of the system. Populations and free energies "
-                "may be told from weighted frames; times may not, as the bias changes "
-                "how fast everything happens."
+                "Walls count as a part of the system. Weighted frames give "
+                "populations and free energies. They give no times, because the bias "
+                "changes how fast everything happens."
             ),
             html.table((), rows),
         ]

@@ -248,9 +248,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise InputError(
-                f"{path} cannot grow, because the disk is full or its quota used up "
-                f"({error.strerror}); make room and run the same again, which goes on "
-                "where this run stopped."
+                f"{path} cannot grow, because the disk is full or a quota is used up "
+                f"({error.strerror}); free some space and run the same again, which "
+                "continues where this run stopped."
             ) from error
         if error.errno in _FORBIDDEN:
             raise InputError(

@@ -71,7 +71,7 @@ class FeatureStore:
         if not (self.complete or unfinished):
             raise InputError(
                 f"{self.path} was left unfinished by an interrupted run; "
-                "run the same command again to go on with it."
+                "run the same command again to continue it."
             )
         self.batch_size: int = attrs["batch_size"]
         self.chunk_size: int = attrs["chunk_size"]

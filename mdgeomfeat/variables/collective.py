@@ -103,7 +103,7 @@ class CollectiveVariables(nn.Module):
         if network.fingerprint != network_fingerprint(model.metadata):
             raise InputError(
                 "The network is not the one that made this model's features; use the "
-                "two that stand in one folder."
+                "network and the model of one folder."
             )
         dtype = features.dtype if dtype is None else dtype
         check_choice("dtype", dtype, tuple(_DTYPES))

@@ -83,7 +83,7 @@ def test_a_model_lends_its_time_step(run_cli, bare, study, tmp_path):
     out = tmp_path / "applied"
     result = run_cli("vamp", bare[0], bare[2], "--apply", study, "--out", out)
     assert result.exit_code == 0, result.stderr
-    assert "taken to be 20 ps apart, as was stated for the model" in result.stderr
+    assert "taken to be 20 ps apart, as stated for the model" in result.stderr
     lines = (out / "cvs.csv").read_text().splitlines()
     assert [line.split(",")[3] for line in lines[1:4]] == ["0", "20", "40"]
 

@@ -62,7 +62,7 @@ def test_the_summary_holds_the_table(picks):
 def test_a_number_that_is_none_is_refused(n, study, run_cli, gly2, tmp_path):
     result = run_cli("pick", study.out, *gly2, "-n", n, "--out", tmp_path / "x")
     assert result.exit_code == 2
-    assert f"-n {n} is not possible" in result.stderr
+    assert f"--number {n} is not possible" in result.stderr
     assert not (tmp_path / "x").exists()
 
 

@@ -70,7 +70,7 @@ def test_a_saved_bottleneck_gives_the_same_variables(
         )
     result = run_cli("spib", "--apply", spib.out, top, run, "--labels", 5)
     assert result.exit_code == 2
-    assert "--labels says how slow motions are looked for" in result.stderr
+    assert "--labels says how to look for slow motions" in result.stderr
 
 
 def test_a_saved_bottleneck_has_gradients(spib, gly2):

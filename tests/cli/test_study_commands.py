@@ -242,7 +242,7 @@ def test_apply_takes_other_frames_and_refuses_other_molecules(
         "--out", tmp_path / "other",
     )  # fmt: skip
     assert result.exit_code == 2
-    assert "brings the network its model was made with" in result.stderr
+    assert "uses the network that its model was made with" in result.stderr
 
 
 def test_apply_takes_any_order_of_atoms_within_residues(

@@ -83,7 +83,7 @@ def test_the_same_command_with_more_steps_goes_on(run_cli, report, biased, tmp_p
     common = ["bias", report, PDB, *FIELD, *QUICK]
     done = run_cli(*common, "--steps", 1000, "--out", out)
     assert done.exit_code == 0, done.stderr
-    assert "goes on from step 800" in done.stderr
+    assert "continuing from step 800" in done.stderr
     whole = tmp_path / "whole"
     # 800 steps are two checkpoints of 400, so it is one simulation
     assert run_cli(*common, "--steps", 1000, "--out", whole).exit_code == 0
@@ -95,7 +95,7 @@ def test_other_settings_do_not_go_on(run_cli, report, biased):
     common = ["bias", report, PDB, *FIELD, *QUICK, "--steps", 1000, "--out", out]
     refused(
         run_cli(*common, "--barrier", 30),
-        "begun with another bias (barrier 40.0, here 30.0)",
+        "started with another bias (barrier 40.0, here 30.0)",
         "--overwrite",
     )
     refused(run_cli(*common, "--seed", 9), "another run (seed 1, here 9)")
@@ -125,7 +125,7 @@ def test_killed_it_goes_on_as_if_nothing_had_been(run_cli, report, tmp_path):
     assert reached >= 100
     done = run_cli(*common, "--steps", reached + 200, "--out", killed)
     assert done.exit_code == 0, done.stderr
-    assert f"goes on from step {reached:,}" in done.stderr
+    assert f"continuing from step {reached:,}" in done.stderr
     done = run_cli(*common, "--steps", reached + 200, "--out", whole)
     assert done.exit_code == 0, done.stderr
     for name in ("COLVAR", "trajectory.xtc"):

@@ -150,7 +150,7 @@ def test_every_network_is_recorded_with_all_neighbours(architecture, window, tmp
 def test_what_cannot_be_exported_is_refused(run_cli, report, tmp_path, monkeypatch):
     out = ["--out", tmp_path / "out"]
     for arguments, said in (
-        ([report, *out], "say so with --plumed"),
+        ([report, *out], "give --plumed"),
         ([tmp_path, "--plumed", *out], "holds no model"),
         (
             [report, PDB.parents[1] / "gly2" / "gly2.pdb", "--plumed", *out],
@@ -173,6 +173,6 @@ def test_what_cannot_be_exported_is_refused(run_cli, report, tmp_path, monkeypat
         lambda self, row: computed(self, row) + float(row.detach().abs().max()),
     )
     exact = system.variables(system.model("tica"), engine="torch")
-    with pytest.raises(InputError, match="does not give its values again"):
+    with pytest.raises(InputError, match="gives other values than the network"):
         write_torchscript(exact, system.positions[0], tmp_path / "model.ptc")
     assert not (tmp_path / "model.ptc").exists()

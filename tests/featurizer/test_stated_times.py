@@ -66,10 +66,12 @@ def test_a_store_keeps_what_was_stated(bare, options, tmp_path):
         np.testing.assert_array_equal(results.times, expected())
         assert (results.dt, results.provenance["dt"]) == (100.0, 100.0)
     np.testing.assert_array_equal(np.asarray(again.scalars), scalars)
-    with pytest.warns(MDGeomFeatWarning, match="was made with 100 ps stated"):
+    with pytest.warns(MDGeomFeatWarning, match="made with a stated time of 100 ps"):
         kept = GeomGNNFeaturizer(bare, **options, store=store).run().results
     np.testing.assert_array_equal(kept.times, expected())
-    with pytest.warns(MDGeomFeatWarning, match="100 ps stated .* 7.5 ps takes its pl"):
+    with pytest.warns(
+        MDGeomFeatWarning, match="time of 100 ps .* replaced there by 7.5"
+    ):
         other = GeomGNNFeaturizer(bare, **options, store=store, dt=7.5).run().results
     np.testing.assert_array_equal(other.times, expected(dt=7.5))
 

@@ -78,7 +78,7 @@ def test_no_pair_crosses_a_seam(glued, options, tmp_path):
 
 
 def test_uneven_times_are_said(glued, options):
-    message = r"a\.xtc has times that do not grow evenly, so that lags"
+    message = r"a\.xtc has times that do not grow evenly, so lags"
     frames = [*range(0, 40, 10), *range(40, 80, 10)]
     with pytest.warns(MDGeomFeatWarning, match=message):
         results = GeomGNNFeaturizer(glued, **options).run(frames=frames).results

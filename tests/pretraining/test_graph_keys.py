@@ -164,7 +164,7 @@ def test_unlike_keys_are_not_mixed(tmp_path):
     with pytest.raises(InputError, match="by different rules"):
         merge(parts, tmp_path / "all.npz", exclude=frozenset())
     (tmp_path / "d.toml").write_text('keys = "inchi"\n[[source]]\nkind = "npz"\n')
-    with pytest.raises(InputError, match="is no rule"):
+    with pytest.raises(InputError, match="is not a way to distinguish"):
         build_dataset(tmp_path / "d.toml", tmp_path / "d.npz")
 
 

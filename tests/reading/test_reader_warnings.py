@@ -94,8 +94,8 @@ def test_chains_that_do_not_fit_the_residues(tmp_path):
     path.write_text(path.read_text().replace(before, section + before))
     u.atoms.write(tmp_path / "a.dcd", frames="all")
     assert (
-        f"{path}: its chain identifiers are of {n - 1} residues and it has {n}, so "
-        "that they were skipped."
+        f"{path}: it has chain identifiers for {n - 1} residues but {n} residues, so "
+        "they were skipped."
     ) in notes(path, tmp_path / "a.dcd")
 
 

@@ -85,7 +85,7 @@ def test_every_shortfall_has_words(short):
 
 def test_biased_runs_get_neither():
     (text,) = told(convergence(Shortfall.BIASED, times=None, factor=None))
-    assert text.startswith("Is it converged? Not told: the runs were biased")
+    assert text.startswith("Is it converged? That is not known: the runs were biased")
 
 
 def test_a_state_that_was_never_left_is_named():

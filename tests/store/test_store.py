@@ -374,8 +374,8 @@ def test_half_precision_is_refused_where_it_overflows(tmp_path, values):
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.ENOSPC, "the disk is full or its quota used up .* run the same again"),
-        (errno.EDQUOT, "the disk is full or its quota used up"),
+        (errno.ENOSPC, "the disk is full or a quota is used up .* run the same again"),
+        (errno.EDQUOT, "the disk is full or a quota is used up"),
         (errno.EROFS, "cannot be written .*name another place"),
     ],
 )

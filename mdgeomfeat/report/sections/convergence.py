@@ -49,15 +49,15 @@ def convergence_section(found: Convergence) -> html.Html:
                 head,
                 crossed,
                 caption="How often each state was entered and left, counted from core "
-                "to core, so that frames on a border are no crossings.",
+                "to core. Frames on a border are therefore not crossings.",
                 numeric=numeric,
             ),
             html.table(
                 head,
                 halves,
                 caption="Share of the frames in each state, with 90 % intervals that "
-                "count one independent frame for every two slowest timescales. What "
-                "starts off equilibrium may differ between short runs.",
+                "count one independent frame for every two slowest timescales. "
+                "Short runs that start off equilibrium may differ from each other.",
                 numeric=numeric,
             ),
             by_run,

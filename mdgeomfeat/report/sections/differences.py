@@ -72,22 +72,22 @@ def _reading(differences: StateDifferences) -> html.Html:
         "How the differences were found",
         html.items(
             [
-                "Looked at are contacts of tokens (closest heavy atoms within 4.5 Å), "
-                "named torsions, secondary structure and backbone hydrogen bonds "
-                "(DSSP), salt bridges (within 4 Å), distances of ligands, the radius "
-                "of gyration of heavy atoms, and fluctuations of tokens about the "
-                "mean structure of a state, in evenly spaced frames of each state.",
+                "These were compared: contacts of tokens (closest heavy atoms within "
+                "4.5 Å), named torsions, secondary structure and backbone hydrogen "
+                "bonds (DSSP), salt bridges (within 4 Å), distances of ligands, the "
+                "radius of gyration of heavy atoms, and fluctuations of tokens about "
+                "the mean structure of a state, in evenly spaced frames of each state.",
                 "An effect is 0 for no difference and 1 for the largest possible: the "
                 "difference of the shares of frames for contacts, bridges and bonds; "
                 "half the distance of the mean points on the circle for torsions; "
                 "Cliff's delta for distances of ligands and the radius of gyration, "
                 "where differences up to 1 Å and a tenth do not count; difference over "
                 "sum for fluctuations.",
-                "Held out is the effect in one half of the data along the direction "
-                f"found in the other, mean of both ways. The halves are {halves}. "
-                "Differences are ranked by it, because of many things that are looked "
-                "at some differ by chance. A difference is stable if each half shows "
-                "at least half of the effect found in the other.",
+                "The held-out effect is the one in one half of the data along the "
+                "direction found in the other, averaged over both ways. The halves "
+                f"are {halves}. Differences are ranked by it, because among many "
+                "quantities some differ by chance. A difference is stable if each "
+                "half shows at least half of the effect found in the other.",
             ]
         ),
     )

@@ -62,8 +62,8 @@ def agreement_section(comparison: Comparison, gallery: Gallery) -> html.Html:
             "How much of the dihedrals and distances can be read linearly from each "
             "input (ridge regression, R² on held-out frames: "
             f"{comparison.split}), and how well a frame's ten nearest neighbours in "
-            f"the map{elsewhere} tell its dihedrals. 1 is all, 0 is no more than the "
-            "mean, below 0 is misleading."
+            f"the map{elsewhere} tell its dihedrals. 1 means completely, 0 means no "
+            "better than the mean, and values below 0 are misleading."
         ),
         html.table(
             [

@@ -77,7 +77,7 @@ def _passage_times(rates: TransitionRates, clock: Clock) -> html.Html:
         ],
         rows,
         caption="How long it takes on average to get from one state to another, by "
-        "whatever way, and its reciprocal. From the rate matrix of the PCCA+ "
+        "any path, and its reciprocal. Both come from the rate matrix of the PCCA+ "
         "memberships, whose relaxation times are the slow timescales; intervals by a "
         f"bootstrap over {rates.unit}.",
         numeric=range(1, 5),

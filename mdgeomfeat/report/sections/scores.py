@@ -171,8 +171,8 @@ def _reading(study: StudyResult) -> html.Html:
                 "through a PCA of the training part, and VAMPNets see them whole.",
                 "All inputs share the lag, the number of outputs, the held-out parts "
                 "and the training budget. Random weights are a network of the same "
-                "shape that was never trained: what it scores is owed to the shape, "
-                "not to pre-training.",
+                "shape that was never trained: its score comes from the shape, not "
+                "from pre-training.",
             ]
         ),
     )

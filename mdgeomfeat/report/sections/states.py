@@ -90,11 +90,11 @@ def bottleneck_section(bottleneck: Bottleneck, clock: Clock) -> html.Html:
         ],
         rows,
         caption="States that an information bottleneck keeps. The cross entropy (nats) "
-        "is that of the state one lag later, in frames that the fit has not seen; "
-        "beside it that of a guess from the populations alone. The first row is the "
-        "lag of this page. A number of states that changes with the labels is not "
-        "a property of the molecule; it falls with the lag, because states that "
-        "last less vanish.",
+        "is that of the state one lag later, in frames that the fit has not seen. "
+        "Beside it is that of a guess from the populations alone. The first row is "
+        "the lag of this page. If the number of states changes with the labels, it is "
+        "not a property of the molecule. It falls with the lag, because states that do "
+        "not last that long vanish.",
         numeric=range(1, 5),
         highlight=[0],
     )

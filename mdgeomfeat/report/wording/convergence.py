@@ -31,8 +31,8 @@ def convergence_in_words(study: StudyResult) -> list[str]:
         ]
     if found.converged is None:
         return [
-            "Is it converged? Not told: the runs were biased, so that crossings and "
-            "timescales are those of the bias; compare the states by run below."
+            "Is it converged? That is not known: the runs were biased, so crossings "
+            "and timescales are those of the bias; compare the states by run below."
         ]
     why = [_reason(s, found, clock) for s in found.shortfalls]
     sentences = [f"Is it converged? No: {'; '.join(why)}."]
@@ -75,7 +75,7 @@ def _reason(short: Shortfall, found: Convergence, clock: Clock) -> str:
             return f"{_crossed(found)}, and {ENOUGH_CROSSINGS} times would be enough"
         case Shortfall.HALVES:
             return (
-                "the first and the second half of the runs differ in populations by "
+                "the first and second halves of the runs differ in populations by "
                 "more than chance"
             )
         case Shortfall.RUNS:

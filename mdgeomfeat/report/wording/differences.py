@@ -35,8 +35,8 @@ def _sentence(one: StateComparison, differences: StateDifferences) -> str:
     head = f"State {one.state + 1}, compared with state {differences.reference + 1}: "
     if not told:
         return (
-            f"{head}no contact, torsion or other quantity that was looked at differs "
-            "much."
+            f"{head}none of the contacts, torsions and other quantities that were "
+            "compared differs much."
         )
     text = head + "; ".join(difference_in_words(d) for d in told) + "."
     if not one.checked:
