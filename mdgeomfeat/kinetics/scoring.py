@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import clause
 from mdgeomfeat.kinetics.arrays import Arrays, cut, cut_weights
-from mdgeomfeat.kinetics.model import join_lobes
+from mdgeomfeat.kinetics.model import CVModel, join_lobes
 from mdgeomfeat.kinetics.reasons import Failure
 from mdgeomfeat.kinetics.results import Score, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, null_score, vamp2_score
 from mdgeomfeat.kinetics.spib import SpibFit, fit_spib
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
-from mdgeomfeat.kinetics.tica import fit_tica_guarded
-from mdgeomfeat.kinetics.vampnet import VampnetFit, fit_vampnet, run_lobe
+from mdgeomfeat.kinetics.tica import LinearMap, fit_tica_guarded
+from mdgeomfeat.kinetics.vampnet import LobeStack, VampnetFit, fit_vampnet
 from mdgeomfeat.mixing import MixerSpec, count_parameters
 
 __all__ = ["InputScorer", "fit_network"]
@@ -51,6 +51,9 @@ class InputScorer:
         Seeds and training.
     weights : list of (F,) ndarrays or None
         Weight of every frame.
+    fold_models : dict of str to list of (CVModel or None)
+        For every input with tokens, what :meth:`run` fitted to each fold with the
+        method of the settings; None where it failed.
     """
 
     arrays: dict[str, list[NDArray[np.floating]]]
@@ -63,6 +66,7 @@ class InputScorer:
     slowest: float | None
     settings: StudySettings
     weights: Arrays | None = None
+    fold_models: dict[str, list[CVModel | None]] = field(default_factory=dict)
 
     @property
     def seeds(self) -> range:
@@ -110,6 +114,8 @@ class InputScorer:
                 rows.append(self._tica(parts))
             else:
                 rows.append(self._networks(name, parts, label, announce))
+        if arrays[0].ndim > 2 and method == (self.settings.network or "TICA"):
+            self.fold_models[name] = [row.model for row in rows]
         return self._summary(name, method, rows)
 
     def _tica(self, parts: _Parts) -> _Row:
@@ -125,7 +131,7 @@ class InputScorer:
             outputs = fit.transform(parts.held_out)
             score = vamp2_score(outputs, self.lag, parts.held_out_weights)
             return self._row(
-                fit.transform,
+                self._model("tica", parts, None, fit),
                 parts,
                 seeds=[score],
                 pca=fit.pca,
@@ -173,7 +179,7 @@ class InputScorer:
                 parts.fitted_weights,
             )
             return self._row(
-                lambda x: rotation.transform(run_lobe(stack, x)),
+                self._model(self.settings.method, parts, stack, rotation),
                 parts,
                 seeds=scores,
                 failures=failures,
@@ -182,19 +188,28 @@ class InputScorer:
         except _ERRORS as error:
             return _Row(seeds=scores, failures=[*failures, clause(error)])
 
-    def _row(
-        self,
-        transform: Callable[[Arrays], Sequence[NDArray[np.floating]]],
-        parts: _Parts,
-        **facts: Any,
-    ) -> _Row:
-        outputs = transform(parts.held_out)
+    def _model(
+        self, method: str, parts: _Parts, lobe: LobeStack | None, rotation: LinearMap
+    ) -> CVModel:
+        return CVModel(
+            method=method,
+            lag=self.lag,
+            input_shape=tuple(parts.train[0].shape[1:]),
+            lobe=lobe,
+            rotation=rotation,
+        )
+
+    def _row(self, model: CVModel, parts: _Parts, **facts: Any) -> _Row:
+        outputs = model.transform(parts.held_out)
         return _Row(
             score=vamp2_score(outputs, self.lag, parts.held_out_weights),
-            train=vamp2_score(transform(parts.train), self.lag, parts.train_weights),
+            train=vamp2_score(
+                model.transform(parts.train), self.lag, parts.train_weights
+            ),
             null=null_score(
                 outputs, self.lag, self.slowest, weights=parts.held_out_weights
             ),
+            model=model,
             **facts,
         )
 
@@ -278,6 +293,7 @@ class _Row:
     pca: int | None = None
     n_parameters: int = 0
     failures: list[str] = field(default_factory=list)
+    model: CVModel | None = None
 
 
 def fit_network(
