@@ -82,8 +82,8 @@ def _sentence(importance: TokenImportance, r: int, agreement: float) -> str:
     named = leading_tokens(importance, r)
     if not named:
         return (
-            f"{name} rests on no residue by itself: what each adds is little, or differs "
-            "between held-out parts, as it does where several carry the same "
+            f"{name} rests on no residue by itself: what each adds is little, or "
+            "differs between held-out parts, as it does where several carry the same "
             "information."
         )
     values = importance.permutation.values[r]
