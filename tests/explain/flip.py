@@ -1,4 +1,4 @@
-"""One residue of fifty whose side chain turns now and then, under noise of all atoms."""
+"""One residue of fifty whose side chain turns now and then, under noise."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from pathlib import Path
 
 import MDAnalysis as mda
 import numpy as np
-from chains import markov_chain, two_state
 from motions import turned
 from systems import entry
 
 #: By how much the side chain turns.
 DEGREES = 120.0
+
+
+def flips(rng: np.random.Generator, length: int, rate: float) -> np.ndarray:
+    """Return states 0 and 1, which change with a probability per frame."""
+    return np.cumsum(rng.random(length) < rate) % 2
 
 
 def fifty() -> mda.Universe:
@@ -59,13 +63,12 @@ def write_flips(
     still = atoms.positions.astype(float)
     moved = turned(still, side, *axis, DEGREES)
     rng = np.random.default_rng(seed)
-    matrix, _ = two_state(0.02, 0.02)
     files = [folder / "fifty.pdb"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         atoms.write(files[0])
         for run in range(n_runs):
-            states = markov_chain(matrix, length, seed + run)
+            states = flips(rng, length, 0.02)
             frames = np.where(states[:, None, None] == 1, moved, still)
             frames = frames + rng.normal(0, sigma, frames.shape)
             universe.load_new(frames.astype(np.float32), order="fac", dt=10.0)
