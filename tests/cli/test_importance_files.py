@@ -23,13 +23,10 @@ def test_the_table_says_what_the_summary_says(study, lines):
     assert all(name.startswith("states ") for name in quantities[3:])
     keys = [(line["quantity"], line["label"]) for line in lines]
     assert keys == [(q, label) for q in quantities for label in tokens]
+    columns = {"": "values", "_sd_folds": "sd_folds", "_untrained": "twin"}
     for prefix in ("permutation", "gradient"):
-        for suffix, name in (
-            ("", "values"),
-            ("_sd_folds",) * 2,
-            ("_untrained", "twin"),
-        ):
-            stated = np.array(told[prefix][name.removeprefix("_")], float).ravel()
+        for suffix, name in columns.items():
+            stated = np.array(told[prefix][name], float).ravel()
             written = [float(line[prefix + suffix] or "nan") for line in lines]
             assert np.allclose(written, stated, rtol=1e-4, equal_nan=True)
     assert told["no_gradient"] is None

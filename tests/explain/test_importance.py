@@ -257,13 +257,13 @@ def test_gradients_are_norms_over_the_atoms_of_a_token():
     assert np.allclose(mapped[2], 2 * found[1])
 
 
-def fifty_tokens(n_runs=4, length=500) -> tuple[list[np.ndarray], int]:
+def fifty_tokens(n_runs=4, length=800) -> tuple[list[np.ndarray], int]:
     """Return fifty tokens of noise, of which one has two states."""
     rng = np.random.default_rng(0)
     token, runs = 31, []
     for _ in range(n_runs):
         x = rng.normal(size=(length, 50, 3))
-        x[:, token, 1] += 3 * flips(rng, length, 0.03)
+        x[:, token, 1] += 4 * flips(rng, length, 0.03)
         runs.append(x.astype(np.float32))
     return runs, token
 
@@ -278,9 +278,10 @@ def test_one_flip_among_fifty_tokens_ranks_first(method):
         dim=1,
         n_states=2,
         seeds=1,
-        mixer="mlp",
+        max_folds=2,
+        mixer="flat",
         mixer_options={"width": 8, "depth": 1},
-        training=TrainingOptions(max_steps=150),
+        training=TrainingOptions(max_steps=300),
         n_bootstrap=3,
     )
     study = run_study({"tokens": runs}, "tokens", settings)
