@@ -70,7 +70,7 @@ def analyze(
     >>> from mdgeomfeat import analyze
     >>> folder = analyze(["top.pdb", "run.xtc"], "slow", method="tica", maps=False)
     >>> sorted(path.name for path in folder.glob("*.*"))
-    ['cvs.csv', 'features.zarr', 'report.html', 'summary.json']
+    ['cvs.csv', 'features.zarr', 'importance.csv', 'report.html', 'summary.json']
     """
     given = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     known = {*feature_options(), *_READ, *_STUDY}

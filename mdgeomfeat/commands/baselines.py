@@ -19,6 +19,7 @@ from mdgeomfeat.store import LazyArray, Rows, map_rows
 if TYPE_CHECKING:
     from mdgeomfeat.commands.options import ReadOptions
     from mdgeomfeat.descriptors import DescriptorPlan
+    from mdgeomfeat.gnn import Backbone
 
 __all__ = [
     "PRIMARY",
@@ -26,6 +27,7 @@ __all__ = [
     "Baselines",
     "classical_baselines",
     "gnn_input",
+    "twin_of",
     "untrained_twin",
 ]
 
@@ -157,6 +159,18 @@ def gnn_input(data: Featurized, *, vectors: bool = False) -> list[Rows]:
     return data.split(data.held(results.channels if vectors else results.invariants()))
 
 
+def twin_of(data: Featurized) -> Backbone:
+    """Return the network that was never trained, of the same shape.
+
+    Parameters
+    ----------
+    data : Featurized
+    """
+    from mdgeomfeat.gnn import random_twin
+
+    return random_twin(data.model, TWIN_SEED)
+
+
 def untrained_twin(
     read: ReadOptions,
     data: Featurized,
@@ -183,13 +197,12 @@ def untrained_twin(
         The same list twice unless ``vectors``.
     """
     from mdgeomfeat.featurizer import TokenEncoder, compute_invariants, join_channels
-    from mdgeomfeat.gnn import random_twin
 
     encoder = TokenEncoder(
         data.structure,
         replace(
             data.results.spec,
-            model=random_twin(data.model, TWIN_SEED),
+            model=twin_of(data),
             allow_unseen=True,
         ),
         device=read.device,

@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdgeomfeat.explain import StateDifferences, compare_states, draw_sample
+from mdgeomfeat.explain import (
+    Sample,
+    StateDifferences,
+    compare_states,
+    draw_sample,
+)
+from mdgeomfeat.explain.sample import MAX_FRAMES
 
 if TYPE_CHECKING:
     from mdgeomfeat.commands.featurized import Featurized
     from mdgeomfeat.kinetics import StudyResult
 
-__all__ = ["state_differences", "states_of_frames"]
+__all__ = ["sample_of_states", "state_differences", "states_of_frames"]
 
 
 def states_of_frames(study: StudyResult, data: Featurized) -> np.ndarray:
@@ -30,6 +36,33 @@ def states_of_frames(study: StudyResult, data: Featurized) -> np.ndarray:
     return states
 
 
+def sample_of_states(
+    study: StudyResult, data: Featurized, max_frames: int = MAX_FRAMES
+) -> Sample:
+    """Draw frames of every state of a study, with their weights.
+
+    Parameters
+    ----------
+    study : StudyResult
+    data : Featurized
+        What it was made of.
+    max_frames : int
+        Most frames of one state and half.
+    """
+    weights = None
+    if study.weights is not None:
+        weights = np.zeros(len(data.results.times))
+        for rows, own in zip(data.rows, study.weights.values, strict=True):
+            weights[rows.start : rows.stop] = own
+    return draw_sample(
+        states_of_frames(study, data),
+        data.results.trajectory,
+        study.states.n_states,
+        weights=weights,
+        max_frames=max_frames,
+    )
+
+
 def state_differences(study: StudyResult, data: Featurized) -> StateDifferences | None:
     """Compare the states of a study with its first, the most populated one.
 
@@ -44,17 +77,7 @@ def state_differences(study: StudyResult, data: Featurized) -> StateDifferences 
     StateDifferences or None
         None where fewer than two states have enough frames.
     """
-    weights = None
-    if study.weights is not None:
-        weights = np.zeros(len(data.results.times))
-        for rows, own in zip(data.rows, study.weights.values, strict=True):
-            weights[rows.start : rows.stop] = own
-    sample = draw_sample(
-        states_of_frames(study, data),
-        data.results.trajectory,
-        study.states.n_states,
-        weights=weights,
-    )
+    sample = sample_of_states(study, data)
     boxes = data.results.boxes
     return compare_states(
         data.structure,

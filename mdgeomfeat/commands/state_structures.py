@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
+from mdgeomfeat.commands.colouring import write_scripts
 from mdgeomfeat.descriptors import superpose
 from mdgeomfeat.report.data import FrameOrigin, StateAngle, StateFrames
 from mdgeomfeat.text import count
@@ -34,11 +35,13 @@ def write_states(
     frames: Sequence[np.ndarray],
     origins: Sequence[Sequence[FrameOrigin]],
     angles: tuple[StateAngle, ...] = (),
+    importance: np.ndarray | None = None,
 ) -> StateFrames:
     """Write one PDB file of several models per state.
 
     All frames are superposed on the first state's central one. The header of a file
-    tells which file and frame each model is.
+    tells which file and frame each model is. With `importance` in place of B-factors
+    go scripts that colour by them.
 
     Parameters
     ----------
@@ -56,6 +59,8 @@ def write_states(
         Where these are from.
     angles : tuple of StateAngle
         Angles that are told of each state.
+    importance : (N,) ndarray, optional
+        How much each token matters, 0 to 100.
     """
     import MDAnalysis as mda
 
@@ -64,6 +69,8 @@ def write_states(
     target = np.asarray(positions[int(reference)], dtype=float)
     target = target - target.mean(axis=0)
     copy = mda.Merge(atoms)
+    if importance is not None:
+        copy.add_TopologyAttr("tempfactors", importance[structure.token_of_atom])
     aligned, files = [], []
     for index, rows in enumerate(frames):
         name = f"state-{index + 1}.pdb"
@@ -77,7 +84,10 @@ def write_states(
             with mda.Writer(str(path), copy.atoms.n_atoms, multiframe=True) as out:
                 for _ in copy.trajectory:
                     out.write(copy.atoms)
-            _write_header(path, index, origins[index])
+            _write_header(path, index, origins[index], importance is not None)
+    if importance is not None:
+        written = [name for name, own in zip(files, frames, strict=True) if len(own)]
+        write_scripts(folder, written, sticks=structure.n_atoms <= MAX_DRAWN_ATOMS)
     drawn, numbers, bonds = sticks(structure, aligned, target)
     return StateFrames(
         origins=tuple(map(tuple, origins)),
@@ -89,7 +99,9 @@ def write_states(
     )
 
 
-def _write_header(path: Path, state: int, origins: Sequence[FrameOrigin]) -> None:
+def _write_header(
+    path: Path, state: int, origins: Sequence[FrameOrigin], coloured: bool
+) -> None:
     """Put where every model is from in place of the title that MDAnalysis writes.
 
     Remark 6 is free text. Names are cut to ASCII, the alphabet of PDB files.
@@ -98,6 +110,8 @@ def _write_header(path: Path, state: int, origins: Sequence[FrameOrigin]) -> Non
         f"TITLE     STATE {state + 1}, {count(len(origins), 'TYPICAL FRAME')}".upper(),
         "REMARK   6 FRAMES COUNT FROM 0 IN EACH FILE, AS IN VMD AND MDANALYSIS.",
     ]
+    if coloured:
+        lines.append("REMARK   6 B-FACTORS: HOW MUCH A RESIDUE MATTERS, AT MOST 100.")
     for model, origin in enumerate(origins, start=1):
         line = f"REMARK   6 MODEL {model}: {origin.file} FRAME {origin.frame}"
         if origin.time is not None:

@@ -20,6 +20,7 @@ from mdgeomfeat.commands.explaining import state_differences, states_of_frames
 from mdgeomfeat.commands.features import chosen_frames, default_folder, featurize
 from mdgeomfeat.commands.featurized import STORE, Featurized
 from mdgeomfeat.commands.frame_weights import WeightTables, read_weight_tables
+from mdgeomfeat.commands.importance import token_importance, write_importance
 from mdgeomfeat.commands.lag import parse_lag, split_lag
 from mdgeomfeat.commands.mapping import choose_torsions, compare_inputs
 from mdgeomfeat.commands.models import feature_recipe, write_model
@@ -49,8 +50,9 @@ _FILES = (
     ("cvs.csv", "collective variables and state of every frame"),
     ("summary.json", "all numbers of this page"),
     (STORE, "token features of every frame"),
+    ("importance.csv", "how much every residue matters"),
     ("model", "the trained model, for mdgeomfeat vamp --apply"),
-    ("states", "representative frames of each state, as PDB"),
+    ("states", "representative frames of each state, as PDB, and how to colour them"),
     ("figures", "the figures of this page, as PNG"),
 )
 
@@ -93,6 +95,7 @@ def write_study(
         doubts_in_words,
         failures_in_words,
         findings_in_words,
+        importance_in_words,
         study_page,
     )
 
@@ -135,6 +138,8 @@ def write_study(
             )
         with progress.stage("what differs between states", None):
             differences = state_differences(study, data)
+        with progress.stage("which residues matter", None):
+            importance = token_importance(study, data, inputs)
         with progress.stage("report", None):
             write_cvs(
                 work / "cvs.csv",
@@ -144,6 +149,8 @@ def write_study(
                 None if study.weights is None else study.weights.values,
             )
             write_model(work / "model", data, inputs[PRIMARY], study)
+            if importance is not None:
+                write_importance(work / "importance.csv", importance)
             typical = _representatives(study, data)
             frames = write_states(
                 work / "states",
@@ -153,6 +160,7 @@ def write_study(
                 typical,
                 [tuple(frame_origins(data, rows)) for rows in typical],
                 _told_angles(baselines, study, data),
+                None if importance is None else importance.overall,
             )
             record = make_record(
                 data,
@@ -167,17 +175,21 @@ def write_study(
                 Gallery(work / "figures"),
                 frames=frames,
                 differences=differences,
+                importance=importance,
                 comparison=comparison,
             )
             (work / "report.html").write_text(page, encoding="utf-8")
             write_json(
                 work / "summary.json",
-                summary(study, record, frames, differences, comparison),
+                summary(study, record, frames, differences, importance, comparison),
             )
         for sentence in (*findings_in_words(study), *convergence_in_words(study)):
             progress.say(sentence)
         if differences is not None and study.evidence.established:
             for sentence in differences_in_words(differences):
+                progress.say(sentence)
+        if importance is not None and study.evidence.established:
+            for sentence in importance_in_words(importance):
                 progress.say(sentence)
         for sentence in (*doubts, *failures):
             progress.say(f"note: {sentence}")

@@ -14,7 +14,7 @@ from mdgeomfeat.report.wording import (
 )
 
 if TYPE_CHECKING:
-    from mdgeomfeat.explain import StateDifferences
+    from mdgeomfeat.explain import StateDifferences, TokenImportance
     from mdgeomfeat.kinetics import StudyResult
 
 __all__ = ["comparison_summary", "record_summary", "summary"]
@@ -28,6 +28,7 @@ def summary(
     record: Record,
     frames: StateFrames,
     differences: StateDifferences | None,
+    importance: TokenImportance | None,
     comparison: Comparison | None,
 ) -> dict[str, Any]:
     """Return what a report shows, without arrays over frames."""
@@ -41,6 +42,9 @@ def summary(
     content["study"]["states"] |= _states(frames)
     content["study"]["states"]["differences"] = (
         None if differences is None else differences.to_dict()
+    )
+    content["study"]["importance"] = (
+        None if importance is None else importance.to_dict()
     )
     if comparison is not None:
         content["comparison"] = comparison_summary(comparison)

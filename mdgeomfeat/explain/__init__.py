@@ -1,4 +1,4 @@
-"""What a study found, in terms of the molecule: what differs between states.
+"""What a study found, in terms of the molecule: which residues matter, what differs.
 
 Numbers only; :mod:`mdgeomfeat.report` makes sentences of them.
 """
@@ -11,15 +11,37 @@ from mdgeomfeat.explain.differences import (
     StateDifferences,
     compare_states,
 )
+from mdgeomfeat.explain.gradients import token_gradients
+from mdgeomfeat.explain.importance import (
+    FoldEffects,
+    Importance,
+    TokenImportance,
+    exchange_in_folds,
+    summarize,
+)
 from mdgeomfeat.explain.observables import Kind
+from mdgeomfeat.explain.permutation import Exchanged, HeldOut, exchange_tokens
+from mdgeomfeat.explain.quantities import Quantity, QuantityKind, quantities_of
 from mdgeomfeat.explain.sample import Sample, draw_sample
 
 __all__ = [
     "Difference",
+    "Exchanged",
+    "FoldEffects",
+    "HeldOut",
+    "Importance",
     "Kind",
+    "Quantity",
+    "QuantityKind",
     "Sample",
     "StateComparison",
     "StateDifferences",
+    "TokenImportance",
     "compare_states",
     "draw_sample",
+    "exchange_in_folds",
+    "exchange_tokens",
+    "quantities_of",
+    "summarize",
+    "token_gradients",
 ]

@@ -253,6 +253,10 @@ class StudyResult:
         The same along each collective variable.
     folds : list of Fold
         What was trained on and what was scored.
+    fold_models : dict of str to list of (CVModel or None)
+        For every input with tokens, what was fitted to each of the `folds`, with the
+        method of the study; None where that failed. A held-out part is new to its
+        fold's model, and not to `model`.
     weights : FrameWeights or None
         Weights of the frames, of biased runs or of runs that start off equilibrium.
         With the first no timescale is known, here and in `lag_scan`, `model` and
@@ -281,6 +285,7 @@ class StudyResult:
     free_energy: FreeEnergy | None
     profiles: tuple[FreeEnergy, ...]
     folds: list[Fold]
+    fold_models: dict[str, list[CVModel | None]] = field(default_factory=dict)
     weights: FrameWeights | None = None
     bottleneck: Bottleneck | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import clause
 from mdgeomfeat.kinetics.arrays import Arrays, cut, cut_weights
-from mdgeomfeat.kinetics.model import STACK_RIDGE, join_lobes
+from mdgeomfeat.kinetics.model import STACK_RIDGE, CVModel, join_lobes
 from mdgeomfeat.kinetics.reasons import Failure
 from mdgeomfeat.kinetics.results import Score, StudySettings
 from mdgeomfeat.kinetics.scores import ScoreError, null_score, vamp2_score
 from mdgeomfeat.kinetics.spib import SpibFit, fit_spib
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
-from mdgeomfeat.kinetics.tica import fit_tica, fit_tica_guarded
-from mdgeomfeat.kinetics.vampnet import VampnetFit, fit_vampnet, run_lobe
+from mdgeomfeat.kinetics.tica import LinearMap, fit_tica, fit_tica_guarded
+from mdgeomfeat.kinetics.vampnet import LobeStack, VampnetFit, fit_vampnet, run_lobe
 from mdgeomfeat.mixing import MixerSpec, count_parameters
 from mdgeomfeat.store import Rows, map_rows
 
@@ -52,6 +52,9 @@ class InputScorer:
         Seeds and training.
     weights : list of (F,) ndarrays or None
         Weight of every frame.
+    fold_models : dict of str to list of (CVModel or None)
+        For every input with tokens, what :meth:`run` fitted to each fold with the
+        method of the settings; None where it failed.
     """
 
     arrays: dict[str, list[NDArray[np.floating]]]
@@ -64,6 +67,7 @@ class InputScorer:
     slowest: float | None
     settings: StudySettings
     weights: Arrays | None = None
+    fold_models: dict[str, list[CVModel | None]] = field(default_factory=dict)
 
     @property
     def seeds(self) -> range:
@@ -179,6 +183,9 @@ class InputScorer:
                 rows.append(self._tica(parts))
             else:
                 rows.append(self._networks(name, parts, label, announce))
+        own = name in self.arrays and arrays[0].ndim > 2
+        if own and method == (self.settings.network or "TICA"):
+            self.fold_models[name] = [row.model for row in rows]
         return rows
 
     def _tica(self, parts: _Parts) -> _Row:
@@ -199,6 +206,7 @@ class InputScorer:
                 seeds=[score],
                 pca=fit.pca,
                 n_parameters=fit.width * self.dim,
+                model=self._model("tica", parts, None, fit),
             )
         except _ERRORS as error:
             return _Row(seeds=[None], failures=[clause(error)])
@@ -254,9 +262,21 @@ class InputScorer:
                 failures=failures,
                 n_parameters=count_parameters(fits[0].lobe),
                 outputs=outputs,
+                model=self._model(self.settings.method, parts, stack, rotation),
             )
         except _ERRORS as error:
             return _Row(seeds=scores, failures=[*failures, clause(error)])
+
+    def _model(
+        self, method: str, parts: _Parts, lobe: LobeStack | None, rotation: LinearMap
+    ) -> CVModel:
+        return CVModel(
+            method=method,
+            lag=self.lag,
+            input_shape=tuple(parts.train[0].shape[1:]),
+            lobe=lobe,
+            rotation=rotation,
+        )
 
     def _row(
         self,
@@ -361,6 +381,7 @@ class _Row:
     n_parameters: int = 0
     failures: list[str] = field(default_factory=list)
     outputs: _Parts | None = None
+    model: CVModel | None = None
 
 
 def _side_by_side(one: Arrays, other: Arrays) -> list[Rows]:

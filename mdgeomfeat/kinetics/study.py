@@ -253,6 +253,7 @@ def run_study(
         free_energy=_landscape(cvs, states, settings, range(min(2, model.dim))),
         profiles=_profiles(cvs, states, settings),
         folds=folds,
+        fold_models=scorer.fold_models,
         weights=weights,
         bottleneck=bottleneck,
     )

@@ -20,6 +20,7 @@ from mdgeomfeat.report.wording import (
     doubts_in_words,
     failures_in_words,
     findings_in_words,
+    importance_in_words,
 )
 
 __all__ = [
@@ -39,5 +40,6 @@ __all__ = [
     "doubts_in_words",
     "failures_in_words",
     "findings_in_words",
+    "importance_in_words",
     "study_page",
 ]

@@ -9,6 +9,7 @@ from mdgeomfeat.report.data import Comparison, Record, StateFrames
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.sections.convergence import convergence_section
 from mdgeomfeat.report.sections.differences import differences_section
+from mdgeomfeat.report.sections.importance import importance_section
 from mdgeomfeat.report.sections.maps import agreement_section, maps_section
 from mdgeomfeat.report.sections.motions import (
     landscape_section,
@@ -33,7 +34,7 @@ from mdgeomfeat.report.wording import (
 from mdgeomfeat.text import Clock
 
 if TYPE_CHECKING:
-    from mdgeomfeat.explain import StateDifferences
+    from mdgeomfeat.explain import StateDifferences, TokenImportance
     from mdgeomfeat.kinetics import StudyResult
 
 __all__ = ["comparison_page", "study_page"]
@@ -46,6 +47,7 @@ def study_page(
     *,
     frames: StateFrames | None = None,
     differences: StateDifferences | None = None,
+    importance: TokenImportance | None = None,
     comparison: Comparison | None = None,
 ) -> str:
     """Return the report of a study as one page.
@@ -61,6 +63,8 @@ def study_page(
         Representative frames of the states.
     differences : StateDifferences or None
         What differs between the states; None leaves the section out.
+    importance : TokenImportance or None
+        Which residues matter; None leaves the section out.
     comparison : Comparison or None
         Maps and agreement; None leaves these sections out.
     """
@@ -111,6 +115,9 @@ def study_page(
     if differences is not None:
         markup = _judged(study, differences_section(differences))
         sections.append(("differences", "What differs between states", markup))
+    if importance is not None:
+        markup = _judged(study, importance_section(importance, gallery))
+        sections.append(("importance", "Which residues matter", markup))
     sections.append(
         ("converged", "Is it converged?", convergence_section(study.convergence))
     )

@@ -22,6 +22,7 @@ def test_folder_is_whole(study):
         "report.html",
         "summary.json",
         "cvs.csv",
+        "importance.csv",
         "features.zarr",
         "model",
         "states",

@@ -13,6 +13,10 @@ from mdgeomfeat.report.wording.differences import (
 )
 from mdgeomfeat.report.wording.doubts import doubts_in_words, failures_in_words
 from mdgeomfeat.report.wording.findings import RANDOM, findings_in_words
+from mdgeomfeat.report.wording.importance import (
+    importance_in_words,
+    quantity_in_words,
+)
 
 __all__ = [
     "RANDOM",
@@ -23,4 +27,6 @@ __all__ = [
     "doubts_in_words",
     "failures_in_words",
     "findings_in_words",
+    "importance_in_words",
+    "quantity_in_words",
 ]

@@ -1,0 +1,102 @@
+"""Which residues matter, in words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from mdgeomfeat.explain import Quantity, QuantityKind, TokenImportance
+from mdgeomfeat.text import enumerate_words, number
+
+__all__ = ["importance_in_words", "leading_tokens", "quantity_in_words"]
+
+#: Residues that are named for each quantity, and variables that get a sentence.
+MAX_NAMED: Final = 3
+MAX_VARIABLES: Final = 3
+#: Smallest share of the variance that is named.
+LEAST_NAMED: Final = 0.05
+#: Rank correlations from which two methods agree, and up to which they do not.
+_ALIKE: Final = 0.7
+_UNLIKE: Final = 0.4
+
+
+def importance_in_words(importance: TokenImportance) -> list[str]:
+    """Return one sentence for each of the first variables, then one on the methods.
+
+    Parameters
+    ----------
+    importance : TokenImportance
+    """
+    sentences = []
+    agreement = importance.agreement
+    for r, quantity in enumerate(importance.quantities):
+        if quantity.kind is not QuantityKind.VARIABLE:
+            continue
+        if quantity.numbers[0] >= MAX_VARIABLES:
+            break
+        sentences.append(_sentence(importance, r, float(agreement[r])))
+    if importance.no_gradient is not None:
+        sentences.append(
+            "How steeply variables rise with the position of a residue is not known, "
+            f"because {importance.no_gradient}."
+        )
+    return sentences
+
+
+def quantity_in_words(quantity: Quantity) -> str:
+    """Return what residues matter for.
+
+    Parameters
+    ----------
+    quantity : Quantity
+    """
+    if quantity.kind is QuantityKind.SCORE:
+        return "VAMP-2 score"
+    if quantity.kind is QuantityKind.VARIABLE:
+        return f"variable {quantity.numbers[0] + 1}"
+    first, second = quantity.numbers
+    return f"states {first + 1} and {second + 1}"
+
+
+def leading_tokens(importance: TokenImportance, r: int) -> list[int]:
+    """Return the tokens, at most three, that surely matter for a quantity.
+
+    Those whose effect is above twice its standard error over folds, the largest first.
+
+    Parameters
+    ----------
+    importance : TokenImportance
+    r : int
+        Of the quantities.
+    """
+    values = importance.permutation.values[r]
+    error = importance.permutation.sd_folds[r] / np.sqrt(importance.n_folds)
+    least = np.maximum(LEAST_NAMED, 2 * np.nan_to_num(error))
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
+    return [int(k) for k in order[:MAX_NAMED] if values[k] > least[k]]
+
+
+def _sentence(importance: TokenImportance, r: int, agreement: float) -> str:
+    name = quantity_in_words(importance.quantities[r]).capitalize()
+    named = leading_tokens(importance, r)
+    if not named:
+        return (
+            f"{name} rests on no residue by itself: what each adds is little, or "
+            "differs between held-out parts, as it does where several carry the same "
+            "information."
+        )
+    values = importance.permutation.values[r]
+    told = [f"{importance.labels[k]} ({number(values[k])})" for k in named]
+    text = f"{name} rests most on {enumerate_words(told)}"
+    if not np.isfinite(agreement):
+        return f"{text}."
+    how = "differently"
+    if agreement >= _ALIKE:
+        how = "alike"
+    elif agreement > _UNLIKE:
+        how = "partly alike"
+    return (
+        f"{text}; permutations and gradients rank the residues {how} (Spearman "
+        f"correlation {number(agreement)})."
+    )
