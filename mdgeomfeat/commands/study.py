@@ -16,6 +16,10 @@ from mdgeomfeat.commands.baselines import (
     gnn_input,
     untrained_twin,
 )
+from mdgeomfeat.commands.chosen_coordinates import (
+    FreeEnergyPlan,
+    chosen_free_energies,
+)
 from mdgeomfeat.commands.explaining import state_differences, states_of_frames
 from mdgeomfeat.commands.features import chosen_frames, default_folder, featurize
 from mdgeomfeat.commands.featurized import STORE, Featurized
@@ -98,13 +102,14 @@ def write_study(
 
     folder = out or default_folder(read, options.command)
     check_output(folder, overwrite, read.store)
-    tables = read_weight_tables(options)
+    tables, plan = read_weight_tables(options), FreeEnergyPlan(options)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
         data = featurize(
             read,
             work,
             progress,
             check=lambda u, dt: _check_frames(u, read, options.lag, dt, tables),
+            begin=plan.find,
         )
         _check_number(len(data.results.times))
         weights = None if tables is None else tables.weights(data)
@@ -133,6 +138,7 @@ def write_study(
             )
         with progress.stage("what differs between states", None):
             differences = state_differences(study, data)
+        chosen = chosen_free_energies(plan.found, study, data)
         with progress.stage("report", None):
             write_cvs(
                 work / "cvs.csv",
@@ -164,13 +170,14 @@ def write_study(
                 record,
                 Gallery(work / "figures"),
                 frames=frames,
+                chosen=chosen,
                 differences=differences,
                 comparison=comparison,
             )
             (work / "report.html").write_text(page, encoding="utf-8")
             write_json(
                 work / "summary.json",
-                summary(study, record, frames, differences, comparison),
+                summary(study, record, frames, chosen, differences, comparison),
             )
         for sentence in (*findings_in_words(study), *convergence_in_words(study)):
             progress.say(sentence)

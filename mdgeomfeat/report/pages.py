@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mdgeomfeat.report import html
-from mdgeomfeat.report.data import Comparison, Record, StateFrames
+from mdgeomfeat.report.data import ChosenFreeEnergy, Comparison, Record, StateFrames
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.sections.convergence import convergence_section
+from mdgeomfeat.report.sections.coordinates import coordinates_section
 from mdgeomfeat.report.sections.differences import differences_section
 from mdgeomfeat.report.sections.maps import agreement_section, maps_section
 from mdgeomfeat.report.sections.motions import (
@@ -45,6 +47,7 @@ def study_page(
     gallery: Gallery,
     *,
     frames: StateFrames | None = None,
+    chosen: Sequence[ChosenFreeEnergy] = (),
     differences: StateDifferences | None = None,
     comparison: Comparison | None = None,
 ) -> str:
@@ -59,6 +62,8 @@ def study_page(
         Receives the figures.
     frames : StateFrames or None
         Representative frames of the states.
+    chosen : sequence of ChosenFreeEnergy
+        Free energies over coordinates that the user named.
     differences : StateDifferences or None
         What differs between the states; None leaves the section out.
     comparison : Comparison or None
@@ -107,6 +112,16 @@ def study_page(
             _judged(study, states_section(study.states, frames, clock, gallery)),
         ),
     ]
+    if chosen:
+        markup = coordinates_section(
+            chosen,
+            weighted=study.states.weighted,
+            temperature=study.settings.temperature,
+            gallery=gallery,
+        )
+        place = [key for key, *_ in sections].index("free-energy") + 1
+        title = "Free energy over chosen coordinates"
+        sections.insert(place, ("chosen", title, _judged(study, markup)))
     if study.bottleneck is not None:
         markup = bottleneck_section(study.bottleneck, clock)
         sections.insert(-1, ("bottleneck", "States that last", markup))
