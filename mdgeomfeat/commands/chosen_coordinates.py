@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from MDAnalysis.core.groups import AtomGroup
 
-    from mdgeomfeat.commands.features import Featurized
+    from mdgeomfeat.commands.featurized import Featurized
     from mdgeomfeat.commands.options import StudyOptions
     from mdgeomfeat.kinetics import StudyResult
     from mdgeomfeat.structure import Structure

@@ -17,8 +17,10 @@ from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.times import read_dt
 
 if TYPE_CHECKING:
+    from MDAnalysis.core.groups import AtomGroup
     from MDAnalysis.core.universe import Universe
 
+    from mdgeomfeat.structure import Structure
 
 __all__ = [
     "chosen_frames",
@@ -204,6 +206,7 @@ def write_features(
             title=f"Features of {data.title}",
             warnings=notes,
             files=(),
+            assumed=notes.assumed,
         )
         folder.mkdir(parents=True, exist_ok=True)
         write_json(summary, record_summary(record, "features"))

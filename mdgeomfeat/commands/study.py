@@ -164,6 +164,7 @@ def write_study(
                 title=f"Slow motions of {data.title}",
                 warnings=list(dict.fromkeys([*doubts, *notes, *failures])),
                 files=_FILES,
+                assumed=notes.assumed,
             )
             page = study_page(
                 study,

@@ -92,6 +92,7 @@ def study_page(
                     study.settings.temperature,
                     gallery,
                 ),
+                told=False,
             ),
         ),
         (
@@ -138,16 +139,19 @@ def study_page(
     return html.page(record.title, _lead(record, headline), sections)
 
 
-def _judged(study: StudyResult, section: html.Html) -> html.Html:
-    """Put above a section that what it shows is not established, if it is not."""
+def _judged(study: StudyResult, section: html.Html, *, told: bool = True) -> html.Html:
+    """Mark a section if what it shows is not established; tell it above the first."""
     if study.evidence.established:
         return section
+    marked = html.tag("div", section, class_="doubtful")
+    if told:
+        return marked
     note = html.note(
-        "Not established: held-out data show no slow motion, and what follows was "
-        "computed from the frames that the collective variables were fitted to. It can "
-        "be noise, even where a test is passed."
+        "Not established: this section and the others with a dashed line were computed "
+        "from the frames that the collective variables were fitted to. They can be "
+        "noise, even where a test is passed."
     )
-    return html.join([note, section])
+    return html.join([note, marked])
 
 
 def comparison_page(comparison: Comparison, record: Record, gallery: Gallery) -> str:

@@ -44,9 +44,7 @@ def energies(data, fes, weights):
         weights=None if weights is None else [weights[r] for r in rows],
         representatives=[np.array([[1, 5], [0, 3]]), np.empty((0, 2), int)],
     )
-    study = SimpleNamespace(
-        states=states, settings=SimpleNamespace(temperature=310.0)
-    )
+    study = SimpleNamespace(states=states, settings=SimpleNamespace(temperature=310.0))
     source = SimpleNamespace(
         positions=x, results=SimpleNamespace(boxes=None), rows=rows
     )
