@@ -39,7 +39,7 @@ def make_record(
     title: str,
     warnings: list[str],
     files: tuple[tuple[str, str], ...],
-    assumed: Sequence[str] = (),
+    assumed: Sequence[str],
 ) -> Record:
     """Collect what a reader needs to judge and to repeat a run.
 

@@ -40,11 +40,13 @@ from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.text import count
 
 if TYPE_CHECKING:
+    from MDAnalysis.core.groups import AtomGroup
     from MDAnalysis.core.universe import Universe
 
     from mdgeomfeat.kinetics import FrameWeights, StudyResult
     from mdgeomfeat.report.data import StateAngle
     from mdgeomfeat.store import Rows
+    from mdgeomfeat.structure import Structure
 
 __all__ = ["write_study"]
 
@@ -56,6 +58,18 @@ _FILES = (
     ("model", "the trained model, for mdgeomfeat vamp --apply"),
     ("states", "representative frames of each state, as PDB"),
     ("figures", "the figures of this page, as PNG"),
+)
+
+
+#: What is done after the files have been found to be usable, in this order.
+_STAGES = (
+    "features",
+    "classical descriptors",
+    "untrained twin",
+    "slow motions",
+    "maps and agreement",
+    "what differs between states",
+    "report",
 )
 
 
@@ -103,13 +117,19 @@ def write_study(
     folder = out or default_folder(read, options.command)
     check_output(folder, overwrite, read.store)
     tables, plan = read_weight_tables(options), FreeEnergyPlan(options)
+
+    def begin(structure: Structure, atoms: AtomGroup) -> None:
+        plan.find(structure, atoms)
+        stages = [s for s in _STAGES if options.maps or s != "maps and agreement"]
+        progress.say(f"to do: {', '.join(stages)}")
+
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
         data = featurize(
             read,
             work,
             progress,
             check=lambda u, dt: _check_frames(u, read, options.lag, dt, tables),
-            begin=plan.find,
+            begin=begin,
         )
         _check_number(len(data.results.times))
         weights = None if tables is None else tables.weights(data)

@@ -18,6 +18,7 @@ def command(data, run_cli, tmp_path_factory):
         "--fes", "phi A:ALA2, psi A:ALA2", "--fes", "rmsd all",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
+    out.with_name("said").write_text(result.stderr)
     return out
 
 
@@ -45,6 +46,14 @@ def test_the_call_writes_what_the_command_writes(command, data, tmp_path):
     assert (out / "figures/free-energy-2.png").is_file()
     page = (out / "report.html").read_text()
     assert "Free energy over chosen coordinates" in page
+
+
+def test_the_stages_are_told_before_they_begin(command):
+    first, *rest = command.with_name("said").read_text().splitlines()
+    stages = first.removeprefix("to do: ").split(", ")
+    ended = [line.split(":")[0] for line in rest if line.split(":")[0] in stages]
+    assert first.startswith("to do: features, ")
+    assert list(dict.fromkeys(ended)) == stages
 
 
 def test_a_coordinate_that_is_not_there_is_refused_and_leaves_nothing(data, tmp_path):
