@@ -379,7 +379,7 @@ def _report(
             if bias.fade is None
             else f"the bias fades out over {bias.fade:g} beyond a distance of 1",
         ),
-        *(("Assumed", text) for text in notes.assumed),
+        *([("Assumed", " ".join(notes.assumed))] if notes.assumed else []),
     ]
     result = BiasedRun.of(
         columns,

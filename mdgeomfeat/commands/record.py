@@ -75,7 +75,7 @@ def make_record(
         ("Selection", _selection(read, data)),
         ("Tokens", _tokens(read, data)),
         ("Box", "not used" if results.boxes is None else "periodic, minimum image"),
-        *(("Assumed", text) for text in assumed),
+        *([("Assumed", " ".join(assumed))] if assumed else []),
     ]
     return Record(
         title=title,
