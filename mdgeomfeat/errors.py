@@ -7,7 +7,7 @@ and exits with status 2. Anything else that is raised is a defect of ours.
 
 from __future__ import annotations
 
-__all__ = ["InputError", "MDGeomFeatWarning", "clause", "sentence"]
+__all__ = ["AssumptionWarning", "InputError", "MDGeomFeatWarning", "clause", "sentence"]
 
 
 class InputError(ValueError):
@@ -16,6 +16,14 @@ class InputError(ValueError):
 
 class MDGeomFeatWarning(UserWarning):
     """Something was decided for the user that they may want to know."""
+
+
+class AssumptionWarning(MDGeomFeatWarning):
+    """Something that files do not state was taken from what they do state.
+
+    Reports tell it where they tell what was analysed, not among what speaks against a
+    result.
+    """
 
 
 def sentence(text: str) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "Dim",
     "Dt",
     "EngineName",
+    "Fes",
     "Files",
     "Koopman",
     "Labels",
@@ -135,6 +136,18 @@ Temperature = Annotated[
     typer.Option(
         metavar="KELVIN",
         help="Temperature; free energies are then in kJ/mol instead of kT.",
+        show_default=False,
+        rich_help_panel=_STUDY,
+    ),
+]
+Fes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fes",
+        metavar="COORDINATES",
+        help="Free energy over one or two coordinates, with a comma between them: "
+        "'phi A:ALA2, psi A:ALA2', 'distance resid 1 to resid 9', 'rmsd name CA' "
+        "(from the first frame) or 'rmsd name CA to native.pdb'. May be given again.",
         show_default=False,
         rich_help_panel=_STUDY,
     ),

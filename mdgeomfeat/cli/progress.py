@@ -137,16 +137,24 @@ class PlainReporter:
 
     @contextmanager
     def steps(self, label: str) -> Iterator[Tell]:
-        """Print the step that is under way, and a line with the time after all."""
+        """Print the step that is under way and what remains, and the time after all."""
         start = time.perf_counter()
         last = start - 5.0
+        planned, first, begun = 0, 0, start
 
         def tell(done: int, total: int, step: str) -> None:
-            nonlocal last
+            nonlocal last, planned, first, begun
             now = time.perf_counter()
+            if total != planned:
+                # Steps that were added are of another kind: their pace is not known.
+                planned, first, begun = total, done, now
             if done < total and now - last >= 5.0:
                 last = now
-                self.say(f"{label}: {done}/{total}, {step}")
+                left = ""
+                if done > first:
+                    pace = (now - begun) / (done - first)
+                    left = f", about {_elapsed(pace * (total - done))} left"
+                self.say(f"{label}: {done}/{total}, {step}{left}")
 
         yield tell
         self.say(f"{label}: {_elapsed(time.perf_counter() - start)}")

@@ -30,6 +30,7 @@ def vamp(
     weights: o.Weights = None,
     weights_are: o.WeightsAre = None,
     koopman: o.Koopman = False,
+    fes: o.Fes = None,
     maps: o.MapsOn = True,
 ) -> None:
     """Learn the slow motions with a VAMPNet and report them beside baselines.
@@ -47,6 +48,7 @@ def vamp(
             weights=weights or None,
             weights_are=weights_are,
             koopman=koopman or None,
+            fes=fes or None,
         )
         _apply(apply, read, out, overwrite)
         return
@@ -61,6 +63,7 @@ def vamp(
         weights=tuple(weights or ()),
         weights_are=weights_are,
         koopman=koopman,
+        fes=tuple(fes or ()),
         maps=maps,
     )
     _run(read, study, out, overwrite)
@@ -78,6 +81,7 @@ def tica(
     weights: o.Weights = None,
     weights_are: o.WeightsAre = None,
     koopman: o.Koopman = False,
+    fes: o.Fes = None,
     maps: o.MapsOn = True,
 ) -> None:
     """Find the slow motions with TICA, which is linear, and report them."""
@@ -90,6 +94,7 @@ def tica(
         weights=tuple(weights or ()),
         weights_are=weights_are,
         koopman=koopman,
+        fes=tuple(fes or ()),
         maps=maps,
     )
     _run(read, study, out, overwrite)
@@ -108,6 +113,7 @@ def spib(
     states: o.States = None,
     seeds: o.Seeds = None,
     temperature: o.Temperature = None,
+    fes: o.Fes = None,
     maps: o.MapsOn = True,
 ) -> None:
     """Learn states that outlast the lag, and variables that distinguish them.
@@ -124,6 +130,7 @@ def spib(
             states=states,
             seeds=seeds,
             temperature=temperature,
+            fes=fes or None,
         )
         _apply(apply, read, out, overwrite)
         return
@@ -136,6 +143,7 @@ def spib(
         states=states,
         seeds=seeds,
         temperature=temperature,
+        fes=tuple(fes or ()),
         maps=maps,
     )
     _run(read, study, out, overwrite)

@@ -76,6 +76,7 @@ def apply_model(
             title=f"{PRIMARY} of {data.title}",
             warnings=notes,
             files=(),
+            assumed=notes.assumed,
         )
         write_json(work / "summary.json", record_summary(record, "application"))
     return folder

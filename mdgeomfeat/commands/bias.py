@@ -18,7 +18,7 @@ from mdgeomfeat.bias.simulation import (
     TRAJECTORY,
     RunSettings,
 )
-from mdgeomfeat.commands.notes import remembered_warnings
+from mdgeomfeat.commands.notes import Notes, remembered_warnings
 from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.commands.record import versions
 from mdgeomfeat.commands.tables import write_json
@@ -345,7 +345,7 @@ def _report(
     simulated: Simulated,
     ranges: Sequence[BiasRange],
     simulation: BiasedSimulation,
-    notes: list[str],
+    notes: Notes,
 ) -> BiasedRun:
     """Write the page and the summary."""
     from mdgeomfeat.reading.colvar import read_colvar
@@ -379,6 +379,7 @@ def _report(
             if bias.fade is None
             else f"the bias fades out over {bias.fade:g} beyond a distance of 1",
         ),
+        *([("Assumed", " ".join(notes.assumed))] if notes.assumed else []),
     ]
     result = BiasedRun.of(
         columns,

@@ -89,6 +89,7 @@ def write_comparison(
                 title=f"Features of {data.title} beside classical descriptors",
                 warnings=notes,
                 files=_FILES,
+                assumed=notes.assumed,
             )
             page = comparison_page(comparison, record, Gallery(work / "figures"))
             (work / "report.html").write_text(page, encoding="utf-8")

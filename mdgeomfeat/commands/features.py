@@ -17,8 +17,10 @@ from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.reading.times import read_dt
 
 if TYPE_CHECKING:
+    from MDAnalysis.core.groups import AtomGroup
     from MDAnalysis.core.universe import Universe
 
+    from mdgeomfeat.structure import Structure
 
 __all__ = [
     "chosen_frames",
@@ -37,7 +39,7 @@ def featurize(
     overwrite: bool = False,
     check: Callable[[Universe, float | None], object] | None = None,
     usual_dt: float | None = None,
-    begin: Callable[[], object] | None = None,
+    begin: Callable[[Structure, AtomGroup], object] | None = None,
 ) -> Featurized:
     """Read trajectories and compute their features into a store.
 
@@ -55,7 +57,8 @@ def featurize(
     usual_dt : float, optional
         Time between frames, ps, where neither the files nor ``read`` state one.
     begin : callable, optional
-        Is called when files, selection and frames have been found to be usable.
+        Is shown the structure and its atoms when files, selection and frames have been
+        found to be usable, before any frame is computed, and may refuse them.
 
     Raises
     ------
@@ -91,8 +94,9 @@ def featurize(
         overwrite=overwrite,
     )
     frames = chosen_frames(universe, read.start, read.stop, read.step)
+    atoms = universe.atoms[featurizer.structure.indices]
     if begin is not None:
-        begin()
+        begin(featurizer.structure, atoms)
     with progress.stage("features", len(frames)) as advance:
         featurizer.run(
             frames=frames,
@@ -102,7 +106,7 @@ def featurize(
         )
     return Featurized(
         universe=universe,
-        atoms=universe.atoms[featurizer.structure.indices],
+        atoms=atoms,
         structure=featurizer.structure,
         results=featurizer.results,
         model=featurizer.model,
@@ -190,7 +194,7 @@ def write_features(
     _check_features_folder(folder, read.store)
     summary = folder / "summary.json"
 
-    def forget() -> None:
+    def forget(*_: object) -> None:
         if overwrite:
             summary.unlink(missing_ok=True)
 
@@ -202,6 +206,7 @@ def write_features(
             title=f"Features of {data.title}",
             warnings=notes,
             files=(),
+            assumed=notes.assumed,
         )
         folder.mkdir(parents=True, exist_ok=True)
         write_json(summary, record_summary(record, "features"))

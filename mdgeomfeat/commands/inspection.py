@@ -91,9 +91,10 @@ def inspect_files(read: ReadOptions) -> Inspection:
             facts |= _selected(universe, read, numbers)
         except InputError as error:
             facts["problem"] = str(error)
-    if notes:
-        facts["notes"] = notes
-    numbers |= {"problem": facts.get("problem"), "notes": list(notes)}
+    told = [*notes, *notes.assumed]
+    if told:
+        facts["notes"] = told
+    numbers |= {"problem": facts.get("problem"), "notes": told}
     return Inspection(facts, numbers)
 
 

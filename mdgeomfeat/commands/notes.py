@@ -6,14 +6,28 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mdgeomfeat.errors import MDGeomFeatWarning
+from mdgeomfeat.errors import AssumptionWarning, MDGeomFeatWarning
 from mdgeomfeat.upstream import ignore_made_up_dt
 
-__all__ = ["remembered_warnings"]
+__all__ = ["Notes", "remembered_warnings"]
+
+
+class Notes(list[str]):
+    """Warnings of a run, and apart from them what it assumed.
+
+    Attributes
+    ----------
+    assumed : list of str
+        What files do not state and was taken from what they do state.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.assumed: list[str] = []
 
 
 @contextmanager
-def remembered_warnings(*, show: bool = True) -> Iterator[list[str]]:
+def remembered_warnings(*, show: bool = True) -> Iterator[Notes]:
     """Yield a list that our warnings are added to, each once.
 
     Parameters
@@ -21,7 +35,7 @@ def remembered_warnings(*, show: bool = True) -> Iterator[list[str]]:
     show : bool
         Whether they are also shown as they come.
     """
-    notes: list[str] = []
+    notes = Notes()
     with warnings.catch_warnings():
         warnings.simplefilter("always", MDGeomFeatWarning)
         ignore_made_up_dt()
@@ -29,9 +43,12 @@ def remembered_warnings(*, show: bool = True) -> Iterator[list[str]]:
 
         def remember(message, category, *rest, **more) -> None:
             if issubclass(category, MDGeomFeatWarning):
-                if str(message) in notes:
+                kind = notes
+                if issubclass(category, AssumptionWarning):
+                    kind = notes.assumed
+                if str(message) in kind:
                     return
-                notes.append(str(message))
+                kind.append(str(message))
             if show or not issubclass(category, MDGeomFeatWarning):
                 pass_on(message, category, *rest, **more)
 

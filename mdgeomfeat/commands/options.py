@@ -91,6 +91,10 @@ class StudyOptions:
     koopman : bool
         Weight the frames of many short unbiased runs, to remove the effect of where
         they start.
+    fes : tuple of str, or str
+        Free energies over coordinates that people know: each names one or two, such as
+        ``"phi A:ALA2, psi A:ALA2"``, see
+        :func:`~mdgeomfeat.descriptors.read_coordinates`.
     weights_are : {"log", "plain", "bias"} or None
         What the weights are given as. None means logarithms, and is refused if a
         column has the name of a bias.
@@ -99,7 +103,7 @@ class StudyOptions:
     ------
     InputError
         If the temperature is not above 0, if `weights_are` is given without weights,
-        or if frames would be weighted twice.
+        if frames would be weighted twice, or if a coordinate cannot be understood.
     """
 
     method: Literal["vampnet", "spib", "tica"] = "vampnet"
@@ -114,13 +118,25 @@ class StudyOptions:
     weights_are: str | None = None
     koopman: bool = False
     labels: int | None = None
+    fes: tuple[str, ...] | str = ()
 
     @property
     def command(self) -> str:
         """Name of the command that a person would type."""
         return {"vampnet": "vamp"}.get(self.method, self.method)
 
+    @property
+    def free_energies(self) -> tuple[str, ...]:
+        """What free energies are asked for, each once."""
+        given = (self.fes,) if isinstance(self.fes, str) else self.fes
+        return tuple(dict.fromkeys(given))
+
     def __post_init__(self) -> None:
+        for text in self.free_energies:
+            # only who asks for coordinates waits for what measures them
+            from mdgeomfeat.descriptors import read_coordinates
+
+            read_coordinates(text)
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise InputError(
                 f"--temperature is {self.temperature:g}, but must be above 0 kelvin."

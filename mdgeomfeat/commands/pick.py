@@ -91,6 +91,7 @@ def write_picks(
             title=f"{count(n, 'start structure')} from {applied.data.title}",
             warnings=notes,
             files=(),
+            assumed=notes.assumed,
         )
         content = record_summary(record, "picks")
         content["picks"] = rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,22 @@ def make_record(
     title: str,
     warnings: list[str],
     files: tuple[tuple[str, str], ...],
+    assumed: Sequence[str],
 ) -> Record:
-    """Collect what a reader needs to judge and to repeat a run."""
+    """Collect what a reader needs to judge and to repeat a run.
+
+    Parameters
+    ----------
+    data : Featurized
+    read : ReadOptions
+    title : str
+    warnings : list of str
+        What speaks against a result.
+    files : tuple of (name, meaning)
+        What else is in the folder.
+    assumed : sequence of str
+        What the files do not state.
+    """
     results, structure = data.results, data.structure
     n_frames = len(results.times)
     dt = results.dt
@@ -60,6 +75,7 @@ def make_record(
         ("Selection", _selection(read, data)),
         ("Tokens", _tokens(read, data)),
         ("Box", "not used" if results.boxes is None else "periodic, minimum image"),
+        *([("Assumed", " ".join(assumed))] if assumed else []),
     ]
     return Record(
         title=title,

@@ -16,6 +16,10 @@ from mdgeomfeat.commands.baselines import (
     gnn_input,
     untrained_twin,
 )
+from mdgeomfeat.commands.chosen_coordinates import (
+    FreeEnergyPlan,
+    chosen_free_energies,
+)
 from mdgeomfeat.commands.explaining import state_differences, states_of_frames
 from mdgeomfeat.commands.features import chosen_frames, default_folder, featurize
 from mdgeomfeat.commands.featurized import STORE, Featurized
@@ -37,11 +41,13 @@ from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.text import count
 
 if TYPE_CHECKING:
+    from MDAnalysis.core.groups import AtomGroup
     from MDAnalysis.core.universe import Universe
 
     from mdgeomfeat.kinetics import FrameWeights, StudyResult
     from mdgeomfeat.report.data import StateAngle
     from mdgeomfeat.store import Rows
+    from mdgeomfeat.structure import Structure
 
 __all__ = ["write_study"]
 
@@ -54,6 +60,18 @@ _FILES = (
     ("model", "the trained model, for mdgeomfeat vamp --apply"),
     ("states", "representative frames of each state, as PDB, and how to colour them"),
     ("figures", "the figures of this page, as PNG"),
+)
+
+
+#: What is done after the files have been found to be usable, in this order.
+_STAGES = (
+    "features",
+    "classical descriptors",
+    "untrained twin",
+    "slow motions",
+    "maps and agreement",
+    "what differs between states",
+    "report",
 )
 
 
@@ -101,13 +119,20 @@ def write_study(
 
     folder = out or default_folder(read, options.command)
     check_output(folder, overwrite, read.store)
-    tables = read_weight_tables(options)
+    tables, plan = read_weight_tables(options), FreeEnergyPlan(options)
+
+    def begin(structure: Structure, atoms: AtomGroup) -> None:
+        plan.find(structure, atoms)
+        stages = [s for s in _STAGES if options.maps or s != "maps and agreement"]
+        progress.say(f"to do: {', '.join(stages)}")
+
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
         data = featurize(
             read,
             work,
             progress,
             check=lambda u, dt: _check_frames(u, read, options.lag, dt, tables),
+            begin=begin,
         )
         _check_number(len(data.results.times))
         weights = None if tables is None else tables.weights(data)
@@ -140,6 +165,7 @@ def write_study(
             differences = state_differences(study, data)
         with progress.stage("which residues matter", None):
             importance = token_importance(study, data, inputs)
+        chosen = chosen_free_energies(plan.found, study, data)
         with progress.stage("report", None):
             write_cvs(
                 work / "cvs.csv",
@@ -168,12 +194,14 @@ def write_study(
                 title=f"Slow motions of {data.title}",
                 warnings=list(dict.fromkeys([*doubts, *notes, *failures])),
                 files=_FILES,
+                assumed=notes.assumed,
             )
             page = study_page(
                 study,
                 record,
                 Gallery(work / "figures"),
                 frames=frames,
+                chosen=chosen,
                 differences=differences,
                 importance=importance,
                 comparison=comparison,
@@ -181,7 +209,15 @@ def write_study(
             (work / "report.html").write_text(page, encoding="utf-8")
             write_json(
                 work / "summary.json",
-                summary(study, record, frames, differences, importance, comparison),
+                summary(
+                    study,
+                    record,
+                    frames,
+                    chosen=chosen,
+                    differences=differences,
+                    importance=importance,
+                    comparison=comparison,
+                ),
             )
         for sentence in (*findings_in_words(study), *convergence_in_words(study)):
             progress.say(sentence)

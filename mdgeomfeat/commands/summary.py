@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mdgeomfeat.commands.record import versions
-from mdgeomfeat.report.data import Comparison, Record, StateFrames
+from mdgeomfeat.report.data import ChosenFreeEnergy, Comparison, Record, StateFrames
 from mdgeomfeat.report.wording import (
     choices_in_words,
     convergence_in_words,
@@ -27,6 +28,8 @@ def summary(
     study: StudyResult,
     record: Record,
     frames: StateFrames,
+    *,
+    chosen: Sequence[ChosenFreeEnergy],
     differences: StateDifferences | None,
     importance: TokenImportance | None,
     comparison: Comparison | None,
@@ -39,6 +42,7 @@ def summary(
     content["study"] = study.to_dict()
     # How features are made is in the model's own card.
     content["study"]["settings"].pop("metadata", None)
+    content["study"]["free_energy"]["chosen"] = [one.to_dict() for one in chosen]
     content["study"]["states"] |= _states(frames)
     content["study"]["states"]["differences"] = (
         None if differences is None else differences.to_dict()

@@ -10,12 +10,21 @@ kind              columns
 ``positions``     heavy atoms (alpha carbons of larger proteins) superposed on a
                   reference frame, Å
 ================  ==============================================================
+
+Beside these tables, single coordinates go by the names that people give them, see
+:mod:`mdgeomfeat.descriptors.coordinates`.
 """
 
 from __future__ import annotations
 
 from mdgeomfeat.descriptors.closest import closest_distances
 from mdgeomfeat.descriptors.compute import Descriptors, angles, compute_descriptors
+from mdgeomfeat.descriptors.coordinates import (
+    Coordinate,
+    CoordinateName,
+    plan_coordinates,
+    read_coordinates,
+)
 from mdgeomfeat.descriptors.distances import rank_in_chain
 from mdgeomfeat.descriptors.plan import (
     KINDS,
@@ -29,6 +38,8 @@ from mdgeomfeat.descriptors.superpose import superpose
 
 __all__ = [
     "KINDS",
+    "Coordinate",
+    "CoordinateName",
     "DescriptorPlan",
     "Descriptors",
     "angles",
@@ -37,7 +48,9 @@ __all__ = [
     "compute_descriptors",
     "descriptor_width",
     "plan_angles",
+    "plan_coordinates",
     "plan_descriptors",
     "rank_in_chain",
+    "read_coordinates",
     "superpose",
 ]

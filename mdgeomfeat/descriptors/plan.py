@@ -35,6 +35,7 @@ __all__ = [
     "applicable",
     "check_frames",
     "descriptor_width",
+    "measure_torsions",
     "plan_angles",
     "plan_descriptors",
 ]
@@ -276,12 +277,19 @@ def _aligned_atoms(structure: Structure) -> tuple[NDArray[np.int64], str]:
     return heavy, "heavy atoms superposed on the first frame"
 
 
-def _measure(
+def measure_torsions(
     torsions: Torsions,
     positions: NDArray[np.floating],
     boxes: NDArray[np.floating] | None,
 ) -> NDArray[np.float64]:
-    """Return (F, T) torsions in radians."""
+    """Return torsions in radians, (F, T) ndarray.
+
+    Parameters
+    ----------
+    torsions : Torsions
+    positions, boxes
+        As :func:`check_frames` returns them.
+    """
     values = np.empty((len(positions), len(torsions)))
     for f, (frame, box) in enumerate(centred_frames(positions, boxes)):
         calc_dihedrals(*frame[torsions.atoms.T], box=box, result=values[f])
@@ -293,7 +301,7 @@ def _angles(
     positions: NDArray[np.floating],
     boxes: NDArray[np.floating] | None,
 ) -> NDArray[np.float32]:
-    return _measure(torsions, positions, boxes).astype(np.float32)
+    return measure_torsions(torsions, positions, boxes).astype(np.float32)
 
 
 def _sines_and_cosines(
@@ -301,7 +309,7 @@ def _sines_and_cosines(
     positions: NDArray[np.floating],
     boxes: NDArray[np.floating] | None,
 ) -> NDArray[np.float32]:
-    phases = _measure(torsions, positions, boxes)
+    phases = measure_torsions(torsions, positions, boxes)
     values = np.empty((len(positions), 2 * len(torsions)), dtype=np.float32)
     values[:, 0::2] = np.sin(phases)
     values[:, 1::2] = np.cos(phases)

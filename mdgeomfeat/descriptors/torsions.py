@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from mdgeomfeat.structure import Structure
 
-__all__ = ["BACKBONE", "Torsions", "find_torsions"]
+__all__ = ["BACKBONE", "NAMED", "Torsions", "find_torsions"]
 
 #: Torsions of the main chain; the others turn side chains and bases.
 BACKBONE: Final = frozenset(
@@ -60,6 +60,8 @@ _GLYCOSIDIC: Final = [
     ("O4'", "C1'", "N1", "C2"),
     ("O4'", "C1'", "C5", "C4"),
 ]
+#: All torsions that have a name here.
+NAMED: Final = (*_BETA, *_SIDE, *_NUCLEIC, "chi")
 #: Longest single bond between N and C that a backbone can have, Å.
 _BOND: Final = 1.9
 

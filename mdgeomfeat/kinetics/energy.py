@@ -50,19 +50,22 @@ def landscape(
     weights: Sequence[NDArray[np.float64]] | None,
     axes: Sequence[int],
     temperature: float | None = None,
+    ranges: Sequence[tuple[float, float] | None] | None = None,
 ) -> FreeEnergy | None:
-    """Return the free energy over some collective variables of weighted trajectories.
+    """Return the free energy over some coordinates of weighted trajectories.
 
     Parameters
     ----------
     cvs : list of (F, d) ndarrays
-        Collective variables of every trajectory.
+        Coordinates of every trajectory.
     weights : list of (F,) ndarrays, or None
         Stationary weights of the frames.
     axes : sequence of int
-        Which variables, one or two.
+        Which of them, one or two.
     temperature : float, optional
         Kelvin. Without it the energy is in kT.
+    ranges : sequence of (low, high) or None, optional
+        As in :func:`free_energy`, one for each of the axes.
 
     Returns
     -------
@@ -75,7 +78,11 @@ def landscape(
     joined, weight = np.concatenate(list(cvs)), np.concatenate(list(weights))
     bins = int(np.clip(1.6 * np.count_nonzero(weight) ** (1 / 3), 20, 80))
     return free_energy(
-        *joined[:, list(axes)].T, weights=weight, bins=bins, temperature=temperature
+        *joined[:, list(axes)].T,
+        weights=weight,
+        bins=bins,
+        temperature=temperature,
+        ranges=ranges,
     )
 
 
@@ -84,19 +91,23 @@ def free_energy(
     weights: ArrayLike | None = None,
     bins: int = 60,
     temperature: float | None = None,
+    ranges: Sequence[tuple[float, float] | None] | None = None,
 ) -> FreeEnergy:
-    """Return -kT ln p of one or two collective variables.
+    """Return -kT ln p of one or two coordinates.
 
     Parameters
     ----------
     *axes : (F,) ndarrays
-        One or two collective variables.
+        One or two coordinates.
     weights : (F,) ndarray, optional
         Weight of every frame; those with weight 0 do not count.
     bins : int
         Bins along each axis.
     temperature : float, optional
         Kelvin. Without it the energy is in kT.
+    ranges : sequence of (low, high) or None, optional
+        Where each axis begins and ends; None takes the range of the frames that have
+        a weight.
 
     Raises
     ------
@@ -113,7 +124,7 @@ def free_energy(
     points, w = points[w > 0], w[w > 0]
     if not len(points):
         raise InputError("No frame has a weight, so there is no free energy.")
-    mass, edges = np.histogramdd(points, bins=bins, weights=w)
+    mass, edges = np.histogramdd(points, bins=bins, weights=w, range=ranges)
     energy = np.full(mass.shape, np.nan)
     energy[mass > 0] = -np.log(mass[mass > 0])
     energy -= np.nanmin(energy)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mdgeomfeat.report.figures.maps import ColorBy, NamedMap
 
+if TYPE_CHECKING:
+    from mdgeomfeat.descriptors import Coordinate
+    from mdgeomfeat.kinetics import FreeEnergy
+
 __all__ = [
+    "ChosenFreeEnergy",
     "Comparison",
     "ComparisonRow",
     "FrameOrigin",
@@ -167,3 +173,34 @@ class StateFrames:
     bonds: np.ndarray
     files: tuple[str, ...]
     angles: tuple[StateAngle, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChosenFreeEnergy:
+    """A free energy over one or two coordinates that the user named.
+
+    Attributes
+    ----------
+    coordinates : tuple of Coordinate
+    surface : FreeEnergy or None
+        None where the weights of frames are not known.
+    representatives : (S, d) ndarray
+        Coordinates of each state's most typical frame; NaN where there is none.
+    """
+
+    coordinates: tuple[Coordinate, ...]
+    surface: FreeEnergy | None
+    representatives: np.ndarray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able summary."""
+        from mdgeomfeat.kinetics.arrays import listed
+
+        return {
+            "coordinates": [
+                {"name": c.name, "kind": c.kind, "unit": c.unit, "atoms": c.note}
+                for c in self.coordinates
+            ],
+            "representatives": listed(self.representatives),
+            "surface": None if self.surface is None else self.surface.to_dict(),
+        }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mdgeomfeat.report import html
-from mdgeomfeat.report.data import Comparison, Record, StateFrames
+from mdgeomfeat.report.data import ChosenFreeEnergy, Comparison, Record, StateFrames
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.sections.convergence import convergence_section
+from mdgeomfeat.report.sections.coordinates import coordinates_section
 from mdgeomfeat.report.sections.differences import differences_section
 from mdgeomfeat.report.sections.importance import importance_section
 from mdgeomfeat.report.sections.maps import agreement_section, maps_section
@@ -46,6 +48,7 @@ def study_page(
     gallery: Gallery,
     *,
     frames: StateFrames | None = None,
+    chosen: Sequence[ChosenFreeEnergy] = (),
     differences: StateDifferences | None = None,
     importance: TokenImportance | None = None,
     comparison: Comparison | None = None,
@@ -61,6 +64,8 @@ def study_page(
         Receives the figures.
     frames : StateFrames or None
         Representative frames of the states.
+    chosen : sequence of ChosenFreeEnergy
+        Free energies over coordinates that the user named.
     differences : StateDifferences or None
         What differs between the states; None leaves the section out.
     importance : TokenImportance or None
@@ -91,6 +96,7 @@ def study_page(
                     study.settings.temperature,
                     gallery,
                 ),
+                told=False,
             ),
         ),
         (
@@ -109,6 +115,16 @@ def study_page(
             _judged(study, states_section(study.states, frames, clock, gallery)),
         ),
     ]
+    if chosen:
+        markup = coordinates_section(
+            chosen,
+            weighted=study.states.weighted,
+            temperature=study.settings.temperature,
+            gallery=gallery,
+        )
+        place = [key for key, *_ in sections].index("free-energy") + 1
+        title = "Free energy over chosen coordinates"
+        sections.insert(place, ("chosen", title, _judged(study, markup)))
     if study.bottleneck is not None:
         markup = bottleneck_section(study.bottleneck, clock)
         sections.insert(-1, ("bottleneck", "States that last", markup))
@@ -128,16 +144,19 @@ def study_page(
     return html.page(record.title, _lead(record, headline), sections)
 
 
-def _judged(study: StudyResult, section: html.Html) -> html.Html:
-    """Put above a section that what it shows is not established, if it is not."""
+def _judged(study: StudyResult, section: html.Html, *, told: bool = True) -> html.Html:
+    """Mark a section if what it shows is not established; tell it above the first."""
     if study.evidence.established:
         return section
+    marked = html.tag("div", section, class_="doubtful")
+    if told:
+        return marked
     note = html.note(
-        "Not established: held-out data show no slow motion, and what follows was "
-        "computed from the frames that the collective variables were fitted to. It can "
-        "be noise, even where a test is passed."
+        "Not established: this section and the others with a dashed line were computed "
+        "from the frames that the collective variables were fitted to. They can be "
+        "noise, even where a test is passed."
     )
-    return html.join([note, section])
+    return html.join([note, marked])
 
 
 def comparison_page(comparison: Comparison, record: Record, gallery: Gallery) -> str:

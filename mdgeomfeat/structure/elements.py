@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.errors import AssumptionWarning, InputError
 from mdgeomfeat.structure.residues import (
     ION_NAMES,
     SYMBOLS,
@@ -90,7 +90,7 @@ def resolve_elements(ag: AtomGroup, *, warn: bool = True) -> np.ndarray:
     ag : MDAnalysis AtomGroup of A atoms
         Neighbouring atoms of the same residues are looked at, too.
     warn : bool
-        Say in one :class:`~mdgeomfeat.errors.MDGeomFeatWarning` what was guessed.
+        Say in one :class:`~mdgeomfeat.errors.AssumptionWarning` what was guessed.
 
     Returns
     -------
@@ -207,7 +207,7 @@ def warn_guessed(
     warnings.warn(
         f"The topology states no element for {int(guessed.sum())} of the selected "
         f"atoms, which were guessed from names and residue names: {listed}.",
-        MDGeomFeatWarning,
+        AssumptionWarning,
         stacklevel=3,
     )
 

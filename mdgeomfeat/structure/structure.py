@@ -292,7 +292,9 @@ class Structure:
                 f"The AtomGroup holds {len(ag) - len(np.unique(ag.ix))} atoms twice; "
                 "pass atomgroup.unique."
             )
-        return cls.from_table(AtomTable.from_universe(ag.universe), ag.ix, tokens)
+        # a copy: the structure locks its arrays, and the AtomGroup needs its own
+        indices = np.array(ag.ix)
+        return cls.from_table(AtomTable.from_universe(ag.universe), indices, tokens)
 
     @classmethod
     def from_mdtraj(

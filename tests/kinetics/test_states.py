@@ -205,6 +205,9 @@ def test_free_energy_of_a_gaussian():
     tilted = free_energy(x, weights=np.exp(x), bins=40)
     assert abs(centres[np.nanargmin(tilted.energy)] - 1) < 0.4
     assert free_energy(x, x, bins=10).energy.shape == (10, 10)
+    wide = free_energy(x, x, bins=10, ranges=[(-9, 9), None]).edges
+    assert (wide[0][0], wide[0][-1]) == (-9, 9)
+    assert (wide[1][0], wide[1][-1]) == (x.min(), x.max())
 
 
 def test_free_energy_messages():

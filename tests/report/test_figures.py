@@ -59,6 +59,24 @@ def test_energy_axis_names_its_unit_and_marks_states():
     assert [t for t in texts(surface) if t.isdigit()] == ["1", "3"]
     profile = f.draw_landscape(np.ones(10), (edges,), "kT")
     assert "free energy (kT)" in texts(profile)
+    assert "CV 1" in texts(profile)
+
+
+def test_energy_over_a_torsion_shows_the_whole_circle():
+    edges = (np.linspace(-180, 180, 11), np.linspace(2, 9, 11))
+    surface = f.draw_landscape(
+        np.full((10, 10), 1.0),
+        edges,
+        "kT",
+        labels=("phi A:ALA2 (°)", "distance " + "name CA and " * 9 + "resid 1 (Å)"),
+        periods=((-180.0, 180.0), None),
+    )
+    ax = surface.axes[0]
+    assert ax.get_xlim() == (-180, 180)
+    assert list(ax.get_xticks()) == [-180, -90, 0, 90, 180]
+    assert ax.get_xlabel() == "phi A:ALA2 (°)"
+    assert max(map(len, ax.get_ylabel().split("\n"))) <= 44
+    assert " ".join(ax.get_ylabel().split("\n")).endswith("resid 1 (Å)")
 
 
 def test_time_axes_say_frames_when_the_time_step_is_unknown(chain):

@@ -373,7 +373,7 @@ def test_score_section_shows_only_what_there_is():
     case.folds = [SimpleNamespace(kind="thirds", gap=160, independent=True)]
     markup = scores_section(case, Clock(1.0), Gallery(None))
     assert "thirds of trajectories, 160 ps apart, that neither" in markup
-    assert "because no slow motion is established" in markup
+    assert "no ceiling to compare with" in markup
     assert "grey tick" not in markup
     assert "PCA 4" not in markup
     full.null, full.width = 1.01, 40

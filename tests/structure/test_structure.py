@@ -18,7 +18,7 @@ from systems import (
     solvated,
 )  # fmt: skip
 
-from mdgeomfeat.errors import InputError, MDGeomFeatWarning
+from mdgeomfeat.errors import AssumptionWarning, InputError, MDGeomFeatWarning
 from mdgeomfeat.reading import open_universe
 from mdgeomfeat.structure import Structure
 from mdgeomfeat.structure.selection import select_atoms
@@ -409,7 +409,7 @@ def test_guesses_are_said_once(data, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         Structure.from_atomgroup(select_atoms(u))
-    ours = [w for w in caught if w.category is MDGeomFeatWarning]
+    ours = [w for w in caught if w.category is AssumptionWarning]
     assert len(ours) == 1
     assert "states no element for 10 of the selected" in str(ours[0].message)
 
@@ -426,3 +426,11 @@ def test_phosphorus_model_of_a_nucleic_acid_is_a_chain():
     u = entry("nucleic")
     s = Structure.from_atomgroup(mda.Merge(u.select_atoms("name P")).atoms)
     assert np.bincount(s.chain).tolist() == [3, 3]
+
+
+def test_the_atomgroup_stays_usable():
+    # the structure locks its own arrays, and a selection needs the AtomGroup's
+    atoms = lipids(2, 2).select_atoms("name P")
+    structure = Structure.from_atomgroup(atoms)
+    assert not structure.indices.flags.writeable
+    assert len(atoms.select_atoms("all")) == 4

@@ -1,10 +1,12 @@
-"""Free energy over the first one or two collective variables."""
+"""Free energy over one or two coordinates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from mdgeomfeat.report.figures.style import (
@@ -23,8 +25,10 @@ def draw_landscape(
     unit: str,
     *,
     representatives: np.ndarray | None = None,
+    labels: Sequence[str] = ("CV 1", "CV 2"),
+    periods: Sequence[tuple[float, float] | None] = (None, None),
 ) -> Figure:
-    """Draw a free energy on a grid, over one or two collective variables.
+    """Draw a free energy on a grid, over one or two coordinates.
 
     Parameters
     ----------
@@ -37,12 +41,36 @@ def draw_landscape(
     representatives : (S, d) ndarray or None
         Where the states' most typical frames lie, marked with the states' numbers;
         NaN rows are left out.
+    labels : sequence of str
+        What stands along each axis.
+    periods : sequence of (low, high) or None
+        Where axes that are periodic begin and end; they are shown in full.
     """
     marks = np.empty((0, 2)) if representatives is None else representatives
     with figure_style():
         if energy.ndim == 1:
-            return _profile(energy, edges[0], unit, marks)
-        return _surface(energy, edges, unit, marks)
+            fig = _profile(energy, edges[0], unit, marks)
+        else:
+            fig = _surface(energy, edges, unit, marks)
+        ax = fig.axes[0]
+        ax.set_xlabel(_folded(labels[0]))
+        _show_period(ax.xaxis, periods[0])
+        if energy.ndim > 1:
+            ax.set_ylabel(_folded(labels[1]))
+            _show_period(ax.yaxis, periods[1])
+        return fig
+
+
+def _folded(label: str) -> str:
+    """Break a long label into lines."""
+    return "\n".join(wrap(label, 44))
+
+
+def _show_period(axis: Axis, period: tuple[float, float] | None) -> None:
+    """Show the whole of a periodic axis, with ticks at its quarters."""
+    if period is not None:
+        axis.set_view_interval(*period, ignore=True)
+        axis.set_ticks(np.linspace(*period, 5))
 
 
 def _profile(
@@ -51,7 +79,6 @@ def _profile(
     fig = figure(2.8, 5.4)
     ax = fig.subplots()
     ax.stairs(energy, edges, baseline=None, lw=1.4)
-    ax.set_xlabel("CV 1")
     ax.set_ylabel(f"free energy ({unit})")
     ax.set_ylim(bottom=0)
     for i, row in enumerate(marks):
@@ -77,6 +104,4 @@ def _surface(
             continue
         ax.plot(x, y, "o", ms=13, mfc="white", mec=state_color(i), mew=2.0)
         ax.text(x, y, str(i + 1), ha="center", va="center_baseline", fontsize=8)
-    ax.set_xlabel("CV 1")
-    ax.set_ylabel("CV 2")
     return fig

@@ -67,7 +67,9 @@ def _convention(study: StudyResult, clock: Clock) -> html.Html:
             f"{number(study.ceiling)}."
         )
     elif not study.evidence.established:
-        ceiling = "The ceiling is unknown, because no slow motion is established."
+        ceiling = (
+            "There is no ceiling to compare with where no motion is known to be slow."
+        )
     else:
         ceiling = (
             "The ceiling is unknown, because no Markov model has a timescale above "

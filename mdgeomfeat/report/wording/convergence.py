@@ -54,8 +54,8 @@ def _reason(short: Shortfall, found: Convergence, clock: Clock) -> str:
     match short:
         case Shortfall.NOT_ESTABLISHED:
             return (
-                "held-out data establish no slow motion, so either nothing is slow, or "
-                "the slow changes were not seen often enough"
+                "either nothing here is slow, or the slow changes were not seen often "
+                "enough to tell them from chance"
             )
         case Shortfall.DISCONNECTED:
             return (

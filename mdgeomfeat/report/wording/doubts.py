@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mdgeomfeat.errors import sentence
 from mdgeomfeat.report.wording.choices import lag_in_words
 from mdgeomfeat.text import Clock, count, number, percent
 
@@ -174,11 +175,11 @@ def _not_established(evidence: Evidence, lag: str) -> str:
             f"the held-out score of {number(evidence.score, 3)}{error} is not clearly "
             f"above the {number(evidence.chance, 3)} that chance gives"
         )
+    # the headline has said that nothing is established; here is why
     return (
-        f"No slow motion is established: {', and '.join(why)}. Timescales, states and "
-        "free energies are of the frames that the collective variables were fitted to, "
-        "where noise looks slow as well; simulate longer, or look at a shorter lag if "
-        "there is one."
+        f"{sentence(', and '.join(why))} Timescales, states and free energies are of "
+        "the frames that the collective variables were fitted to, where noise looks "
+        "slow as well; simulate longer, or look at a shorter lag if there is one."
     )
 
 

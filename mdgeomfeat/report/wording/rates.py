@@ -54,8 +54,8 @@ def refusal_in_words(reason: NoRates) -> str:
     return {
         NoRates.BIASED: "No rates are given, because the runs were biased: weights "
         "correct how often conformations are seen, not how fast they change.",
-        NoRates.NOT_ESTABLISHED: "No rates are given, because held-out data show no "
-        "slow motion.",
+        NoRates.NOT_ESTABLISHED: "No rates are given, because no motion is known to "
+        "be slow.",
         NoRates.DISCONNECTED: "No rates are given, because the Markov model is "
         "disconnected: some states were never left and entered again.",
         NoRates.ONE_STATE: "No rates are given, because there is only one state.",
