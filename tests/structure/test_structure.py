@@ -18,7 +18,7 @@ from systems import (
     solvated,
 )  # fmt: skip
 
-from mdgeomfeat.errors import AssumptionWarning, InputError, MDGeomFeatWarning
+from mdgeomfeat.errors import AssumptionWarning, InputError
 from mdgeomfeat.reading import open_universe
 from mdgeomfeat.structure import Structure
 from mdgeomfeat.structure.selection import select_atoms
