@@ -316,7 +316,7 @@ def _apart(
         block = positions[f : f + _BLOCK].astype(np.float64)
         vectors[f : f + _BLOCK] = block[:, other].mean(1) - block[:, one].mean(1)
     if across and boxes is not None:
-        for f in np.flatnonzero(has_box(boxes)):
+        for f in np.flatnonzero(has_box(boxes)).tolist():
             box = np.asarray(boxes[f], dtype=np.float32)
             vectors[f] = minimize_vectors(vectors[f][None], box)[0]
     return np.linalg.norm(vectors, axis=1)

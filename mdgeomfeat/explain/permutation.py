@@ -212,16 +212,18 @@ def _readers(
     """
     root = np.sqrt(share)[:, None]
     centred = wanted - share @ wanted
-    return [
-        np.linalg.lstsq(root * (out - share @ out), root * centred, rcond=1e-8)[0]
-        for out in _outputs(model, x)
-    ]
+    maps = []
+    for out in _outputs(model, x):
+        found = np.linalg.lstsq(root * (out - share @ out), root * centred, rcond=1e-8)
+        maps.append(np.asarray(found[0], np.float64))
+    return maps
 
 
 def _score(out: NDArray[np.float64], share: NDArray[np.float64]) -> float:
     """Return VAMP-2 of pairs whose halves follow each other; -inf if it has none."""
     try:
-        return pair_score(*np.split(out, 2), share)
+        first, second = np.split(out, 2)
+        return pair_score(first, second, share)
     except ScoreError:
         return -np.inf
 

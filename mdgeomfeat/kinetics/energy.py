@@ -124,7 +124,7 @@ def free_energy(
     points, w = points[w > 0], w[w > 0]
     if not len(points):
         raise InputError("No frame has a weight, so there is no free energy.")
-    mass, edges = np.histogramdd(points, bins=bins, weights=w, range=ranges)
+    mass, edges = np.histogramdd(points, bins=bins, weights=w, range=ranges)  # type: ignore[arg-type]
     energy = np.full(mass.shape, np.nan)
     energy[mass > 0] = -np.log(mass[mass > 0])
     energy -= np.nanmin(energy)

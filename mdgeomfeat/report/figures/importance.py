@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -54,13 +55,15 @@ def draw_importance(
             panel_title(ax, titles[r])
         step = -(-n // MAX_LABELS)
         shown = np.arange(0, n, step)
-        panels[-1].set_xticks(shown, [labels[k] for k in shown], rotation=90)
+        panels[-1].set_xticks(shown, [labels[int(k)] for k in shown], rotation=90)
         panels[-1].set_xlim(-0.7, n - 0.3)
-        handles: dict[str, object] = {}
+        handles: dict[str, Artist] = {}
         for ax in fig.axes:
             for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
                 handles.setdefault(label, handle)
-        fig.legend(handles.values(), handles, loc="outside upper right", ncols=3)
+        fig.legend(
+            list(handles.values()), list(handles), loc="outside upper right", ncols=3
+        )
     return fig
 
 
