@@ -43,7 +43,7 @@ def remembered_warnings(*, show: bool = True) -> Iterator[Notes]:
 
         def remember(message, category, *rest, **more) -> None:
             if issubclass(category, MDGeomFeatWarning):
-                kind = notes
+                kind: list[str] = notes
                 if issubclass(category, AssumptionWarning):
                     kind = notes.assumed
                 if str(message) in kind:
