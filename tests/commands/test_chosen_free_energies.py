@@ -16,6 +16,7 @@ from mdgeomfeat.errors import InputError
 from mdgeomfeat.report import html
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.sections.coordinates import coordinates_section
+from mdgeomfeat.store.lazy import LazyArray
 from mdgeomfeat.structure import Structure
 
 GAS_CONSTANT = 8.314462618e-3  # kJ/mol/K
@@ -32,7 +33,7 @@ def few_frames(data):
     return atoms, x
 
 
-def energies(data, fes, weights):
+def energies(data, fes, weights, lazy=False):
     atoms, x = few_frames(data)
     structure = Structure.from_atomgroup(atoms)
     plan = FreeEnergyPlan(StudyOptions(fes=fes))
@@ -45,6 +46,8 @@ def energies(data, fes, weights):
         representatives=[np.array([[1, 5], [0, 3]]), np.empty((0, 2), int)],
     )
     study = SimpleNamespace(states=states, settings=SimpleNamespace(temperature=310.0))
+    if lazy:
+        x = LazyArray([x], [None])
     source = SimpleNamespace(
         positions=x, results=SimpleNamespace(boxes=None), rows=rows
     )
@@ -78,6 +81,13 @@ def test_energies_are_those_of_the_weighted_angles(data):
     # a state's most typical frame is where it is in its own run
     np.testing.assert_allclose(both.representatives[0], angles[86], atol=0.05)
     assert np.isnan(both.representatives[1]).all()
+
+
+def test_frames_that_stay_on_disk_give_the_same(data):
+    fes = "phi A:ALA2, rmsd all"
+    (held,), _ = energies(data, fes, np.ones(200))
+    (read,), _ = energies(data, fes, np.ones(200), lazy=True)
+    np.testing.assert_array_equal(read.surface.energy, held.surface.energy)
 
 
 def test_the_figure_and_the_summary_say_what_is_drawn(data, tmp_path):
