@@ -176,7 +176,7 @@ def test_names_are_read():
         ("phi", "has to name one residue after 'phi'"),
         ("phi A:ALA2 A:ALA3", "has to name one residue"),
         ("phy A:ALA2", r"no coordinate \(did you mean phi\?\)"),
-        ("A:ALA2", "is no coordinate; write 'phi A:ALA2'"),
+        ("A:ALA2", "is not a coordinate; write 'phi A:ALA2'"),
         ("distance name CA", "two selections with 'to' between them"),
         ("distance name CA to", "two selections with 'to' between them"),
         ("distance a to b to c", "two selections with 'to' between them"),

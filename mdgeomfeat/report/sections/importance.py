@@ -110,7 +110,7 @@ def _named(
 def _reading(importance: TokenImportance) -> html.Html:
     has_states = any(q.kind is QuantityKind.BOUNDARY for q in importance.quantities)
     told = [
-        "Permutations: the features of one residue are dealt out anew among "
+        "Permutations: the features of one residue are shuffled among "
         f"{count(importance.n_pairs, 'pair')} of frames of each held-out part, and "
         "those of all others stay. The score falls by what the model cannot tell "
         "without this residue. Of a variable the share of the variance in which the "
