@@ -175,7 +175,7 @@ def test_names_are_read():
         ("phi A:ALA2, phi  A:ALA2", "names one coordinate twice"),
         ("phi", "has to name one residue after 'phi'"),
         ("phi A:ALA2 A:ALA3", "has to name one residue"),
-        ("phy A:ALA2", r"no coordinate \(did you mean phi\?\)"),
+        ("phy A:ALA2", r"not a coordinate \(did you mean phi\?\)"),
         ("A:ALA2", "is not a coordinate; write 'phi A:ALA2'"),
         ("distance name CA", "two selections with 'to' between them"),
         ("distance name CA to", "two selections with 'to' between them"),
