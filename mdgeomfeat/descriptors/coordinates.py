@@ -193,7 +193,8 @@ def _read(text: str) -> CoordinateName:
     near = difflib.get_close_matches(kind, [*NAMED, "distance", "rmsd"], 1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise InputError(
-        f"'{text}' is no coordinate{hint}; write {_FORMS}, with one of these torsions: "
+        f"'{text}' is not a coordinate{hint}; write {_FORMS}, with one of these "
+        "torsions: "
         f"{', '.join(dict.fromkeys(NAMED))}."
     )
 

@@ -66,7 +66,7 @@ def require_rdkit() -> None:
         from rdkit import rdBase
     except ImportError as error:
         raise InputError(
-            "RDKit, which distinguishes molecules, is not installed; "
+            "RDKit is not installed, but it distinguishes the molecules; "
             "install it with: pip install 'mdgeomfeat[pretraining]', or write "
             'keys = "graph" at the top of the data configuration if its sources hold '
             "coordinates."

@@ -120,7 +120,7 @@ def test_without_weights_there_is_no_free_energy(data):
 
 
 def test_what_cannot_be_read_is_refused_before_a_file_is_opened():
-    with pytest.raises(InputError, match="'phj 3' is no coordinate"):
+    with pytest.raises(InputError, match="'phj 3' is not a coordinate"):
         StudyOptions(fes=("phi A:ALA2", "phj 3"))
 
 

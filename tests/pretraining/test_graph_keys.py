@@ -161,7 +161,7 @@ def test_unlike_keys_are_not_mixed(tmp_path):
         source = Source("s", [Molecule(numbers, positions[None], keys)])
         pack([source], tmp_path / f"{keys}.npz", exclude=frozenset(), keys=keys)
     parts = [tmp_path / "smiles.npz", tmp_path / "graph.npz"]
-    with pytest.raises(InputError, match="by different rules"):
+    with pytest.raises(InputError, match="have different kinds of keys"):
         merge(parts, tmp_path / "all.npz", exclude=frozenset())
     (tmp_path / "d.toml").write_text('keys = "inchi"\n[[source]]\nkind = "npz"\n')
     with pytest.raises(InputError, match="is not a way to distinguish"):

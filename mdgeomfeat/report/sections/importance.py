@@ -110,15 +110,15 @@ def _named(
 def _reading(importance: TokenImportance) -> html.Html:
     has_states = any(q.kind is QuantityKind.BOUNDARY for q in importance.quantities)
     told = [
-        "Permutations: the features of one residue are dealt out anew among "
+        "Permutations: the features of one residue are shuffled among "
         f"{count(importance.n_pairs, 'pair')} of frames of each held-out part, and "
         "those of all others stay. The score falls by what the model cannot tell "
-        "without this residue. Of a variable the share of the variance in which the "
-        "residue takes part is shown, alone or together with others (total effect; "
+        "without this residue. For a variable, the share of its variance is shown in "
+        "which the residue takes part, alone or together with others (total effect; "
         "Jansen, 1999). Shares need not add up to 1.",
-        "Residues that carry the same information share it, so that each of them "
-        "matters little by itself; and the features of a residue tell of its "
-        "neighbours within the cutoff too.",
+        "Residues that carry the same information share it, so each of them "
+        "matters little by itself. The features of a residue also depend on its "
+        "neighbours within the cutoff.",
         "Gradients: by how much a variable, whose standard deviation is 1, changes for "
         "each Å that the atoms of a residue move in the steepest direction, mean over "
         f"{count(importance.n_frames, 'frame')}. They tell what the saved model "
