@@ -152,9 +152,9 @@ def align_tokens(metadata: dict[str, Any], structure: Structure) -> TokenAlignme
     found = counterpart >= 0
     if found.mean() < _LEAST_SHARE:
         raise InputError(
-            f"Only {found.sum()} of the model's {len(labels)} tokens have a counterpart "
-            "in these files, and at least half are needed; give a homologous molecule, "
-            "or the same residues with --select."
+            f"Only {found.sum()} of the model's {len(labels)} tokens have a "
+            "counterpart in these files, and at least half are needed; give a "
+            "homologous molecule, or the same residues with --select."
         )
     there = token_elements(known.numbers, known.token_of_atom, len(labels))
     here = token_elements(structure.numbers, structure.token_of_atom, len(others))

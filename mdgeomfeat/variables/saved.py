@@ -24,6 +24,7 @@ __all__ = [
     "TRAINING",
     "check_same_molecule",
     "formula",
+    "has_training",
     "network_fingerprint",
     "read_model_folder",
     "read_training",
@@ -108,6 +109,17 @@ def read_model_folder(path: str | Path) -> tuple[CVModel, FeatureSpec]:
         model.metadata, model.metadata["structure"]["token_of_atom"]
     )
     return model, replace(features, model=network)
+
+
+def has_training(path: str | Path) -> bool:
+    """Whether a model's folder says of which data it was learnt.
+
+    Parameters
+    ----------
+    path : path
+        The folder ``model`` of a report, or the report's folder.
+    """
+    return (_model_folder(path) / TRAINING).is_file()
 
 
 def read_training(path: str | Path) -> TrainingRecord:
