@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from mdgeomfeat.report import html
 from mdgeomfeat.report.data import FrameOrigin, Record
-from mdgeomfeat.report.figures import draw_time_series
-from mdgeomfeat.report.figures.style import figure, figure_style, state_color
+from mdgeomfeat.report.figures import draw_old_map, draw_time_series
+from mdgeomfeat.report.figures.old_map import UNSEEN_COLOR
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.sections.record import (
     analysed_section,
@@ -24,17 +23,14 @@ from mdgeomfeat.report.wording.application import (
     application_in_words,
     conclusion_in_words,
 )
-from mdgeomfeat.text import number, percent
+from mdgeomfeat.text import count, number, percent
 
 if TYPE_CHECKING:
     from mdgeomfeat.variables import Novelty, TokenAlignment, TrainingRecord
 
-__all__ = ["Application", "application_page", "draw_old_map"]
+__all__ = ["Application", "application_page"]
 
 MAX_ROWS: Final = 20
-_POINTS: Final = 5000  # of the new frames on the map
-_BINS: Final = 80
-_UNSEEN_COLOR = "#D55E00"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,12 +72,18 @@ class Application:
     @property
     def counts(self) -> np.ndarray:
         """(S,) frames in each state."""
-        return np.bincount(np.concatenate(self.states), minlength=self.n_states)
+        states = np.concatenate(self.states)
+        return np.bincount(states[states >= 0], minlength=self.n_states)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames, with a state and without."""
+        return sum(map(len, self.states))
 
     @property
     def shares(self) -> np.ndarray:
-        """(S,) share of the frames in each state."""
-        return self.counts / self.counts.sum()
+        """(S,) share of the frames with a state, in each of them."""
+        return self.counts / max(self.counts.sum(), 1)
 
     @property
     def shares_in_training(self) -> np.ndarray | None:
@@ -96,9 +98,10 @@ class Application:
         pairs = {
             (trajectory, int(state))
             for trajectory, own in zip(self.trajectories, self.states, strict=True)
-            for state in np.unique(own)
+            for state in np.unique(own[own >= 0])
         }
-        return np.bincount([s for _, s in pairs], minlength=self.n_states)
+        states = np.array([state for _, state in pairs], dtype=np.int64)
+        return np.bincount(states, minlength=self.n_states)
 
     def to_dict(self) -> dict[str, object]:
         """Return what a page shows, without arrays over frames."""
@@ -125,7 +128,7 @@ class Application:
             }
         return {
             "method": self.method,
-            "n_frames": int(self.counts.sum()),
+            "n_frames": self.n_frames,
             "counts": self.counts,
             "shares": self.shares,
             "shares_in_training": self.shares_in_training,
@@ -213,90 +216,46 @@ def _states(application: Application) -> html.Html:
         ]
         for state in range(application.n_states)
     ]
+    without = application.n_frames - int(application.counts.sum())
     return html.table(
         ["state", "frames", "share", "share in training", "trajectories"],
         rows,
         caption="Frames in each state, of these files and of training, as they were "
         "counted; a run that has not converged has the shares of where it began. The "
-        "last column tells how many trajectories were in the state.",
+        "last column tells how many trajectories were in the state."
+        + (
+            f" {count(without, 'frame')} lie where training has no state."
+            if without
+            else ""
+        ),
         numeric=(1, 2, 3, 4),
     )
 
 
 def _map(application: Application, gallery: Gallery) -> html.Html:
-    known = application.training is not None
+    training, novelty = application.training, application.novelty
     beyond = (
-        " Circles mark frames beyond a distance of 1."
-        if application.novelty is not None
-        else ""
+        " Circles mark frames beyond a distance of 1." if novelty is not None else ""
     )
     return gallery.add(
         "map",
-        draw_old_map(application),
+        draw_old_map(
+            application.cvs,
+            application.states,
+            application.n_states,
+            sample=None if training is None else training.sample,
+            unseen=None if novelty is None else novelty.unseen,
+        ),
         alt="The new frames over those of training, in the first variables.",
         caption="The first variables of the new frames, coloured by state"
-        + (", over those of the training frames (grey)." if known else ".")
+        + (
+            ", over those of the training frames (grey)."
+            if training is not None
+            else "."
+        )
         + beyond,
         kind="png",
     )
-
-
-def draw_old_map(application: Application) -> Figure:
-    """Draw the new frames over those of training, in the first one or two variables.
-
-    Parameters
-    ----------
-    application : Application
-    """
-    cvs, states = np.concatenate(application.cvs), np.concatenate(application.states)
-    rows = np.unique(np.linspace(0, len(cvs) - 1, min(_POINTS, len(cvs))).astype(int))
-    sample = None if application.training is None else application.training.sample
-    with figure_style():
-        if cvs.shape[1] == 1:
-            return _histograms(cvs[:, 0], states, sample, application.n_states)
-        fig = figure(4.6, 5.4)
-        ax = fig.subplots()
-        if sample is not None:
-            ax.plot(*sample[:, :2].T, ".", ms=3, mew=0, color="#d1d5db", zorder=1)
-        for state in range(application.n_states):
-            own = rows[states[rows] == state]
-            ax.plot(
-                *cvs[own, :2].T, ".", ms=3, mew=0, color=state_color(state), alpha=0.6,
-                label=f"state {state + 1}", zorder=2,
-            )  # fmt: skip
-        if application.novelty is not None:
-            far = rows[np.concatenate(application.novelty.unseen)[rows]]
-            ax.plot(
-                *cvs[far, :2].T, "o", ms=4, mfc="none", mew=0.5, color=_UNSEEN_COLOR,
-                label="unseen", zorder=3,
-            )  # fmt: skip
-        ax.set_xlabel("CV 1")
-        ax.set_ylabel("CV 2")
-        fig.legend(loc="outside upper right", ncols=5, markerscale=2)
-    return fig
-
-
-def _histograms(
-    values: np.ndarray, states: np.ndarray, sample: np.ndarray | None, n_states: int
-) -> Figure:
-    """Draw how often each value occurs, here by state and in training."""
-    every = values if sample is None else np.concatenate([values, sample[:, 0]])
-    edges = np.linspace(every.min(), every.max() + 1e-9, _BINS + 1)
-    fig = figure(2.8, 5.4)
-    ax = fig.subplots()
-    if sample is not None:
-        weight = np.full(len(sample), 1 / len(sample))
-        ax.hist(sample[:, 0], edges, weights=weight, color="#d1d5db", label="training")
-    for state in range(n_states):
-        own = values[states == state]
-        ax.hist(
-            own, edges, weights=np.full(len(own), 1 / len(values)), histtype="step",
-            lw=1.4, color=state_color(state), label=f"state {state + 1}",
-        )  # fmt: skip
-    ax.set_xlabel("CV 1")
-    ax.set_ylabel("share of the frames")
-    fig.legend(loc="outside upper right", ncols=5)
-    return fig
 
 
 def _series(application: Application, gallery: Gallery, dt: float | None) -> html.Html:
@@ -322,7 +281,7 @@ def _distance(
     columns = [own[:, None] for own in novelty.distances]
     drawn = draw_time_series(columns, dt=dt)
     drawn.axes[0].set_ylabel("distance")
-    drawn.axes[0].axhline(1, color=_UNSEEN_COLOR, lw=1, ls="--")
+    drawn.axes[0].axhline(1, color=UNSEEN_COLOR, lw=1, ls="--")
     parts: list[html.Child] = [
         gallery.add(
             "distance",

@@ -28,6 +28,22 @@ _OPEN, _EXTEND = -10.0, -0.5
 _UNLIKE: Final = -100.0
 #: Of the same name that BLOSUM62 has not, and of two such names.
 _SAME, _OTHER = 5.0, -4.0
+#: Names that protonation, bridges and preparation give, which MDAnalysis's table lacks.
+_VARIANTS: Final = {
+    "ASH": "ASP",
+    "ASPP": "ASP",
+    "CYM": "CYS",
+    "CYX": "CYS",
+    "GLH": "GLU",
+    "GLUP": "GLU",
+    "HIP": "HIS",
+    "HISD": "HIS",
+    "HISE": "HIS",
+    "HISH": "HIS",
+    "HSP": "HIS",
+    "LYN": "LYS",
+    "MSE": "MET",
+}
 #: Tokens of the model that need a counterpart.
 _LEAST_SHARE: Final = 0.5
 
@@ -229,9 +245,13 @@ def _letter(name: str) -> str:
     """Return the one-letter code of an amino acid, "" of anything else."""
     from MDAnalysis.lib.util import convert_aa_code
 
+    from mdgeomfeat.structure.residues import CAPS, protein_names
+
     if len(name) < 3:
         return ""  # a letter would be turned into a name
+    if len(name) == 4 and name[0] in "NC" and name in protein_names():
+        name = name[1:]  # Amber's residues at the ends of a chain
     try:
-        return str(convert_aa_code(name))
+        return str(convert_aa_code(_VARIANTS.get(name, name)))
     except ValueError:
-        return ""
+        return "X" if name in protein_names() - CAPS else ""

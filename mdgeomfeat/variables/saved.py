@@ -176,7 +176,7 @@ def check_same_molecule(metadata: dict[str, Any], structure: Structure) -> None:
         raise InputError(
             f"The model was made for {len(stored['labels'])} tokens and these files "
             f"have {len(labels)}; give the same molecule, or the same atoms with "
-            "--select."
+            "--select; a mutant needs mdgeomfeat apply with --align."
         )
     there = token_elements(stored["numbers"], stored["token_of_atom"], len(labels))
     here = token_elements(structure.numbers, structure.token_of_atom, len(labels))
@@ -185,7 +185,8 @@ def check_same_molecule(metadata: dict[str, Any], structure: Structure) -> None:
             raise InputError(
                 "The selected atoms are not those that the model was made for "
                 f"({name_a} of {formula(a)} there, {name_b} of {formula(b)} here); "
-                "give the same molecule, or the same atoms with --select."
+                "give the same molecule, or the same atoms with --select; a mutant "
+                "needs mdgeomfeat apply with --align."
             )
 
 
