@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mdgeomfeat.variables import measure_novelty, record_training
+from mdgeomfeat.variables import Novelty, measure_novelty, record_training
 from mdgeomfeat.variables.training import TrainingRecord, mean_tokens
 
 
@@ -38,6 +38,13 @@ def test_frames_of_the_same_kind_are_seen_and_others_are_not():
     # a token that is not counted moves nothing
     counted = np.array([True, False, True])
     assert measure_novelty(record.reach, [moved], 3, counted).share < 0.05
+
+
+def test_frames_beyond_a_distance_of_one_are_unseen():
+    near_and_far = [np.array([0.5, 1.0, 1.01]), np.array([3.0])]
+    novelty = Novelty(distances=near_and_far, shifts=np.zeros(1))
+    assert [own.tolist() for own in novelty.unseen] == [[False, False, True], [True]]
+    assert novelty.share == 0.5
 
 
 def test_distances_are_those_of_the_reach_whatever_the_chunks(monkeypatch):
