@@ -88,7 +88,7 @@ def _histograms(
 ) -> Figure:
     """Draw how often each value occurs, here by state and in training."""
     every = values if sample is None else np.concatenate([values, sample[:, 0]])
-    edges = np.linspace(every.min(), every.max() + 1e-9, _BINS + 1)
+    edges = np.linspace(every.min(), every.max() + 1e-9, _BINS + 1).tolist()
     fig = figure(2.8, 5.4)
     ax = fig.subplots()
     if sample is not None:
