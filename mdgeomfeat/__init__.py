@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mdgeomfeat.commands.analyze import analyze
+    from mdgeomfeat.commands.analyze import analyze, apply
     from mdgeomfeat.errors import InputError, MDGeomFeatWarning
     from mdgeomfeat.featurizer import GeomGNNFeaturizer
     from mdgeomfeat.featurizer.transformer import GeomGNNTransformer
@@ -30,6 +30,7 @@ _HOMES = {
     "Structure": "mdgeomfeat.structure",
     "TokenDataset": "mdgeomfeat.kinetics",
     "analyze": "mdgeomfeat.commands.analyze",
+    "apply": "mdgeomfeat.commands.analyze",
     "list_models": "mdgeomfeat.gnn",
     "load_model": "mdgeomfeat.gnn",
 }
@@ -43,6 +44,7 @@ __all__ = [
     "TokenDataset",
     "__version__",
     "analyze",
+    "apply",
     "list_models",
     "load_model",
 ]

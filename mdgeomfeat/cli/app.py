@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mdgeomfeat.cli.apply import apply
 from mdgeomfeat.cli.bias import bias
 from mdgeomfeat.cli.compare import compare
 from mdgeomfeat.cli.export import export
@@ -112,6 +113,7 @@ app.command()(spib)
 app.command()(features)
 app.command()(compare)
 app.command()(info)
+app.command()(apply)
 app.command()(bias)
 app.command()(export)
 app.command()(pick)

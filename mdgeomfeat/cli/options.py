@@ -195,15 +195,7 @@ Labels = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
-Apply = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="MODEL",
-        help="Apply the model of an earlier report to these trajectories, without "
-        "training, and write their collective variables.",
-        show_default=False,
-    ),
-]
+Apply = Annotated[str | None, typer.Option(hidden=True)]
 MapsOn = Annotated[
     bool,
     typer.Option("--maps/--no-maps", help="Draw UMAP maps.", rich_help_panel=_STUDY),

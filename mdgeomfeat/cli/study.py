@@ -37,21 +37,7 @@ def vamp(
 
     For example: mdgeomfeat vamp run1.xtc run2.xtc top.pdb --temperature 300
     """
-    if apply is not None:
-        _refuse_with_apply(
-            lag=lag,
-            dim=dim,
-            mixer=mixer,
-            states=states,
-            seeds=seeds,
-            temperature=temperature,
-            weights=weights or None,
-            weights_are=weights_are,
-            koopman=koopman or None,
-            fes=fes or None,
-        )
-        _apply(apply, read, out, overwrite)
-        return
+    _refuse_apply(apply)
     study = StudyOptions(
         method="vampnet",
         lag=lag,
@@ -121,19 +107,7 @@ def spib(
     This is a state predictive information bottleneck (SPIB): the variables are those
     that best predict the state one lag later.
     """
-    if apply is not None:
-        _refuse_with_apply(
-            lag=lag,
-            dim=dim,
-            mixer=mixer,
-            labels=labels,
-            states=states,
-            seeds=seeds,
-            temperature=temperature,
-            fes=fes or None,
-        )
-        _apply(apply, read, out, overwrite)
-        return
+    _refuse_apply(apply)
     study = StudyOptions(
         method="spib",
         lag=lag,
@@ -149,25 +123,12 @@ def spib(
     _run(read, study, out, overwrite)
 
 
-def _apply(model: Path, read: ReadOptions, out: Path | None, overwrite: bool) -> None:
-    """Apply a saved model and say where its variables are."""
-    from mdgeomfeat.commands.apply import apply_model
-
-    folder = apply_model(model, read, out, overwrite, make_reporter())
-    typer.echo(str(folder / "cvs.csv"))
-
-
-def _refuse_with_apply(**options: object) -> None:
-    """Refuse options that say how to train where nothing is trained."""
-    given = [
-        f"--{name.replace('_', '-')}"
-        for name, value in options.items()
-        if value is not None
-    ]
-    if given:
+def _refuse_apply(model: str | None) -> None:
+    """Say where the option --apply has gone."""
+    if model is not None:
         raise InputError(
-            f"{given[0]} says how to look for slow motions, but --apply uses those "
-            "that a model has already found; leave one of them out."
+            f"--apply has become a command of its own; type mdgeomfeat apply {model} "
+            "and the files."
         )
 
 

@@ -1,21 +1,22 @@
-"""One Python call that writes what the commands ``vamp`` and ``tica`` write."""
+"""Python calls that write what commands write: studies, and models applied."""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from mdgeomfeat.commands.apply import apply_model
 from mdgeomfeat.commands.options import ReadOptions, StudyOptions
 from mdgeomfeat.commands.progress import Reporter, SilentReporter
 from mdgeomfeat.commands.study import write_study
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import FeatureSpec, feature_options
 
-__all__ = ["analyze"]
+__all__ = ["analyze", "apply"]
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 
@@ -72,30 +73,92 @@ def analyze(
     >>> sorted(path.name for path in folder.glob("*.*"))
     ['cvs.csv', 'features.zarr', 'importance.csv', 'report.html', 'summary.json']
     """
+    study = {name: options.pop(name) for name in _STUDY & options.keys()}
+    if study.get("lag") is not None:
+        study["lag"] = str(study["lag"])
+    read = _read_options(files, options, also=_STUDY)
+    return write_study(
+        read,
+        StudyOptions(**study),
+        None if out is None else Path(out),
+        overwrite,
+        progress or SilentReporter(),
+    )
+
+
+def apply(
+    model: AnyPath,
+    files: AnyPath | Sequence[AnyPath],
+    out: AnyPath | None = None,
+    *,
+    align: bool = False,
+    overwrite: bool = False,
+    progress: Reporter | None = None,
+    **options: Any,
+) -> Path:
+    """Apply a saved model to other trajectories and write what ``apply`` writes.
+
+    Parameters
+    ----------
+    model : path
+        The folder of a report of ``vamp``, ``spib`` or ``tica``, or its folder
+        ``model``.
+    files : path or sequence of paths
+        Trajectories and their topology, in any order.
+    out : path, optional
+        The folder of results; by default it is named after the first file.
+    align : bool
+        Whether the molecule may be a mutant or a homologue, whose residues are matched
+        with the model's by their sequences (extra ``align``).
+    overwrite : bool
+        Whether earlier results there may be replaced.
+    progress : Reporter, optional
+        Is told what is being done; by default nobody is.
+    **options
+        What is read and how (:class:`~mdgeomfeat.commands.options.ReadOptions`), and
+        `select` where the atoms are named differently. What makes the features is the
+        model's own.
+
+    Returns
+    -------
+    Path
+        The folder, with ``report.html``, ``summary.json`` and ``cvs.csv``.
+
+    Raises
+    ------
+    InputError
+        If an option is not known, the model cannot be read, or the molecule is another
+        one.
+    """
+    return apply_model(
+        Path(model),
+        _read_options(files, options),
+        None if out is None else Path(out),
+        overwrite,
+        progress or SilentReporter(),
+        align=align,
+    )
+
+
+def _read_options(
+    files: AnyPath | Sequence[AnyPath],
+    options: dict[str, Any],
+    also: Collection[str] = (),
+) -> ReadOptions:
+    """Return what is read; `also` are names that a mistyped one may have meant."""
     given = [files] if isinstance(files, (str, os.PathLike)) else list(files)
-    known = {*feature_options(), *_READ, *_STUDY}
+    features = feature_options()
+    known = {*features, *_READ, *also}
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, known, 3) or sorted(known)
             raise InputError(
                 f"There is no option {name!r}; similar ones are {', '.join(near)}."
             )
-    store = options.get("store")
-    if store is not None:
-        options["store"] = Path(store)
-    if options.get("lag") is not None:
-        options["lag"] = str(options["lag"])
-    spec = {n: v for n, v in options.items() if n in feature_options()}
-    read = ReadOptions(
+    if options.get("store") is not None:
+        options["store"] = Path(options["store"])
+    return ReadOptions(
         files=tuple(Path(f) for f in given),
-        features=FeatureSpec(**spec),
+        features=FeatureSpec(**{n: v for n, v in options.items() if n in features}),
         **{name: value for name, value in options.items() if name in _READ},
-    )
-    study = StudyOptions(**{n: v for n, v in options.items() if n in _STUDY})
-    return write_study(
-        read,
-        study,
-        None if out is None else Path(out),
-        overwrite,
-        progress or SilentReporter(),
     )

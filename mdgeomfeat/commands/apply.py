@@ -1,4 +1,4 @@
-"""``vamp --apply``: collective variables of new trajectories from a stored model."""
+"""The command ``apply``: what a stored model finds in trajectories it has not seen."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdgeomfeat.commands.baselines import PRIMARY, gnn_input
+import numpy as np
+
+from mdgeomfeat.commands.baselines import gnn_input
 from mdgeomfeat.commands.features import default_folder, featurize
-from mdgeomfeat.commands.featurized import Featurized
+from mdgeomfeat.commands.featurized import STORE, Featurized
 from mdgeomfeat.commands.models import assign_states
 from mdgeomfeat.commands.notes import remembered_warnings
 from mdgeomfeat.commands.options import ReadOptions
@@ -16,17 +18,39 @@ from mdgeomfeat.commands.output import check_output, output_folder
 from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.commands.record import make_record
 from mdgeomfeat.commands.summary import record_summary
-from mdgeomfeat.commands.tables import write_cvs, write_json
+from mdgeomfeat.commands.tables import frame_origins, write_cvs, write_json
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import FeatureSpec, feature_options
-from mdgeomfeat.variables.saved import check_same_molecule, read_model_folder
+from mdgeomfeat.report.data import FrameOrigin
+from mdgeomfeat.report.wording.application import (
+    application_in_words,
+    conclusion_in_words,
+)
+from mdgeomfeat.variables.alignment import TokenAlignment, align_tokens
+from mdgeomfeat.variables.novelty import measure_novelty
+from mdgeomfeat.variables.saved import (
+    check_same_molecule,
+    has_training,
+    read_model_folder,
+    read_training,
+)
+from mdgeomfeat.variables.training import TrainingRecord, mean_tokens
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mdgeomfeat.kinetics import CVModel
+    from mdgeomfeat.report import Application
+    from mdgeomfeat.store import Rows
 
 __all__ = ["Applied", "apply_model", "apply_to_files"]
+
+
+_FILES = (
+    ("cvs.csv", "variables, state and distance from training of every frame"),
+    ("summary.json", "all numbers of this page"),
+    (STORE, "token features of every frame"),
+    ("figures", "the figures of this page, as PNG"),
+)
+_FARTHEST = 10
 
 
 def apply_model(
@@ -35,8 +59,10 @@ def apply_model(
     out: Path | None,
     overwrite: bool,
     progress: Reporter,
+    *,
+    align: bool = False,
 ) -> Path:
-    """Write the collective variables of trajectories that a model has not seen.
+    """Write what a model finds in trajectories that it has not seen.
 
     What makes the features is the model's own.
 
@@ -52,33 +78,58 @@ def apply_model(
     overwrite : bool
         Whether earlier results there may be replaced.
     progress : Reporter
+    align : bool
+        Whether the molecule may be a mutant or a homologue, whose residues are matched
+        with the model's by their sequences.
 
     Returns
     -------
     Path
-        The folder, with ``cvs.csv`` and ``summary.json``.
+        The folder, with ``report.html``, ``cvs.csv`` and ``summary.json``.
 
     Raises
     ------
     InputError
         If the model cannot be read, or the molecule is another one.
     """
+    from mdgeomfeat.report import Gallery, application_page
+
     folder = out or default_folder(read, "applied")
     check_output(folder, overwrite, read.store)
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
-        applied = apply_to_files(model_folder, read, work, progress)
+        applied = apply_to_files(model_folder, read, work, progress, align=align)
         data = applied.data
-        write_cvs(work / "cvs.csv", data, applied.cvs, applied.states)
         _say_time_step(applied.model, data, progress)
-        record = make_record(
-            data,
-            applied.read,
-            title=f"{PRIMARY} of {data.title}",
-            warnings=notes,
-            files=(),
-            assumed=notes.assumed,
-        )
-        write_json(work / "summary.json", record_summary(record, "application"))
+        with progress.stage("report", None):
+            application = _application(applied)
+            novelty = application.novelty
+            write_cvs(
+                work / "cvs.csv",
+                data,
+                applied.cvs,
+                applied.states,
+                distances=None if novelty is None else novelty.distances,
+            )
+            record = make_record(
+                data,
+                applied.read,
+                title=f"{applied.model.method.upper()} model on {data.title}",
+                warnings=notes,
+                files=_FILES,
+                assumed=notes.assumed,
+            )
+            page = application_page(
+                application, record, Gallery(work / "figures"), data.dt
+            )
+            (work / "report.html").write_text(page, encoding="utf-8")
+            content = record_summary(record, "application")
+            content["findings"] = application_in_words(application)
+            content["application"] = application.to_dict()
+            write_json(work / "summary.json", content)
+    for sentence in application_in_words(application):
+        progress.say(sentence)
+    for sentence in conclusion_in_words(application):
+        progress.say(f"note: {sentence}")
     return folder
 
 
@@ -95,6 +146,12 @@ class Applied:
     cvs : list of (F_i, d) ndarray
         One array for each unbroken run.
     states : list of (F_i,) ndarray of int
+    features : list of (F_i, ...) arrays
+        What the model was given.
+    alignment : TokenAlignment or None
+        Tokens of the files beside the model's, where they need not be the same.
+    training : TrainingRecord or None
+        Of the model's data; None for models of releases that kept none.
     """
 
     model: CVModel
@@ -102,16 +159,24 @@ class Applied:
     data: Featurized
     cvs: list[np.ndarray]
     states: list[np.ndarray]
+    features: list[Rows]
+    alignment: TokenAlignment | None
+    training: TrainingRecord | None
 
 
 def apply_to_files(
-    model_folder: Path, read: ReadOptions, work: Path, progress: Reporter
+    model_folder: Path,
+    read: ReadOptions,
+    work: Path,
+    progress: Reporter,
+    *,
+    align: bool = False,
 ) -> Applied:
     """Compute the collective variables of trajectories with a stored model.
 
     Parameters
     ----------
-    model_folder, read, progress
+    model_folder, read, progress, align
         As in :func:`apply_model`.
     work : Path
         Where features are kept unless `read` names another place.
@@ -121,19 +186,64 @@ def apply_to_files(
     InputError
         As :func:`apply_model`.
     """
-    cv_model, made_with = read_model_folder(model_folder)
+    model, made_with = read_model_folder(model_folder)
+    training = None
+    if align or has_training(model_folder):
+        training = read_training(model_folder)
     read = replace(read, features=_applied(read.features, made_with))
-    data = featurize(read, work, progress, usual_dt=cv_model.metadata.get("stated_dt"))
-    _say_stated_dt(cv_model, data, read, progress)
-    check_same_molecule(cv_model.metadata, data.structure)
-    vectors = len(cv_model.input_shape) == 3
-    cvs = cv_model.transform(gnn_input(data, vectors=vectors))
+    data = featurize(read, work, progress, usual_dt=model.metadata.get("stated_dt"))
+    _say_stated_dt(model, data, read, progress)
+    features = gnn_input(data, vectors=len(model.input_shape) == 3)
+    alignment = None
+    if align and training is not None:
+        alignment = align_tokens(model.metadata, data.structure)
+        mean = mean_tokens(training.reach, model.input_shape)
+        features = [alignment.carry(rows, mean) for rows in features]
+    else:
+        check_same_molecule(model.metadata, data.structure)
+    cvs = model.transform(features)
     return Applied(
-        model=cv_model,
+        model=model,
         read=read,
         data=data,
         cvs=cvs,
-        states=assign_states(cv_model, cvs),
+        states=assign_states(model, cvs),
+        features=features,
+        alignment=alignment,
+        training=training,
+    )
+
+
+def _application(applied: Applied) -> Application:
+    """Measure how far the frames lie from training, and gather what a page shows."""
+    from mdgeomfeat.report import Application
+
+    training, alignment = applied.training, applied.alignment
+    labels = tuple(applied.model.metadata["structure"]["labels"])
+    novelty = None
+    farthest: tuple[tuple[FrameOrigin, float], ...] = ()
+    if training is not None:
+        novelty = measure_novelty(
+            training.reach,
+            applied.features,
+            len(labels),
+            None if alignment is None else alignment.same,
+        )
+        distances = np.concatenate(novelty.distances)
+        rows = np.argsort(distances)[::-1][:_FARTHEST]
+        origins = frame_origins(applied.data, rows.tolist())
+        farthest = tuple(zip(origins, distances[rows].tolist(), strict=True))
+    return Application(
+        method=applied.model.method,
+        cvs=applied.cvs,
+        states=applied.states,
+        trajectories=applied.data.groups,
+        n_states=max(applied.model.metadata["states"]["state_of_centre"]) + 1,
+        training=training,
+        novelty=novelty,
+        alignment=alignment,
+        labels=labels,
+        farthest=farthest,
     )
 
 
@@ -163,12 +273,11 @@ def _applied(asked: FeatureSpec, made_with: FeatureSpec) -> FeatureSpec:
         flag = f"--{name.replace('_', '-')}"
         if name == "model":
             raise InputError(
-                "--apply uses the network that its model was made with; leave out "
-                "--model."
+                "The model brings the network that it was made with; leave out --model."
             )
         raise InputError(
             f"{flag} {wanted} is not what the model was made with ({own}); leave it "
-            "out with --apply."
+            "out."
         )
     return replace(made_with, **chosen)
 

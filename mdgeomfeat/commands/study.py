@@ -57,7 +57,7 @@ _FILES = (
     ("summary.json", "all numbers of this page"),
     (STORE, "token features of every frame"),
     ("importance.csv", "how much every residue matters"),
-    ("model", "the trained model, for mdgeomfeat vamp --apply"),
+    ("model", "the trained model, for mdgeomfeat apply"),
     ("states", "representative frames of each state, as PDB, and how to colour them"),
     ("figures", "the figures of this page, as PNG"),
 )

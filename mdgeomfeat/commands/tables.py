@@ -25,6 +25,7 @@ def write_cvs(
     cvs: Sequence[np.ndarray],
     states: Sequence[np.ndarray] | None,
     weights: Sequence[np.ndarray] | None = None,
+    distances: Sequence[np.ndarray] | None = None,
 ) -> None:
     """Write one line per frame: where it is from, its variables and its state.
 
@@ -40,7 +41,9 @@ def write_cvs(
         One array per unbroken run.
     states : list of (F_i,) ndarray of int or None
     weights : list of (F_i,) ndarray, optional
-        Weight of every frame, for a last column.
+        Weight of every frame, for a further column.
+    distances : list of (F_i,) ndarray, optional
+        Distance of every frame from training data, for a further column.
     """
     dim = cvs[0].shape[1]
     header = ["trajectory", "file", "frame", "time_ps"]
@@ -49,6 +52,8 @@ def write_cvs(
         header.append("state")
     if weights is not None:
         header.append("weight")
+    if distances is not None:
+        header.append("distance")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -67,6 +72,8 @@ def write_cvs(
                     line.append(state + 1 if state >= 0 else "")
                 if weights is not None:
                     line.append(f"{weights[index][k]:.7g}")
+                if distances is not None:
+                    line.append(f"{distances[index][k]:.4g}")
                 writer.writerow(line)
 
 

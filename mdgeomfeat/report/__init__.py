@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mdgeomfeat.report.applied import Application, application_page
 from mdgeomfeat.report.biased import BiasedRun, bias_page
 from mdgeomfeat.report.data import (
     Comparison,
@@ -14,7 +15,9 @@ from mdgeomfeat.report.data import (
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.pages import comparison_page, study_page
 from mdgeomfeat.report.wording import (
+    application_in_words,
     choices_in_words,
+    conclusion_in_words,
     convergence_in_words,
     differences_in_words,
     doubts_in_words,
@@ -24,6 +27,7 @@ from mdgeomfeat.report.wording import (
 )
 
 __all__ = [
+    "Application",
     "BiasedRun",
     "Comparison",
     "ComparisonRow",
@@ -32,9 +36,12 @@ __all__ = [
     "Record",
     "StateAngle",
     "StateFrames",
+    "application_in_words",
+    "application_page",
     "bias_page",
     "choices_in_words",
     "comparison_page",
+    "conclusion_in_words",
     "convergence_in_words",
     "differences_in_words",
     "doubts_in_words",

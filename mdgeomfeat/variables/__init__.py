@@ -8,7 +8,13 @@ along and what importances are slopes of.
 
 from __future__ import annotations
 
+from mdgeomfeat.variables.alignment import (
+    ChangedToken,
+    TokenAlignment,
+    align_tokens,
+)
 from mdgeomfeat.variables.collective import CollectiveVariables
+from mdgeomfeat.variables.novelty import Novelty, measure_novelty
 from mdgeomfeat.variables.saved import (
     check_same_molecule,
     read_model_folder,
@@ -18,11 +24,16 @@ from mdgeomfeat.variables.smoothness import jump_at_cutoff
 from mdgeomfeat.variables.training import Reach, TrainingRecord, record_training
 
 __all__ = [
+    "ChangedToken",
     "CollectiveVariables",
+    "Novelty",
     "Reach",
+    "TokenAlignment",
     "TrainingRecord",
+    "align_tokens",
     "check_same_molecule",
     "jump_at_cutoff",
+    "measure_novelty",
     "read_model_folder",
     "read_training",
     "record_training",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import FeatureSpec
@@ -21,9 +23,12 @@ __all__ = [
     "NETWORK",
     "TRAINING",
     "check_same_molecule",
+    "formula",
+    "has_training",
     "network_fingerprint",
     "read_model_folder",
     "read_training",
+    "token_elements",
 ]
 
 CVS, NETWORK, TRAINING = "cvs", "network", "training.safetensors"
@@ -106,6 +111,17 @@ def read_model_folder(path: str | Path) -> tuple[CVModel, FeatureSpec]:
     return model, replace(features, model=network)
 
 
+def has_training(path: str | Path) -> bool:
+    """Whether a model's folder says of which data it was learnt.
+
+    Parameters
+    ----------
+    path : path
+        The folder ``model`` of a report, or the report's folder.
+    """
+    return (_model_folder(path) / TRAINING).is_file()
+
+
 def read_training(path: str | Path) -> TrainingRecord:
     """Read what a model's folder says of the data that it was learnt from.
 
@@ -160,36 +176,44 @@ def check_same_molecule(metadata: dict[str, Any], structure: Structure) -> None:
         raise InputError(
             f"The model was made for {len(stored['labels'])} tokens and these files "
             f"have {len(labels)}; give the same molecule, or the same atoms with "
-            "--select."
+            "--select; a mutant needs mdgeomfeat apply with --align."
         )
-    there = _elements(stored["numbers"], stored["token_of_atom"], len(labels))
-    here = _elements(
-        structure.numbers.tolist(), structure.token_of_atom.tolist(), len(labels)
-    )
+    there = token_elements(stored["numbers"], stored["token_of_atom"], len(labels))
+    here = token_elements(structure.numbers, structure.token_of_atom, len(labels))
     for a, b, name_a, name_b in zip(there, here, stored["labels"], labels, strict=True):
         if a != b:
             raise InputError(
                 "The selected atoms are not those that the model was made for "
-                f"({name_a} of {_formula(a)} there, {name_b} of {_formula(b)} here); "
-                "give the same molecule, or the same atoms with --select."
+                f"({name_a} of {formula(a)} there, {name_b} of {formula(b)} here); "
+                "give the same molecule, or the same atoms with --select; a mutant "
+                "needs mdgeomfeat apply with --align."
             )
 
 
-def _elements(
-    numbers: Sequence[int], token_of_atom: Sequence[int], n_tokens: int
+def token_elements(
+    numbers: ArrayLike, token_of_atom: ArrayLike, n_tokens: int
 ) -> list[list[int]]:
     """Return the sorted atomic numbers of every token.
 
     Features do not depend on the order of atoms within a token, which differs between
     programs, nor on the names of tokens.
+
+    Parameters
+    ----------
+    numbers, token_of_atom : (A,) array_like of int
+    n_tokens : int
     """
     elements: dict[int, list[int]] = {}
-    for number, token in zip(numbers, token_of_atom, strict=False):
+    pairs = zip(
+        np.asarray(numbers).tolist(), np.asarray(token_of_atom).tolist(), strict=False
+    )
+    for number, token in pairs:
         elements.setdefault(token, []).append(number)
     return [sorted(elements.get(token, [])) for token in range(n_tokens)]
 
 
-def _formula(numbers: list[int]) -> str:
+def formula(numbers: list[int]) -> str:
+    """Write sorted atomic numbers as a formula, such as ``C3 N1 O1``."""
     from mdgeomfeat.structure.elements import SYMBOLS
 
     return " ".join(f"{SYMBOLS[z]}{n}" for z, n in Counter(numbers).items())

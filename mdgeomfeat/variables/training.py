@@ -27,9 +27,16 @@ from torch import Tensor
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.store import Rows
 
-__all__ = ["LEVELS", "Reach", "TrainingRecord", "flat_tokens", "record_training"]
+__all__ = [
+    "LEVELS",
+    "Reach",
+    "TrainingRecord",
+    "flat_tokens",
+    "mean_tokens",
+    "record_training",
+]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 #: Levels of the quantiles that are kept; the first and last are extremes.
 LEVELS: Final = (0.0, 0.001, 0.01, 0.16, 0.5, 0.84, 0.99, 0.999, 1.0)
@@ -41,6 +48,7 @@ _FRAMES = 4000  # frames that are looked at; half of them fit, the others calibr
 _BYTES = 400_000_000  # of the features of those frames, in float64
 _ROUNDING = 1e-6  # a smaller spread, relative to the mean, is rounding
 _NEAREST = 1e-24  # square below which the root's slope is held finite
+_SHOWN = 3000  # frames whose variables are kept, for maps
 _COUNTED = 50  # frames from which on a state's quantiles mean something
 
 
@@ -148,6 +156,10 @@ class TrainingRecord:
         Of each variable, at :data:`LEVELS`.
     by_state : (S, d, Q) ndarray
         The same inside each state; NaN where a state has too few frames.
+    counts : (S,) ndarray
+        Frames in each state.
+    sample : (M, d) ndarray
+        Variables of frames that lie evenly over all runs.
     box : bool
         Whether the frames had a periodic box.
     reach : Reach
@@ -155,6 +167,8 @@ class TrainingRecord:
 
     quantiles: NDArray[np.float64]
     by_state: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    sample: NDArray[np.float64]
     box: bool
     reach: Reach
 
@@ -169,6 +183,8 @@ class TrainingRecord:
         tensors = {
             "quantiles": self.quantiles,
             "by_state": self.by_state,
+            "counts": self.counts,
+            "sample": self.sample,
             "reach.mean": reach.mean,
             "reach.factor": reach.factor,
             "reach.components": reach.components,
@@ -210,6 +226,8 @@ class TrainingRecord:
             return cls(
                 quantiles=tensors["quantiles"],
                 by_state=tensors["by_state"],
+                counts=tensors["counts"],
+                sample=tensors["sample"],
                 box=json.loads(header["box"]),
                 reach=Reach(
                     **{
@@ -246,6 +264,27 @@ def flat_tokens(features: NDArray) -> NDArray[np.float64]:
     return x.reshape(len(x), -1)
 
 
+def mean_tokens(reach: Reach, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the mean features of the training frames, token by token.
+
+    Parameters
+    ----------
+    reach : Reach
+    shape : tuple of int
+        Of one frame's features: (N, K), or (N, 4, C) of joined channels, whose
+        vectors have no mean because molecules turn.
+
+    Returns
+    -------
+    ndarray of that shape
+    """
+    if len(shape) == 2:
+        return reach.mean.reshape(shape)
+    mean = np.zeros(shape)
+    mean[:, 0] = reach.mean.reshape(shape[0], -1)[:, : shape[2]]
+    return mean
+
+
 def record_training(
     features: Sequence[Rows],
     values: Sequence[NDArray],
@@ -279,9 +318,12 @@ def record_training(
         if len(own) >= _COUNTED:
             by_state[state] = np.quantile(own, LEVELS, axis=0).T
     seen = _spread_frames(features)
+    shown = np.unique(np.linspace(0, len(s) - 1, min(_SHOWN, len(s))).astype(int))
     return TrainingRecord(
         quantiles=np.quantile(s, LEVELS, axis=0).T,
         by_state=by_state,
+        counts=np.bincount(labels[labels >= 0], minlength=n_states).astype(float),
+        sample=s[shown],
         box=box,
         reach=Reach.fit(seen[::2], seen[1::2]),
     )

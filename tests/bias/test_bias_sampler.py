@@ -209,6 +209,8 @@ def record(quantiles, by_state):
     return TrainingRecord(
         quantiles=np.array([quantiles]),
         by_state=np.array(by_state)[:, None],
+        counts=one,
+        sample=np.zeros((1, 1)),
         box=False,
         reach=reach,
     )

@@ -191,7 +191,7 @@ def test_model_file_that_is_none(run_cli, pdb, xtc, tmp_path):
 
 
 def test_apply_without_a_model(run_cli, pdb, xtc, tmp_path):
-    result = run_cli("vamp", pdb, xtc, "--apply", tmp_path, "--out", tmp_path / "o")
+    result = run_cli("apply", tmp_path, pdb, xtc, "--out", tmp_path / "o")
     refused(result, "holds no model")
 
 
@@ -218,9 +218,11 @@ def test_info_rounds_what_sums_in_single_precision_add(time, text):
     assert _clock(time) == text
 
 
-def test_apply_does_not_train(run_cli, pdb, xtc, tmp_path):
-    result = run_cli("vamp", pdb, xtc, "--apply", tmp_path, "--lag", "5ps")
-    refused(result, "--lag", "--apply", "leave one of them out")
+@pytest.mark.parametrize("command", ["vamp", "spib"])
+def test_the_option_apply_has_become_a_command(command, run_cli, pdb, xtc):
+    result = run_cli(command, pdb, xtc, "--apply", "report")
+    refused(result, "mdgeomfeat apply report")
+    assert "--apply" not in run_cli(command, "--help").stdout
 
 
 def test_a_defect_keeps_its_traceback(run_cli, pdb, xtc, monkeypatch, tmp_path):

@@ -81,7 +81,7 @@ def test_a_stated_time_step_reaches_results_and_model(study):
 
 def test_a_model_lends_its_time_step(run_cli, bare, study, tmp_path):
     out = tmp_path / "applied"
-    result = run_cli("vamp", bare[0], bare[2], "--apply", study, "--out", out)
+    result = run_cli("apply", study, bare[0], bare[2], "--out", out)
     assert result.exit_code == 0, result.stderr
     assert "taken to be 20 ps apart, as stated for the model" in result.stderr
     lines = (out / "cvs.csv").read_text().splitlines()

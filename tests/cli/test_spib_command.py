@@ -56,7 +56,7 @@ def test_a_saved_bottleneck_gives_the_same_variables(
     run = next(f for f in gly2 if f.suffix == ".xtc")
     out = tmp_path / "applied"
     result = run_cli(
-        "spib", "--apply", spib.out, top, run, "--engine", "torch", "--stop", 1200,
+        "apply", spib.out, top, run, "--engine", "torch", "--stop", 1200,
         "--step", 6, "--out", out,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
@@ -68,9 +68,6 @@ def test_a_saved_bottleneck_gives_the_same_variables(
             rtol=1e-4,
             atol=1e-4,
         )
-    result = run_cli("spib", "--apply", spib.out, top, run, "--labels", 5)
-    assert result.exit_code == 2
-    assert "--labels says how to look for slow motions" in result.stderr
 
 
 def test_a_saved_bottleneck_has_gradients(spib, gly2):

@@ -202,7 +202,7 @@ def test_states_are_readable_structures_with_names(study):
 def test_apply_reproduces_the_values(study, run_cli, gly2, tmp_path):
     out = tmp_path / "again"
     result = run_cli(
-        "vamp", "--apply", study.out / "model", *gly2, "--stop", 3000, "--step", 10,
+        "apply", study.out / "model", *gly2, "--stop", 3000, "--step", 10,
         "--out", out, "--engine", "torch",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
@@ -221,7 +221,7 @@ def test_apply_takes_other_frames_and_refuses_other_molecules(
 ):
     single = [gly2[0], data / "gly2" / "gly2.pdb"]
     result = run_cli(
-        "vamp", *single, "--apply", study.out, "--step", 100, "--out", tmp_path / "one",
+        "apply", study.out, *single, "--step", 100, "--out", tmp_path / "one",
         "--engine", "torch",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
@@ -231,7 +231,7 @@ def test_apply_takes_other_frames_and_refuses_other_molecules(
     if not other:
         pytest.skip("alanine dipeptide is not here")
     result = run_cli(
-        "vamp", other[-1], other[0], "--apply", study.out / "model", "--step", 1000,
+        "apply", study.out / "model", other[-1], other[0], "--step", 1000,
         "--out", tmp_path / "other", "--engine", "torch",
     )  # fmt: skip
     assert result.exit_code == 2
@@ -239,11 +239,11 @@ def test_apply_takes_other_frames_and_refuses_other_molecules(
     assert not (tmp_path / "other").exists()
 
     result = run_cli(
-        "vamp", *single, "--apply", study.out / "model", "--model", "visnet-64",
+        "apply", study.out / "model", *single, "--model", "visnet-64",
         "--out", tmp_path / "other",
     )  # fmt: skip
     assert result.exit_code == 2
-    assert "uses the network that its model was made with" in result.stderr
+    assert "brings the network that it was made with" in result.stderr
 
 
 def test_apply_takes_any_order_of_atoms_within_residues(
@@ -264,7 +264,7 @@ def test_apply_takes_any_order_of_atoms_within_residues(
         ("first", [pdb, gly2[0], "--step", 100]),
     ):
         result = run_cli(
-            "vamp", "--apply", study.out, *files, "--engine", "torch",
+            "apply", study.out, *files, "--engine", "torch",
             "--out", tmp_path / name,
         )  # fmt: skip
         assert result.exit_code == 0, result.stderr

@@ -1,4 +1,4 @@
-"""The differentiable path: the values of ``--apply``, and gradients that are right."""
+"""The differentiable path: the values of ``apply``, and gradients that are right."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_values_and_gradients(dipeptides, case):
     values, gradients = exact.differentiate(positions, box)
     arrays = system.arrays(kind, pool, method == "equivariant")
     applied = model.transform(arrays)[0][::EVERY]
-    # Maps of features in float64 are exact. --apply computes lobes in float32, and
+    # Maps of features in float64 are exact. apply computes lobes in float32, and
     # these networks, never trained, give features of a small spread.
     assert np.abs(values - applied).max() < (1e-8 if method == "tica" else 3e-5)
 
@@ -276,7 +276,7 @@ def test_a_saved_model_gives_what_apply_writes(dipeptides, tmp_path, run_cli):
     save_model(system.network, tmp_path / "model" / "network.safetensors")
     out = tmp_path / "out"
     done = run_cli(
-        "vamp", pdb, xtc, "--no-pbc", "--apply", tmp_path, "--out", out, "--step", STEP
+        "apply", tmp_path, pdb, xtc, "--no-pbc", "--out", out, "--step", STEP
     )
     assert done.exit_code == 0, done.output
     with (out / "cvs.csv").open() as file:

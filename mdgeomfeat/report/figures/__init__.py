@@ -8,6 +8,7 @@ from mdgeomfeat.report.figures.importance import draw_importance
 from mdgeomfeat.report.figures.landscape import draw_landscape
 from mdgeomfeat.report.figures.maps import ColorBy, NamedMap, draw_maps
 from mdgeomfeat.report.figures.network import draw_network
+from mdgeomfeat.report.figures.old_map import draw_old_map
 from mdgeomfeat.report.figures.scores import ScoreBar, draw_scores
 from mdgeomfeat.report.figures.states import draw_populations
 from mdgeomfeat.report.figures.structures import draw_structures
@@ -32,6 +33,7 @@ __all__ = [
     "draw_landscape",
     "draw_maps",
     "draw_network",
+    "draw_old_map",
     "draw_populations",
     "draw_scores",
     "draw_structures",

@@ -5,6 +5,11 @@ The one place that words them; nothing else tests or sorts by these words.
 
 from __future__ import annotations
 
+from mdgeomfeat.report.wording.application import (
+    alignment_in_words,
+    application_in_words,
+    conclusion_in_words,
+)
 from mdgeomfeat.report.wording.choices import choices_in_words
 from mdgeomfeat.report.wording.convergence import convergence_in_words
 from mdgeomfeat.report.wording.differences import (
@@ -20,7 +25,10 @@ from mdgeomfeat.report.wording.importance import (
 
 __all__ = [
     "RANDOM",
+    "alignment_in_words",
+    "application_in_words",
     "choices_in_words",
+    "conclusion_in_words",
     "convergence_in_words",
     "difference_in_words",
     "differences_in_words",

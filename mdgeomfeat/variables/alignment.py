@@ -1,0 +1,257 @@
+"""Tokens of one molecule beside those of another: mutants and homologues.
+
+Residues are matched by a global alignment of both sequences (S. B. Needleman and
+C. D. Wunsch, J. Mol. Biol. 48, 443 (1970)), scored with BLOSUM62 (S. Henikoff and J. G.
+Henikoff, Proc. Natl. Acad. Sci. USA 89, 10915 (1992)), which Biopython carries out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdgeomfeat.errors import InputError
+from mdgeomfeat.store import Rows, map_rows
+from mdgeomfeat.structure import Structure
+from mdgeomfeat.variables.saved import formula, token_elements
+
+__all__ = ["ChangedToken", "TokenAlignment", "align_tokens"]
+
+#: Scores of gaps: those that protein searches use beside BLOSUM62. At the ends, where
+#: constructs differ in length, a gap costs little.
+_OPEN, _EXTEND = -10.0, -0.5
+#: A ligand is never put in the place of a residue: two gaps are better.
+_UNLIKE: Final = -100.0
+#: Of the same name that BLOSUM62 has not, and of two such names.
+_SAME, _OTHER = 5.0, -4.0
+#: Names that protonation, bridges and preparation give, which MDAnalysis's table lacks.
+_VARIANTS: Final = {
+    "ASH": "ASP",
+    "ASPP": "ASP",
+    "CYM": "CYS",
+    "CYX": "CYS",
+    "GLH": "GLU",
+    "GLUP": "GLU",
+    "HIP": "HIS",
+    "HISD": "HIS",
+    "HISE": "HIS",
+    "HISH": "HIS",
+    "HSP": "HIS",
+    "LYN": "LYS",
+    "MSE": "MET",
+}
+#: Tokens of the model that need a counterpart.
+_LEAST_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedToken:
+    """A token that has other atoms in the new molecule.
+
+    Attributes
+    ----------
+    token : int
+        Of the model, from 0.
+    before, after : str
+        Labels there and here.
+    elements_before, elements_after : str
+        Its atoms there and here, such as ``"C3 N1 O1"``.
+    """
+
+    token: int
+    before: str
+    after: str
+    elements_before: str
+    elements_after: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TokenAlignment:
+    """Which token of new files stands for each token of a model.
+
+    Attributes
+    ----------
+    counterpart : (N,) ndarray of int64
+        Token of the new files, -1 where there is none.
+    labels : tuple of str
+        Of the model's N tokens.
+    changed : tuple of ChangedToken
+        Counterparts whose atoms are other ones.
+    missing : tuple of str
+        Labels of the model's tokens without a counterpart.
+    extra : tuple of str
+        Labels of new tokens that the model does not know.
+    """
+
+    counterpart: NDArray[np.int64]
+    labels: tuple[str, ...]
+    changed: tuple[ChangedToken, ...]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+
+    @property
+    def same(self) -> NDArray[np.bool_]:
+        """(N,) whether a token has a counterpart of the same atoms."""
+        same = self.counterpart >= 0
+        same[[change.token for change in self.changed]] = False
+        return same
+
+    @property
+    def whole(self) -> bool:
+        """Whether every token has a counterpart of the same atoms."""
+        return bool(self.same.all())
+
+    def carry(self, features: Rows, mean: NDArray[np.floating]) -> Rows:
+        """Return features in the order of the model's tokens.
+
+        Parameters
+        ----------
+        features : (F, M, ...) array
+            Of the new files.
+        mean : (N, ...) ndarray
+            Of the training frames, in place of tokens that are missing.
+
+        Returns
+        -------
+        (F, N, ...) array
+        """
+        found = self.counterpart >= 0
+
+        def ordered(rows: NDArray) -> NDArray:
+            carried = np.repeat(mean[None].astype(rows.dtype), len(rows), axis=0)
+            carried[:, found] = rows[:, self.counterpart[found]]
+            return carried
+
+        return map_rows(ordered, [features], mean.shape, features.dtype)
+
+
+def align_tokens(metadata: dict[str, Any], structure: Structure) -> TokenAlignment:
+    """Match the residues of new files with those of a model by their sequences.
+
+    Parameters
+    ----------
+    metadata : dict
+        Of the model.
+    structure : Structure
+        Of the new files.
+
+    Returns
+    -------
+    TokenAlignment
+
+    Raises
+    ------
+    InputError
+        If the model's tokens are not residues, Biopython is not installed, or fewer
+        than half of the model's tokens have a counterpart.
+    """
+    if metadata["features"]["tokens"] != "residue":
+        raise InputError(
+            "The model's tokens are not residues, and only residues can be aligned; "
+            "leave out --align, or learn a model with --tokens residue."
+        )
+    stored = metadata["structure"]
+    if "table" not in stored:
+        raise InputError(
+            "The model does not hold the names of its residues, which --align needs; "
+            "learn it again with this release."
+        )
+    known = Structure.from_dict(stored["table"])
+    counterpart = _align(
+        known.tokens["resname"].tolist(), structure.tokens["resname"].tolist()
+    )
+    labels, others = known.token_labels(), structure.token_labels()
+    found = counterpart >= 0
+    if found.mean() < _LEAST_SHARE:
+        raise InputError(
+            f"Only {found.sum()} of the model's {len(labels)} tokens have a "
+            "counterpart in these files, and at least half are needed; give a "
+            "homologous molecule, or the same residues with --select."
+        )
+    there = token_elements(known.numbers, known.token_of_atom, len(labels))
+    here = token_elements(structure.numbers, structure.token_of_atom, len(others))
+    changed = tuple(
+        ChangedToken(
+            token=token,
+            before=labels[token],
+            after=others[other],
+            elements_before=formula(there[token]),
+            elements_after=formula(here[other]),
+        )
+        for token, other in enumerate(counterpart.tolist())
+        if other >= 0 and there[token] != here[other]
+    )
+    used = set(counterpart.tolist())
+    return TokenAlignment(
+        counterpart=counterpart,
+        labels=tuple(labels),
+        changed=changed,
+        missing=tuple(np.array(labels)[~found].tolist()),
+        extra=tuple(name for i, name in enumerate(others) if i not in used),
+    )
+
+
+def _align(known: Sequence[str], new: Sequence[str]) -> NDArray[np.int64]:
+    """Return the position in `new` of every residue of `known`, -1 for none."""
+    try:
+        from Bio.Align import PairwiseAligner
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "--align needs Biopython, which is not installed; install it with: pip "
+            "install 'mdgeomfeat[align]'."
+        ) from error
+    names = sorted({*known, *new})
+    number = {name: i for i, name in enumerate(names)}
+    aligner = PairwiseAligner(
+        mode="global", open_gap_score=_OPEN, extend_gap_score=_EXTEND
+    )
+    aligner.end_gap_score = _EXTEND
+    aligner.substitution_matrix = _scores(names)
+    sequences = [np.array([number[n] for n in s], np.int32) for s in (known, new)]
+    first, second = aligner.align(*sequences)[0].indices
+    counterpart = np.full(len(known), -1, dtype=np.int64)
+    counterpart[first[first >= 0]] = second[first >= 0]
+    return counterpart
+
+
+def _scores(names: Sequence[str]) -> NDArray[np.float64]:
+    """Return what it scores to put each residue in the place of each other."""
+    from Bio.Align.substitution_matrices import load
+
+    from mdgeomfeat.structure.residues import nucleic_names
+
+    blosum = load("BLOSUM62")
+    letters = [_letter(name) for name in names]
+    nucleic = [name in nucleic_names() for name in names]
+    scores = np.full((len(names), len(names)), _UNLIKE)
+    for i, a in enumerate(letters):
+        for j, b in enumerate(letters):
+            if a and b:
+                scores[i, j] = blosum[a, b]
+            elif nucleic[i] and nucleic[j]:
+                scores[i, j] = _OTHER
+    # a residue of BLOSUM62 keeps its own score: tryptophan says more than alanine
+    for i, a in enumerate(letters):
+        if not a:
+            scores[i, i] = _SAME
+    return scores
+
+
+def _letter(name: str) -> str:
+    """Return the one-letter code of an amino acid, "" of anything else."""
+    from MDAnalysis.lib.util import convert_aa_code
+
+    from mdgeomfeat.structure.residues import CAPS, protein_names
+
+    if len(name) < 3:
+        return ""  # a letter would be turned into a name
+    if len(name) == 4 and name[0] in "NC" and name in protein_names():
+        name = name[1:]  # Amber's residues at the ends of a chain
+    try:
+        return str(convert_aa_code(_VARIANTS.get(name, name)))
+    except ValueError:
+        return "X" if name in protein_names() - CAPS else ""
