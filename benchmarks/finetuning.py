@@ -1,10 +1,11 @@
-"""Forces from few frames: pre-trained against random weights, in and out of distribution.
+"""Forces from few frames: pre-trained against random weights.
 
     python benchmarks/finetuning.py --data forces-dft --out runs
 
-trains on 200 frames of acetylacetone at 300 K (extended XYZ of the BOTNet data sets, in
-folders ``acac`` and ``3BPA``) and tests on the other frames of that file, on test frames
-at 300 K and at 600 K; the same for 3BPA, where frames at mixed temperatures are the test.
+trains on 200 frames of acetylacetone at 300 K (extended XYZ of the BOTNet data
+sets, in folders ``acac`` and ``3BPA``) and tests on the other frames of that file, and
+on test frames at 300 K and at 600 K, which is out of distribution; the same for 3BPA,
+where frames at mixed temperatures are the test.
 The frames are not consecutive, so that they may be split at random. Pre-trained and
 random weights see the same frames in the same order, seed by seed. A run that was
 stopped goes on.
@@ -115,7 +116,9 @@ def main() -> None:
     print("| --- | --- | --- |", "--- |" * (len(args.starts) + 1))
     for (case, name, score), values in table.items():
         grid = np.array(values).reshape(len(args.seeds), len(args.starts))
-        cells = [f"{m:.1f} ± {s:.1f}" for m, s in zip(grid.mean(0), grid.std(0))]
+        cells = [
+            f"{m:.1f} ± {s:.1f}" for m, s in zip(grid.mean(0), grid.std(0), strict=True)
+        ]
         paired = grid[:, 0] - grid[:, -1]
         cells.append(f"{paired.mean():+.1f} ± {paired.std():.1f}")
         print(f"| {case} | {name} | {score} |", " | ".join(cells), "|")

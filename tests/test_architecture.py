@@ -43,7 +43,10 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 WINGS = {
     "pretraining": {
         "errors", "jit", "radii", "gnn", "neighbors", "testing", "pretraining"
-    }
+    },
+    "finetuning": {
+        "errors", "gnn", "pretraining", "finetuning"
+    },
 }  # fmt: skip
 
 
@@ -192,7 +195,9 @@ def test_modules_stay_small(path):
     assert len(path.read_text().splitlines()) <= 500
 
 
-@pytest.mark.parametrize("room", ["mdgeomfeat.gnn", "mdgeomfeat.pretraining"])
+@pytest.mark.parametrize(
+    "room", ["mdgeomfeat.gnn", "mdgeomfeat.pretraining", "mdgeomfeat.finetuning"]
+)
 def test_training_needs_neither_mdanalysis_nor_deeptime(room):
     code = (
         "import sys, pkgutil, importlib.util\n"

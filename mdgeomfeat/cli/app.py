@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -118,21 +119,31 @@ app.command()(pick)
 app.add_typer(weights_app, name="weights")
 
 
-@app.command(
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def pretrain(ctx: typer.Context) -> None:
-    """Pre-train a network of your own (see 'mdgeomfeat pretrain --help')."""
-    # Mounted here rather than at import, so that other commands stay quick.
-    from mdgeomfeat.pretraining.commands import app as pretraining_app
+def _mount(module: str, name: str, args: list[str]) -> None:
+    """Run a wing's own commands.
 
-    command = typer.main.get_command(pretraining_app)
-    status = command.main(
-        list(ctx.args), prog_name="mdgeomfeat pretrain", standalone_mode=False
-    )
+    Mounted when it is called rather than at import, so that other commands stay quick.
+    """
+    wing = import_module(f"mdgeomfeat.{module}.commands")
+    command = typer.main.get_command(wing.app)
+    status = command.main(args, prog_name=f"mdgeomfeat {name}", standalone_mode=False)
     if isinstance(status, int) and status:
         raise typer.Exit(status)
+
+
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
+def pretrain(ctx: typer.Context) -> None:
+    """Pre-train a network of your own (see 'mdgeomfeat pretrain --help')."""
+    _mount("pretraining", "pretrain", list(ctx.args))
+
+
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
+def finetune(ctx: typer.Context) -> None:
+    """Fine-tune a network on labels (see 'mdgeomfeat finetune --help')."""
+    _mount("finetuning", "finetune", list(ctx.args))
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from .trainer import refuse_unseen
 try:
     from ase import Atoms, units
     from ase.calculators.calculator import Calculator, all_changes
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+    from ase.md.velocitydistribution import Stationary
     from ase.md.verlet import VelocityVerlet
 except ImportError as error:
     raise InputError(
@@ -36,10 +36,9 @@ class NetworkCalculator(Calculator):
         Of kind "conservative" or "forces"; the second has no energy.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
-
     def __init__(self, model: PropertyModel) -> None:
         super().__init__()
+        self.implemented_properties = ["energy", "forces"]
         self.model = copy.deepcopy(model).double().eval()
 
     def calculate(
@@ -134,7 +133,8 @@ def energy_drift(
     atoms = Atoms(numbers=np.asarray(numbers), positions=np.asarray(positions))
     atoms.calc = calculator(model)
     rng = np.random.default_rng(seed)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=rng)
+    width = np.sqrt(atoms.get_masses() * units.kB * temperature)
+    atoms.set_momenta(width[:, None] * rng.standard_normal((len(atoms), 3)))
     Stationary(atoms)
     dynamics = VelocityVerlet(atoms, timestep=timestep * units.fs)
     total: list[float] = []

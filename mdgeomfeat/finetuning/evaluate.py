@@ -157,7 +157,8 @@ def _class_errors(
 
 
 def write_predictions(
-    path: str | Path, rows: Mapping[str, tuple[LabelledSet, NDArray[np.int64]]],
+    path: str | Path,
+    rows: Mapping[str, tuple[LabelledSet, NDArray[np.int64]]],
     model: PropertyModel,
 ) -> dict[str, dict[str, Any]]:
     """Predict sets, write a table of labels beside predictions, and return the errors.
@@ -211,7 +212,15 @@ def _lines(
         for index, label, value in zip(indices, truth, guess, strict=True):
             axes = "xyz" if len(label) == 3 else [""]
             for axis, one, other in zip(axes, label, value, strict=True):
-                yield [index, spec.target, "", axis, _text(one), _text(other), spec.unit]
+                yield [
+                    index,
+                    spec.target,
+                    "",
+                    axis,
+                    _text(one),
+                    _text(other),
+                    spec.unit,
+                ]
     if predictions.forces is not None:
         owner = np.concatenate(
             [[(i, a) for a in range(data.graphs[int(i)].num_nodes)] for i in indices]

@@ -41,9 +41,7 @@ def save_finetuned(
         The card.
     """
     path = Path(path)
-    written = save_model(
-        model.backbone, path, {**card, "head": model.spec.to_dict()}
-    )
+    written = save_model(model.backbone, path, {**card, "head": model.spec.to_dict()})
     tensors = {f"head.{k}": v for k, v in model.head.state_dict().items()}
     for name in ("shift", "scale", "references"):
         tensors[name] = getattr(model, name)
@@ -95,8 +93,8 @@ def load_finetuned(path: str | Path) -> PropertyModel:
         ) from error
     if about.get("backbone") != backbone.fingerprint:
         raise InputError(
-            f"{beside} is the head of another network than {path.name}; copy both files "
-            "of one run."
+            f"{beside} is the head of another network than {path.name}; copy both "
+            "files of one run."
         )
     model = PropertyModel(backbone, spec)
     own = {f"backbone.{k}": v for k, v in backbone.state_dict().items()}

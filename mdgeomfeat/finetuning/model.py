@@ -172,9 +172,7 @@ class PropertyModel(nn.Module):
                 pos = pos.detach().clone().requires_grad_()
                 y, _ = self._outputs(batch, pos, graph)
                 assert y is not None
-                (slope,) = torch.autograd.grad(
-                    y.sum(), pos, create_graph=self.training
-                )
+                (slope,) = torch.autograd.grad(y.sum(), pos, create_graph=self.training)
             forces = -slope
         found = {"y": y, "forces": forces}
         return {name: value for name, value in found.items() if value is not None}
@@ -196,7 +194,9 @@ class PropertyModel(nn.Module):
         pool = _mean if kind in ("intensive", "classes") else _sum
         return pool(scalars, graph, n), None
 
-    def physical(self, batch: Batch, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def physical(
+        self, batch: Batch, outputs: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Turn outputs into values in the labels' units.
 
         Parameters
@@ -281,8 +281,9 @@ def fit_scales(model: PropertyModel, data: LabelledSet, train: Any) -> None:
     if kind in ("forces", "conservative"):
         square = torch.cat([g.forces for g in graphs]).square().mean()
         spread = float(square.sqrt())
-    size = max((float(g.y.abs().max()) for g in graphs if g.get("y") is not None),
-               default=1.0)
+    size = max(
+        (float(g.y.abs().max()) for g in graphs if g.get("y") is not None), default=1.0
+    )
     if not spread > 1e-9 * max(size, 1e-9):
         raise InputError(
             f"All labels {model.spec.target!r} that are trained on are the same, so "

@@ -80,7 +80,9 @@ def read_labels(
         ]
     }
     texts = [s for s in smiles if s is not None]
-    return labelled(graphs, reading, texts if len(texts) == len(smiles) else None, about)
+    return labelled(
+        graphs, reading, texts if len(texts) == len(smiles) else None, about
+    )
 
 
 def _paths(files: str | Path | list[str | Path]) -> list[Path]:
@@ -152,7 +154,9 @@ def _csv(path: Path, reading: Reading) -> Iterator[tuple[Data, str | None]]:
     from ase.data import atomic_numbers
 
     if reading.force_unit is not None:
-        raise InputError(f"{path} is a table, which holds no forces; give extended XYZ.")
+        raise InputError(
+            f"{path} is a table, which holds no forces; give extended XYZ."
+        )
     with path.open(newline="") as file:
         table = csv.DictReader(file)
         lacking = {"Elements", "XYZ_Ang", reading.target} - set(table.fieldnames or ())
@@ -185,7 +189,9 @@ def _sdf(path: Path, reading: Reading) -> Iterator[tuple[Data, str | None]]:
     from rdkit import Chem
 
     if reading.force_unit is not None:
-        raise InputError(f"{path} is an SDF file, which holds no forces; give extended XYZ.")
+        raise InputError(
+            f"{path} is an SDF file, which holds no forces; give extended XYZ."
+        )
     beside = path.with_name(path.name + ".csv")
     rows = None
     if beside.is_file():

@@ -11,13 +11,14 @@ import numpy as np
 from ..errors import InputError
 from ..gnn import load_model
 from ..pretraining.figure import loss_figure
-from ..pretraining.loop import CHECKPOINT, Progress
+from ..pretraining.loop import Progress
 from .config import FinetuneConfig
 from .evaluate import write_predictions
 from .export import save_finetuned
 from .labels import LabelledSet
+from .parts import Parts, check_leaks
 from .readers import read_labels
-from .splits import Parts, check_leaks, split
+from .splits import split
 from .trainer import FineTuning, refuse_unseen
 
 __all__ = ["finetune", "stored_config"]
@@ -125,7 +126,7 @@ def finetune(
         config, out, data=data, parts=parts, device=device, resume=resume
     )
     _check_tests(trainer, tests)
-    (out / CONFIG).write_text(json.dumps(config.to_dict(), indent=1) + "\n")
+    (out / CONFIG).write_text(json.dumps(_absolute(config), indent=1) + "\n")
     if trainer.step == 0:
         trainer.save()
     trainer.run(minutes=minutes, progress=progress)
@@ -156,6 +157,15 @@ def _read(config: FinetuneConfig, files: str) -> LabelledSet:
         force_unit=labels.force_unit,
         max_atoms=labels.max_atoms,
     )
+
+
+def _absolute(config: FinetuneConfig) -> dict[str, Any]:
+    """Return a configuration whose files are found from any folder."""
+    values = config.to_dict()
+    for table, entry in (("labels", "file"), ("labels", "tests"), ("split", "seen")):
+        paths = [p.strip() for p in values[table][entry].split(",") if p.strip()]
+        values[table][entry] = ", ".join(str(Path(p).resolve()) for p in paths)
+    return values
 
 
 def _check_tests(trainer: FineTuning, tests: dict[str, LabelledSet]) -> None:

@@ -23,7 +23,7 @@ from ..pretraining.task import remove_rigid_motion
 from .config import FinetuneConfig
 from .labels import LabelledSet
 from .model import HeadSpec, PropertyModel, dipole_lengths, fit_scales
-from .splits import Parts
+from .parts import Parts
 
 __all__ = ["FineTuning", "refuse_unseen", "starting_network"]
 
