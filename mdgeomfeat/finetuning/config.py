@@ -139,7 +139,8 @@ class NetworkConfig:
     network : str
         Name or file of the network.
     head : {"gated", "linear"}
-        Two gated equivariant blocks, or one linear map.
+        Two gated equivariant blocks, or one linear map. For "forces", the first
+        begins as the network's denoising head, where there is one.
     """
 
     start: str = "pretrained"

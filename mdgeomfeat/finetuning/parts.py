@@ -142,8 +142,8 @@ def check_leaks(
             same = np.intersect1d(data.keys[named[one]], data.keys[named[other]])
             if len(same):
                 raise InputError(
-                    f"The split leaks: conformations of the molecule {str(same[0])!r} stand "
-                    f"in {one} and in {other}."
+                    "The split leaks: conformations of the molecule "
+                    f"{str(same[0])!r} stand in {one} and in {other}."
                 )
     if parts.method == "scaffold":
         groups = scaffolds(data)
@@ -151,8 +151,8 @@ def check_leaks(
             same = np.intersect1d(groups[named[one]], groups[named[other]])
             if len(same):
                 raise InputError(
-                    f"The split leaks: the scaffold {str(same[0])!r} stands in {one} and in "
-                    f"{other}."
+                    f"The split leaks: the scaffold {str(same[0])!r} stands in {one} "
+                    f"and in {other}."
                 )
     keys = conformation_keys(data)
     trained = {keys[i]: i for i in parts.train}

@@ -16,6 +16,8 @@ from torch_geometric.loader import DataLoader
 
 from ..errors import InputError
 from ..gnn import Backbone, build_model, load_model
+from ..gnn.heads import GatedEquivariantHead
+from ..pretraining.export import load_denoiser, stored_head
 from ..pretraining.forward import atom_features
 from ..pretraining.loop import TrainingLoop
 from ..pretraining.task import Batch as NoisyBatch
@@ -166,13 +168,24 @@ class FineTuning(TrainingLoop):
             spec = HeadSpec.of(self.data, self.config.model.head)
             noise_head = self._noise_head() if train.denoising else None
             model = PropertyModel(backbone, spec, noise_head)
+        if spec.kind == "forces" and spec.head == "gated":
+            self._begin_with_noise(model)
         fit_scales(model, self.data, self.parts.train)
         return model
 
-    def _noise_head(self) -> torch.nn.Module:
-        from ..gnn.heads import GatedEquivariantHead
-        from ..pretraining.export import load_denoiser
+    def _begin_with_noise(self, model: PropertyModel) -> None:
+        """Begin with the head that predicts noise, where the network brings one.
 
+        Noise takes atoms away from where forces pull them back to, so that a force is
+        noise with the other sign, up to a factor.
+        """
+        head = stored_head(model.backbone.fingerprint)
+        if self.config.model.start == "scratch" or head is None:
+            return
+        model.head.load_state_dict(head)
+        model.get_submodule("head.second.vector_proj").weight.data.neg_()
+
+    def _noise_head(self) -> torch.nn.Module:
         network = self.config.model.network
         if self.config.model.start == "scratch":
             channels = load_model(network).spec.n_channels

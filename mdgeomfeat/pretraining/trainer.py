@@ -98,19 +98,15 @@ class Trainer(TrainingLoop):
         return {"config": self.config.to_dict(), "data": self.data.manifest["sha256"]}
 
     def _check_identity(self, path: Path, theirs: Mapping[str, Any]) -> None:
-        # Another share would move molecules from validation into training.
-        their_config, my_config = (
-            {
-                **config,
-                "data": {k: v for k, v in config["data"].items() if k != "file"},
-            }
-            for config in (
-                theirs["config"],
-                json.loads(json.dumps(self.config.to_dict())),
-            )
-        )
+        def compared(config: dict[str, Any]) -> dict[str, Any]:
+            # Another share would move molecules from validation into training.
+            data = {k: v for k, v in config.get("data", {}).items() if k != "file"}
+            return {**config, "data": data}
+
+        their_config = compared(theirs["config"])
+        my_config = compared(json.loads(json.dumps(self.config.to_dict())))
         for table in ("model", "task", "data"):
-            if their_config[table] != my_config[table]:
+            if their_config.get(table) != my_config[table]:
                 raise InputError(
                     f"{path} belongs to a run with another [{table}]; give another "
                     "folder, or the configuration that it was started with."

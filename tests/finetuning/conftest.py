@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from mdgeomfeat.finetuning import FinetuneConfig, from_graphs
 from mdgeomfeat.gnn import ModelSpec, build_model, save_model
 
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Batches are tiny: threads would spend their time waiting for each other."""

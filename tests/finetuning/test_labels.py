@@ -114,7 +114,7 @@ def test_sdf_with_fields_and_with_a_table_beside_it(tmp_path):
     (tmp_path / "two.sdf.csv").write_text("mol_id,gap\na,1.5\nb,2.5\n")
     assert [g.y.item() for g in read_labels(path, **read).graphs] == [1.5, 2.5]
     (tmp_path / "two.sdf.csv").write_text("mol_id,gap\na,1.5\n")
-    with pytest.raises(InputError, match="2 molecules and two.sdf.csv 1 rows"):
+    with pytest.raises(InputError, match=r"2 molecules and two\.sdf\.csv 1 rows"):
         read_labels(path, **read)
 
 
@@ -159,7 +159,7 @@ def test_labels_that_cannot_be_used(graphs, kind, changes, message):
 
 def test_forces_that_do_not_sum_to_zero(graphs):
     pull = graphs[1].force + torch.tensor([0.5, 0.0, 0.0])
-    with pytest.raises(InputError, match="Graph 1 has forces that sum to .* not to ze"):
+    with pytest.raises(InputError, match=r"Graph 1 has forces that sum to .* not to"):
         from_graphs(spoiled(graphs, force=pull), kind="forces", unit="eV")
     rounded = graphs[1].force.round(decimals=3)
     from_graphs(spoiled(graphs, force=rounded), kind="forces", unit="eV")

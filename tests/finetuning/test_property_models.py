@@ -11,7 +11,6 @@ from mdgeomfeat.finetuning import HeadSpec, PropertyModel, energy_drift, predict
 from mdgeomfeat.finetuning.model import fit_scales
 from mdgeomfeat.gnn import ModelSpec, build_model, load_model
 
-
 KINDS = list(TARGETS)
 VECTORS = {"dipole": "y", "forces": "forces", "conservative": "forces"}
 
@@ -70,9 +69,7 @@ def test_molecules_may_be_turned_and_moved(model, graphs, kind, head):
 def test_the_order_of_atoms_and_molecules_does_not_matter(model, graphs, kind):
     made = model(kind)
     orders = [torch.randperm(len(g.z)) for g in graphs[:7]]
-    mixed = [
-        Data(z=g.z[o], pos=g.pos[o]) for g, o in zip(graphs, orders, strict=False)
-    ]
+    mixed = [Data(z=g.z[o], pos=g.pos[o]) for g, o in zip(graphs, orders, strict=False)]
     before, after = values(made, graphs[:7]), values(made, mixed[::-1])
     if "y" in before:
         near(after["y"][::-1], before["y"])
