@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -119,14 +118,11 @@ app.command()(pick)
 app.add_typer(weights_app, name="weights")
 
 
-def _mount(module: str, name: str, args: list[str]) -> None:
-    """Run a wing's own commands.
-
-    Mounted when it is called rather than at import, so that other commands stay quick.
-    """
-    wing = import_module(f"mdgeomfeat.{module}.commands")
-    command = typer.main.get_command(wing.app)
-    status = command.main(args, prog_name=f"mdgeomfeat {name}", standalone_mode=False)
+def _pass_on(wing: typer.Typer, ctx: typer.Context) -> None:
+    """Run commands that are mounted when they are called, so that others stay quick."""
+    command = typer.main.get_command(wing)
+    name = f"mdgeomfeat {ctx.info_name}"
+    status = command.main(list(ctx.args), prog_name=name, standalone_mode=False)
     if isinstance(status, int) and status:
         raise typer.Exit(status)
 
@@ -137,13 +133,17 @@ _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 @app.command(add_help_option=False, context_settings=_PASSED_ON)
 def pretrain(ctx: typer.Context) -> None:
     """Pre-train a network of your own (see 'mdgeomfeat pretrain --help')."""
-    _mount("pretraining", "pretrain", list(ctx.args))
+    from mdgeomfeat.pretraining.commands import app as wing
+
+    _pass_on(wing, ctx)
 
 
 @app.command(add_help_option=False, context_settings=_PASSED_ON)
 def finetune(ctx: typer.Context) -> None:
     """Fine-tune a network on labels (see 'mdgeomfeat finetune --help')."""
-    _mount("finetuning", "finetune", list(ctx.args))
+    from mdgeomfeat.finetuning.commands import app as wing
+
+    _pass_on(wing, ctx)
 
 
 def main() -> None:

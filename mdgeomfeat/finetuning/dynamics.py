@@ -21,7 +21,7 @@ try:
 except ImportError as error:
     raise InputError(
         "ASE is not installed, and molecules are moved with it; install it with: "
-        "pip install 'mdgeomfeat[extxyz]'."
+        "pip install 'mdgeomfeat[finetuning]'."
     ) from error
 
 __all__ = ["NetworkCalculator", "calculator", "energy_drift"]
@@ -47,7 +47,20 @@ class NetworkCalculator(Calculator):
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
-        """Compute energy and forces (ASE calls this)."""
+        """Compute energy and forces (ASE calls this).
+
+        Parameters
+        ----------
+        atoms : ase.Atoms, optional
+        properties, system_changes : list of str
+            What ASE asks for, and what has changed since it last did.
+
+        Raises
+        ------
+        InputError
+            If the molecule is periodic or holds an element that the network does not
+            know.
+        """
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
         if self.atoms.pbc.any():

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def read_labels(
     files : path, list of path, or str
         A string may hold several, separated by commas. By their endings:
         ``.xyz``, ``.extxyz`` (needs ASE): labels are entries of the comment line or
-        columns. ``.csv``: a row for each molecule, with columns ``SMILES``,
+        columns. ``.csv`` (needs ASE): a row for each molecule, with columns ``SMILES``,
         ``Elements`` and ``XYZ_Ang`` (lists), and labels, as the package ``qm9pack``
         holds QM9. ``.sdf`` (needs RDKit): labels are data fields of the molecules, or
         columns of a table ``NAME.sdf.csv`` beside it, as in QM9's raw files.
@@ -95,15 +96,19 @@ def _paths(files: str | Path | list[str | Path]) -> list[Path]:
     return [Path(file).expanduser() for file in files]
 
 
+def _require_ase() -> None:
+    if find_spec("ase") is None:
+        raise InputError(
+            "ASE is not installed, and extended XYZ and tables are read with it; "
+            "install it with: pip install 'mdgeomfeat[finetuning]'."
+        )
+
+
 def _extxyz(path: Path, reading: Reading) -> Iterator[tuple[Data, str | None]]:
     """Frames of extended XYZ; a box is refused, since edges would not cross it."""
-    try:
-        from ase.io import iread
-    except ImportError as error:
-        raise InputError(
-            "ASE is not installed, and extended XYZ is read with it; install it with: "
-            "pip install 'mdgeomfeat[extxyz]'."
-        ) from error
+    _require_ase()
+    from ase.io import iread
+
     frames = iread(str(path), index=":", format="extxyz")
     for index in range(10**9):
         where = f"Frame {index} of {path}"
@@ -151,6 +156,7 @@ def _number(text: str | None) -> Any:
 
 
 def _csv(path: Path, reading: Reading) -> Iterator[tuple[Data, str | None]]:
+    _require_ase()
     from ase.data import atomic_numbers
 
     if reading.force_unit is not None:

@@ -183,7 +183,8 @@ class FineTuning(TrainingLoop):
         if self.config.model.start == "scratch" or head is None:
             return
         model.head.load_state_dict(head)
-        model.get_submodule("head.second.vector_proj").weight.data.neg_()
+        with torch.no_grad():
+            model.get_parameter("head.second.vector_proj.weight").neg_()
 
     def _noise_head(self) -> torch.nn.Module:
         network = self.config.model.network

@@ -17,7 +17,6 @@ from mdgeomfeat.structure.topology import AtomTable
 if TYPE_CHECKING:
     import mdtraj
     from MDAnalysis.core.groups import AtomGroup
-    from torch_geometric.data import Data
 
 
 __all__ = ["Structure", "Tokens", "Windows", "make_whole"]
@@ -215,15 +214,7 @@ class Structure:
         own = np.repeat(token, high - low)
         return Windows(ptr, chosen, self.token_of_atom[chosen] == own)
 
-    def to_data(self, positions: Any, box: Any = None) -> Data:
-        """Return a frame as a graph of torch-geometric (see `frame_graph`).
-
-        Parameters
-        ----------
-        positions : (A, 3) array, Å
-        box : (6,) array, optional, Å and degrees
-        """
-        return frame_graph(self, positions, box)
+    to_data = frame_graph
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers, ready for JSON."""
