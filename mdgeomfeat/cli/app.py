@@ -120,21 +120,32 @@ app.command()(pick)
 app.add_typer(weights_app, name="weights")
 
 
-@app.command(
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def pretrain(ctx: typer.Context) -> None:
-    """Pre-train a network of your own (see 'mdgeomfeat pretrain --help')."""
-    # Mounted here rather than at import, so that other commands stay quick.
-    from mdgeomfeat.pretraining.commands import app as pretraining_app
-
-    command = typer.main.get_command(pretraining_app)
-    status = command.main(
-        list(ctx.args), prog_name="mdgeomfeat pretrain", standalone_mode=False
-    )
+def _pass_on(wing: typer.Typer, ctx: typer.Context) -> None:
+    """Run commands that are mounted when they are called, so that others stay quick."""
+    command = typer.main.get_command(wing)
+    name = f"mdgeomfeat {ctx.info_name}"
+    status = command.main(list(ctx.args), prog_name=name, standalone_mode=False)
     if isinstance(status, int) and status:
         raise typer.Exit(status)
+
+
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
+def pretrain(ctx: typer.Context) -> None:
+    """Pre-train a network of your own (see 'mdgeomfeat pretrain --help')."""
+    from mdgeomfeat.pretraining.commands import app as wing
+
+    _pass_on(wing, ctx)
+
+
+@app.command(add_help_option=False, context_settings=_PASSED_ON)
+def finetune(ctx: typer.Context) -> None:
+    """Fine-tune a network on labels (see 'mdgeomfeat finetune --help')."""
+    from mdgeomfeat.finetuning.commands import app as wing
+
+    _pass_on(wing, ctx)
 
 
 def main() -> None:

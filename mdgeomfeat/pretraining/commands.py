@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from .trainer import Progress
+    from .loop import Progress
 
 __all__ = ["app"]
 

@@ -10,7 +10,15 @@ from typing import Any
 from ..errors import InputError
 from ..gnn import ModelSpec
 
-__all__ = ["DataConfig", "RunConfig", "TaskConfig", "TrainConfig", "read_config"]
+__all__ = [
+    "DataConfig",
+    "RunConfig",
+    "Schedule",
+    "TaskConfig",
+    "TrainConfig",
+    "fill_table",
+    "read_config",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +86,8 @@ class TaskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Optimisation.
+class Schedule:
+    """Optimisation, whatever the task.
 
     Parameters
     ----------
@@ -87,8 +95,6 @@ class TrainConfig:
         Length of the schedule. None: it follows the clock over `minutes`.
     minutes : float or None
         Length of the schedule in time, if `steps` is None.
-    atoms : int
-        Atoms in a batch (per process); molecules are added until it is full.
     learning_rate, weight_decay, clip : float
         Of AdamW; the gradient's norm is clipped.
     warmup : float
@@ -97,14 +103,11 @@ class TrainConfig:
     ema : float
         Decay of the moving average of the weights, which is what is saved.
     seed : int
-    init : str
-        Name or path of a model to continue from; empty for fresh weights.
     log_every, checkpoint_minutes : int, float
     """
 
     steps: int | None = 10_000
     minutes: float | None = None
-    atoms: int = 1500
     learning_rate: float = 1e-3
     weight_decay: float = 1e-6
     clip: float = 1.0
@@ -112,7 +115,6 @@ class TrainConfig:
     final: float = 0.01
     ema: float = 0.999
     seed: int = 0
-    init: str = ""
     log_every: int = 50
     checkpoint_minutes: float = 5.0
 
@@ -121,10 +123,33 @@ class TrainConfig:
             raise InputError(
                 "[train] needs steps or minutes: they say how long the run is."
             )
-        for name in ("steps", "minutes", "atoms", "learning_rate", "log_every"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise InputError(f"[train] {name}={value} must be positive.")
+        for name in ("steps", "minutes", "learning_rate", "log_every"):
+            self._check_positive(name)
+
+    def _check_positive(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is not None and not value > 0:
+            raise InputError(f"[train] {name}={value} must be positive.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Schedule):
+    """Optimisation of a pre-training run: `Schedule`, and what is its own.
+
+    Parameters
+    ----------
+    atoms : int
+        Atoms in a batch (per process); molecules are added until it is full.
+    init : str
+        Name or path of a model to continue from; empty for fresh weights.
+    """
+
+    atoms: int = 1500
+    init: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_positive("atoms")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,12 +189,12 @@ class RunConfig:
             ("task", TaskConfig),
             ("train", TrainConfig),
         ):
-            parts[key] = _fill(kind, key, values.get(key, {}))
+            parts[key] = fill_table(kind, key, values.get(key, {}))
         model = dict(values.get("model", {}))
         model.pop("format", None)
         if model.get("elements") is not None:
             model["elements"] = tuple(model["elements"])
-        parts["model"] = _fill(ModelSpec, "model", model)
+        parts["model"] = fill_table(ModelSpec, "model", model)
         return cls(**parts)
 
     def with_train(self, **changes: Any) -> RunConfig:
@@ -177,14 +202,34 @@ class RunConfig:
         return replace(self, train=replace(self.train, **changes))
 
 
-def _fill(kind: Any, table: str, values: dict[str, Any]) -> Any:
+def fill_table(kind: Any, table: str, values: dict[str, Any]) -> Any:
+    """Make a configuration's table from the entries of a TOML file.
+
+    Parameters
+    ----------
+    kind : type
+        The dataclass to make.
+    table : str
+        What the file calls it.
+    values : dict
+
+    Returns
+    -------
+    object
+        Of type `kind`.
+
+    Raises
+    ------
+    InputError
+        If an entry is unknown.
+    """
     known = {f.name for f in fields(kind)}
     unknown = sorted(set(values) - known)
     if unknown:
         raise InputError(
             f"[{table}] has unknown entries {unknown}; it may have {sorted(known)}."
         )
-    if kind is TrainConfig and "minutes" in values and "steps" not in values:
+    if issubclass(kind, Schedule) and "minutes" in values and "steps" not in values:
         values = {"steps": None, **values}
     return kind(**values)
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..gnn import Backbone
-from ..gnn.et import ET
 from ..gnn.heads import GatedEquivariantHead
-from ..neighbors import EdgeList
-from .fused import fused_forward, pair_list, supports
+from .forward import atom_features
 
 __all__ = ["Denoiser"]
 
@@ -57,35 +53,11 @@ class Denoiser(nn.Module):
         -------
         (M, 3) Tensor
         """
-        model = self.backbone
-        pairs = pair_list(positions, graph_ptr, model.spec.cutoff)
-        z = torch.from_numpy(np.ascontiguousarray(numbers)).to(model.device)
-        if fast and supports(model):
-            scalars, vectors = fused_forward(cast("ET", model), z, pairs)
-        else:
-            edges = _edges(positions, pairs.first, pairs.second, model)
-            scalars, vectors = model(z, edges)
-        return self.head(scalars, vectors)[1][..., 0]
-
-
-def _edges(
-    positions: NDArray[np.float32],
-    first: NDArray[np.int32],
-    second: NDArray[np.int32],
-    model: Backbone,
-) -> EdgeList:
-    """Both directions of each pair, sorted by receiver."""
-    receiver = np.concatenate([first, second]).astype(np.int64)
-    sender = np.concatenate([second, first]).astype(np.int64)
-    order = np.argsort(receiver, kind="stable")
-    receiver, sender = receiver[order], sender[order]
-    vector = positions[sender] - positions[receiver]
-    counts = np.bincount(receiver, minlength=len(positions))
-    row_ptr = np.concatenate([[0], np.cumsum(counts)])
-    device = model.device
-    return EdgeList(
-        receiver=torch.from_numpy(receiver).to(device),
-        sender=torch.from_numpy(sender).to(device),
-        vector=torch.from_numpy(vector).to(device, model.dtype),
-        row_ptr=torch.from_numpy(row_ptr).to(device),
-    )
+        features = atom_features(
+            self.backbone,
+            torch.from_numpy(np.ascontiguousarray(numbers)),
+            torch.from_numpy(np.ascontiguousarray(positions)),
+            graph_ptr,
+            fast=fast,
+        )
+        return self.head(*features)[1][..., 0]

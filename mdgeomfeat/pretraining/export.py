@@ -18,7 +18,7 @@ from .config import RunConfig
 from .denoiser import Denoiser
 from .packed import Packed
 
-__all__ = ["export", "load_denoiser", "read_checkpoint"]
+__all__ = ["export", "load_denoiser", "read_checkpoint", "stored_head"]
 
 HEADS = Path(__file__).parent / "heads"
 
@@ -42,7 +42,7 @@ def read_checkpoint(path: str | Path) -> tuple[Denoiser, RunConfig, dict[str, An
     Raises
     ------
     InputError
-        If there is no checkpoint.
+        If there is no checkpoint, or it is another task's.
     """
     path = Path(path)
     if path.is_dir():
@@ -50,6 +50,11 @@ def read_checkpoint(path: str | Path) -> tuple[Denoiser, RunConfig, dict[str, An
     if not path.is_file():
         raise InputError(f"{path} is not a checkpoint; give a run's folder.")
     state = torch.load(path, weights_only=True, map_location="cpu")
+    if "task" not in state["config"]:
+        raise InputError(
+            f"{path} is not a checkpoint of pre-training; give the folder of "
+            "such a run."
+        )
     config = RunConfig.from_dict(state["config"])
     denoiser = Denoiser(build_model(config.model, seed=0))
     denoiser.load_state_dict(state["ema"])
@@ -155,7 +160,7 @@ def load_denoiser(name_or_path: str | Path, *, fresh_head: bool = False) -> Deno
         return read_checkpoint(path)[0]
     backbone = load_model(name_or_path)
     head = GatedEquivariantHead(backbone.spec.n_channels)
-    stored = _stored_head(backbone.fingerprint)
+    stored = stored_head(backbone.fingerprint)
     if stored is not None:
         head.load_state_dict(stored)
     elif not fresh_head:
@@ -166,8 +171,19 @@ def load_denoiser(name_or_path: str | Path, *, fresh_head: bool = False) -> Deno
     return Denoiser(backbone, head)
 
 
-def _stored_head(fingerprint: str) -> dict[str, Tensor] | None:
-    """Return the shipped head that was trained with a backbone, by its fingerprint."""
+def stored_head(fingerprint: str) -> dict[str, Tensor] | None:
+    """Return the noise head that was trained with a shipped backbone.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Of the backbone.
+
+    Returns
+    -------
+    dict of Tensor, or None
+        Its state; None if there is none.
+    """
     for path in sorted(HEADS.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
             if (file.metadata() or {}).get("backbone") == fingerprint:

@@ -8,7 +8,8 @@ from pathlib import Path
 from ..errors import InputError
 from .config import RunConfig, read_config
 from .figure import loss_figure
-from .trainer import Progress, Trainer
+from .loop import Progress
+from .trainer import Trainer
 
 __all__ = ["find_config", "run_pretraining"]
 

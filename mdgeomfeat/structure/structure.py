@@ -11,6 +11,7 @@ import numpy as np
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.structure.building import Tokens, build_arrays, token_table
 from mdgeomfeat.structure.forest import components_of, spanning_forest
+from mdgeomfeat.structure.graphs import frame_graph
 from mdgeomfeat.structure.topology import AtomTable
 
 if TYPE_CHECKING:
@@ -212,6 +213,8 @@ class Structure:
         chosen = atoms[place]
         own = np.repeat(token, high - low)
         return Windows(ptr, chosen, self.token_of_atom[chosen] == own)
+
+    to_data = frame_graph
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers, ready for JSON."""

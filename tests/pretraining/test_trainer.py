@@ -20,8 +20,9 @@ from mdgeomfeat.pretraining.config import (
 from mdgeomfeat.pretraining.evaluate import denoising_error, predictor
 from mdgeomfeat.pretraining.export import export, load_denoiser, read_checkpoint
 from mdgeomfeat.pretraining.figure import loss_figure
+from mdgeomfeat.pretraining.loop import learning_rate_factor
 from mdgeomfeat.pretraining.run import find_config
-from mdgeomfeat.pretraining.trainer import Trainer, learning_rate_factor
+from mdgeomfeat.pretraining.trainer import Trainer
 
 
 @pytest.fixture
