@@ -10,6 +10,7 @@ import numpy as np
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.structure.building import Tokens, build_arrays, token_table
+from mdgeomfeat.structure.checks import check_bonds, integers
 from mdgeomfeat.structure.forest import components_of, spanning_forest
 from mdgeomfeat.structure.graphs import frame_graph
 from mdgeomfeat.structure.topology import AtomTable
@@ -110,7 +111,7 @@ class Structure:
                 f"The token numbers of the atoms must be 0 to {n - 1}, each used at "
                 f"least once, got {len(found)} numbers from {found[0]} to {found[-1]}."
             )
-        _check_bonds(self.bonds, a)
+        check_bonds(self.bonds, a)
 
     def _lock(self) -> None:
         for field in fields(self):
@@ -367,12 +368,12 @@ class Structure:
         InputError
             If the arrays do not fit each other.
         """
-        numbers = _integers(numbers, "numbers")
+        numbers = integers(numbers, "numbers")
         a = len(numbers)
         token = (
             np.arange(a)
             if token_of_atom is None
-            else _integers(token_of_atom, "token_of_atom")
+            else integers(token_of_atom, "token_of_atom")
         )
         if len(token) != a:
             raise InputError(
@@ -384,7 +385,7 @@ class Structure:
                 "tokens numbered from 0."
             )
         n = int(token.max()) + 1
-        chain = np.zeros(n, np.int64) if chain is None else _integers(chain, "chain")
+        chain = np.zeros(n, np.int64) if chain is None else integers(chain, "chain")
         if len(chain) != n:
             raise InputError(
                 f"chain= has {len(chain)} values for {n} tokens; give one value per "
@@ -392,8 +393,8 @@ class Structure:
             )
         chain = _stretches(chain)
         if bonds is not None:
-            bonds = _integers(bonds, "bonds", ndim=2)
-            _check_bonds(bonds, a)
+            bonds = integers(bonds, "bonds", ndim=2)
+            check_bonds(bonds, a)
         following = np.where(np.diff(chain, append=-1) == 0, np.arange(1, n + 1), -1)
         parent, order = spanning_forest(token, following, bonds, None, None, None)
         blank = [""] * n
@@ -474,27 +475,6 @@ def make_whole(
     from mdgeomfeat.structure.periodic import unwrap_tree
 
     return unwrap_tree(positions, boxes, structure.parent, structure.order)
-
-
-def _integers(values: Any, name: str, ndim: int = 1) -> np.ndarray:
-    array = np.array(values)
-    if array.ndim != ndim or (array.size and array.dtype.kind not in "iu"):
-        raise InputError(
-            f"{name} must be whole numbers in {ndim} dimension(s), got "
-            f"{array.dtype} of shape {array.shape}."
-        )
-    return array.astype(np.int64)
-
-
-def _check_bonds(bonds: np.ndarray | None, n_atoms: int) -> None:
-    if bonds is None:
-        return
-    pairs = bonds.ndim == 2 and bonds.shape[1] == 2
-    if not pairs or (len(bonds) and not 0 <= bonds.min() <= bonds.max() < n_atoms):
-        raise InputError(
-            f"Bonds must be pairs of atom numbers from 0 to {n_atoms - 1}, shape (B, "
-            "2)."
-        )
 
 
 def _stretches(values: np.ndarray) -> np.ndarray:
