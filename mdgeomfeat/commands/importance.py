@@ -58,7 +58,11 @@ def token_importance(
     if data.structure.n_tokens < 2:
         return None
     quantities = quantities_of(
-        study.cvs, study.states.dtrajs, study.states.n_states, study.lag
+        study.cvs,
+        study.states.dtrajs,
+        study.states.n_states,
+        study.lag,
+        data.structure.n_tokens,
     )
     trained, twin = (
         exchange_in_folds(study, inputs[name], name, quantities)

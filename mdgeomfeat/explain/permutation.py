@@ -24,10 +24,11 @@ from mdgeomfeat.kinetics.vampnet import run_lobe
 
 __all__ = ["Exchanged", "HeldOut", "exchange_tokens"]
 
-#: Frames times tokens that are computed for the variables and for each boundary, and
-#: frames within bounds.
-_COMPUTED, _COMPUTED_BOUNDARY = 35_000, 7_000
-_FEWEST, _MOST = 100, 1000
+#: Pairs times tokens that are computed for score and variables, and the pairs within
+#: bounds; a fit computes some 200,000 frames.
+_COMPUTED, _FEWEST, _MOST = 15_000, 50, 1000
+#: The same for the frames of each boundary.
+_COMPUTED_BOUNDARY, _FEWEST_BOUNDARY, _MOST_BOUNDARY = 2_000, 20, 400
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,7 +141,8 @@ def _boundary(
 ) -> NDArray[np.float64] | None:
     """Exchange tokens between frames of two states, as many of each, (1 + S, N)."""
     n_tokens = int(data.features[0].shape[1])
-    n = int(np.clip(_COMPUTED_BOUNDARY // n_tokens, _FEWEST, _MOST)) // 2
+    wanted = _COMPUTED_BOUNDARY // n_tokens
+    n = int(np.clip(wanted, _FEWEST_BOUNDARY, _MOST_BOUNDARY)) // 2
     index = lagged_index(data.features, 0)
     states = np.concatenate([np.asarray(own) for own in data.states])
     weights = None

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 __all__ = ["Quantity", "QuantityKind", "quantities_of"]
 
-#: Boundaries that are looked at, the most often crossed first.
-MAX_BOUNDARIES = 6
+#: Boundaries that are looked at, and boundaries times tokens from which it is fewer.
+MAX_BOUNDARIES, _MANY = 6, 600
 
 
 class QuantityKind(StrEnum):
@@ -65,6 +65,7 @@ def quantities_of(
     states: Sequence[NDArray[np.integer]],
     n_states: int,
     lag: int,
+    n_tokens: int = 1,
 ) -> list[Quantity]:
     """Return the score, every variable, and the boundaries that frames cross.
 
@@ -77,11 +78,14 @@ def quantities_of(
     n_states : int
     lag : int
         Frames; a boundary is crossed where the state is another one lag later.
+    n_tokens : int
+        Tokens, of which many make every boundary costly.
 
     Returns
     -------
     list of Quantity
-        Of boundaries the six at most that are crossed most often.
+        Of boundaries the six at most that are crossed most often; fewer where there
+        are more than a hundred tokens.
     """
     d = variables[0].shape[1]
     found = [Quantity(kind=QuantityKind.SCORE, numbers=(), direction=np.zeros(d))]
@@ -98,7 +102,8 @@ def quantities_of(
     pairs = [p for p in combinations(range(n_states), 2) if crossings[p]]
     pairs.sort(key=lambda p: -crossings[p])
     s, labels = np.concatenate(variables), np.concatenate(states)
-    for a, b in sorted(pairs[:MAX_BOUNDARIES]):
+    most = min(MAX_BOUNDARIES, max(_MANY // n_tokens, 1))
+    for a, b in sorted(pairs[:most]):
         direction = s[labels == b].mean(axis=0) - s[labels == a].mean(axis=0)
         found.append(
             Quantity(kind=QuantityKind.BOUNDARY, numbers=(a, b), direction=direction)

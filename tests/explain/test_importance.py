@@ -157,6 +157,17 @@ def test_boundaries_that_no_frame_crosses_are_left_out():
     assert names == ["score", "cv1", "states 1-2"]
 
 
+def test_few_boundaries_where_there_are_many_tokens():
+    rng = np.random.default_rng(0)
+    states = [np.r_[rng.integers(0, 4, 300), np.tile([1, 3], 200)]]
+    variables = [rng.normal(size=(700, 2))]
+    for n_tokens, most in ((10, 6), (150, 4), (5000, 1)):
+        found = quantities_of(variables, states, 4, 1, n_tokens)
+        names = [q.name for q in found if q.kind is QuantityKind.BOUNDARY]
+        assert len(names) == most
+        assert "states 2-4" in names  # the one that is crossed most often
+
+
 @pytest.fixture
 def equivariant_stack():
     spec = MixerSpec(
