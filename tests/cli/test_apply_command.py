@@ -12,6 +12,9 @@ import pytest
 from MDAnalysis.analysis.dihedrals import Dihedral
 from scipy.spatial import cKDTree
 
+import mdgeomfeat
+from mdgeomfeat import InputError
+
 STEP = 10
 COMMON_ATOMS = "backbone or resname ACE NME"
 
@@ -200,6 +203,23 @@ def test_a_point_mutation_and_a_cut_end_keep_the_variables_of_the_same_motion(
     assert np.corrcoef(here, there)[0, 1] > 0.9
     states = [column(p / "cvs.csv", "state") for p in (out, report)]
     assert (states[0] == states[1]).mean() > 0.9
+
+
+def test_one_call_from_python_writes_what_the_command_writes(villin, run_cli, tmp_path):
+    top, run, report = villin
+    result = run_cli(
+        "apply", report, top, run, "--engine", "torch", "--step", 50, "--align",
+        "--out", tmp_path / "command",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    out = mdgeomfeat.apply(
+        report, [top, run], tmp_path / "call", align=True, engine="torch", step=50
+    )
+    assert out == tmp_path / "call"
+    for name in ("cvs.csv", "figures/map.png"):
+        assert (out / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
+    with pytest.raises(InputError, match=r"no option 'stp'; .* step"):
+        mdgeomfeat.apply(report, [top, run], tmp_path / "no", stp=50)
 
 
 def test_a_model_of_an_earlier_release_is_applied_without_distances(
