@@ -195,7 +195,10 @@ Labels = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
-Apply = Annotated[str | None, typer.Option(hidden=True)]
+Apply = Annotated[
+    str | None,
+    typer.Option(hidden=True, help="This has become the command apply."),
+]
 MapsOn = Annotated[
     bool,
     typer.Option("--maps/--no-maps", help="Draw UMAP maps.", rich_help_panel=_STUDY),

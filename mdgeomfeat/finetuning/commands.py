@@ -89,7 +89,7 @@ def finetune(
     ] = None,
     independent: Annotated[
         bool | None,
-        _option(_SPLIT, "The frames are no trajectory: split them at random."),
+        _option(_SPLIT, "The frames are not a trajectory: split them at random."),
     ] = None,
     seen: Annotated[
         Path | None,

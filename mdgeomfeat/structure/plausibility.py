@@ -332,7 +332,9 @@ class _Frame:
         close = self_capped_distance(
             self.x, max_cutoff=_BONDED, box=self.used, return_distances=False
         )
-        strays = places.strays(close)
+        # tokens of atoms without names are anything, and need not hang together
+        named = (np.asarray(self.structure.names) != "").any()
+        strays = places.strays(close) if named else np.empty(0, dtype=np.int64)
         if not bad.any() and len(strays) < 2:
             return None
         pair = find_swap(self.joints, bad, strays, places)
