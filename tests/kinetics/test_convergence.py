@@ -70,6 +70,15 @@ def test_a_short_chain_is_not_and_says_what_it_would_take():
     assert found.factor == pytest.approx(max(70 / found.times, 10 / fewest))
 
 
+def test_a_state_that_is_rarely_entered_is_not_converged_however_long_the_data():
+    rare = np.array([[0.9996, 0.0004], [0.1, 0.9]])
+    runs = [markov_chain(rare, 3000, seed) for seed in range(4)]
+    found = converged(states_of(runs), ESTABLISHED, timescales(rare)[0])
+    assert found.times > 1000
+    assert 1 < min(found.entries.min(), found.exits.min()) < 10
+    assert Shortfall.FEW_CROSSINGS in found.shortfalls
+
+
 def test_one_run_stuck_in_a_state_is_not_converged():
     runs = [markov_chain(PAIR, 3000, i) for i in range(3)]
     found = judge([*runs, np.full(3000, 2)])

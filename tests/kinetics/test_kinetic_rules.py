@@ -191,6 +191,7 @@ def test_differences_and_spreads_are_those_of_the_parts():
     assert other.minus_primary == pytest.approx(other.score - ours.score)
     assert other.sd_folds == pytest.approx(np.std(means, ddof=1))
     assert ours.minus_primary is None
+    assert ours.sd_folds == pytest.approx(np.std(ours.by_fold, ddof=1)) != 0
 
 
 # --- width and scale ------------------------------------------------------------
