@@ -31,7 +31,7 @@ def finetune(
         Path | None,
         typer.Argument(
             help="Labels (.xyz, .extxyz, .csv, .sdf), or a TOML file of the run. "
-            "Without it, --out goes on as it was begun."
+            "Without it, the run in --out is continued as it was begun."
         ),
     ] = None,
     *,
@@ -43,49 +43,59 @@ def finetune(
         float | None, typer.Option(help="Stop cleanly after this many minutes.")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
-    name: Annotated[str | None, typer.Option(help="Of the network written.")] = None,
+    device: Annotated[
+        str, typer.Option(help="Device to train on: cpu or cuda.")
+    ] = "cpu",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the network that is written.")
+    ] = None,
     kind: Annotated[
         str | None,
         _option(
             _LABELS,
-            "intensive, extensive, dipole, forces, conservative (energy and its "
-            "gradient) or classes.",
+            "Kind of the label: intensive, extensive, dipole, forces, conservative "
+            "(energy and its gradient) or classes.",
         ),
     ] = None,
     target: Annotated[
-        str | None, _option(_LABELS, "Name of the label in the file; energy.")
+        str | None, _option(_LABELS, "Name of the label in the file (default: energy).")
     ] = None,
     unit: Annotated[
-        str | None, _option(_LABELS, "Of the label, such as eV, kcal/mol, Hartree, D.")
+        str | None,
+        _option(_LABELS, "Unit of the label, such as eV, kcal/mol, Hartree, D."),
     ] = None,
     forces: Annotated[
-        str | None, _option(_LABELS, "Name of the forces in the file; forces.")
+        str | None,
+        _option(_LABELS, "Name of the forces in the file (default: forces)."),
     ] = None,
     force_unit: Annotated[
-        str | None, _option(_LABELS, "Of the forces; the energy's over Å.")
+        str | None,
+        _option(_LABELS, "Unit of the forces (default: the energy's over Å)."),
     ] = None,
     tests: Annotated[
         list[Path] | None, _option(_LABELS, "Another file to test on; repeatable.")
     ] = None,
     max_atoms: Annotated[
-        int | None, _option(_LABELS, "Larger molecules are refused; 500.")
+        int | None, _option(_LABELS, "Larger molecules are refused (default: 500).")
     ] = None,
     split: Annotated[
         str | None,
-        _option(_SPLIT, "auto, random, scaffold or time (a trajectory, in order)."),
+        _option(_SPLIT, "Kind of split: auto, random, scaffold or time (in order)."),
     ] = None,
     train: Annotated[
-        float | None, _option(_SPLIT, "Share (below 1) or number to train on; 0.8.")
+        float | None,
+        _option(_SPLIT, "Share (below 1) or number to train on (default: 0.8)."),
     ] = None,
     validation: Annotated[
-        float | None, _option(_SPLIT, "Share or number to validate with; 0.1.")
+        float | None,
+        _option(_SPLIT, "Share or number to validate with (default: 0.1)."),
     ] = None,
     test: Annotated[
-        float | None, _option(_SPLIT, "Share or number to test on; the rest.")
+        float | None, _option(_SPLIT, "Share or number to test on (default: the rest).")
     ] = None,
     gap: Annotated[
-        int | None, _option(_SPLIT, "Frames between parts of a trajectory; 10.")
+        int | None,
+        _option(_SPLIT, "Frames between parts of a trajectory (default: 10)."),
     ] = None,
     independent: Annotated[
         bool | None,
@@ -98,30 +108,44 @@ def finetune(
     start: Annotated[
         str | None,
         _option(
-            _NETWORK, "pretrained, scratch (random weights) or frozen (head only)."
+            _NETWORK,
+            "Begin pretrained, from scratch (random weights) or frozen (head only).",
         ),
     ] = None,
     network: Annotated[
-        str | None, _option(_NETWORK, "Name or file of a network; default.", "--model")
+        str | None,
+        _option(_NETWORK, "Name or file of a network (default: default).", "--model"),
     ] = None,
-    head: Annotated[str | None, _option(_NETWORK, "gated, or linear.")] = None,
-    steps: Annotated[int | None, _option(_TRAINING, "2000.")] = None,
-    batch: Annotated[int | None, _option(_TRAINING, "Molecules in a step; 16.")] = None,
-    learning_rate: Annotated[float | None, _option(_TRAINING, "0.001.")] = None,
+    head: Annotated[
+        str | None, _option(_NETWORK, "Kind of head: gated or linear.")
+    ] = None,
+    steps: Annotated[
+        int | None, _option(_TRAINING, "Steps to train (default: 2000).")
+    ] = None,
+    batch: Annotated[
+        int | None, _option(_TRAINING, "Molecules in a step (default: 16).")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, _option(_TRAINING, "Learning rate (default: 0.001).")
+    ] = None,
     loss: Annotated[
-        str | None, _option(_TRAINING, "l1 (lengths of errors), or mse.")
+        str | None, _option(_TRAINING, "Loss: l1 (lengths of errors) or mse.")
     ] = None,
     energy_weight: Annotated[
-        float | None, _option(_TRAINING, "Of energies per atom beside forces; 1.")
+        float | None,
+        _option(_TRAINING, "Weight of energies per atom beside forces (default: 1)."),
     ] = None,
     force_weight: Annotated[
-        float | None, _option(_TRAINING, "Of forces beside energies; 1.")
+        float | None,
+        _option(_TRAINING, "Weight of forces beside energies (default: 1)."),
     ] = None,
     denoising: Annotated[
-        float | None, _option(_TRAINING, "Weight of the pre-training task; 0.")
+        float | None,
+        _option(_TRAINING, "Weight of the pre-training task (default: 0)."),
     ] = None,
     seed: Annotated[
-        int | None, _option(_TRAINING, "Of the split and of the training; 0.")
+        int | None,
+        _option(_TRAINING, "Seed of the split and of the training (default: 0)."),
     ] = None,
 ) -> None:
     """Fine-tune a network on energies, forces, dipoles, other labels or classes.
@@ -217,7 +241,7 @@ def _lines() -> Iterator[Progress]:
 
 def _tell(found: dict[str, Any], out: Path) -> None:
     if not found["done"]:
-        typer.echo(f"Stopped at step {found['steps']}; the same command goes on.")
+        typer.echo(f"Stopped at step {found['steps']}; the same command continues.")
         return
     typer.echo(
         f"{'set':16s} {'label':12s} {'n':>6s} {'MAE':>10s} {'RMSE':>10s} "

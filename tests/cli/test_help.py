@@ -6,6 +6,7 @@ import pytest
 import typer.main
 
 from mdgeomfeat.cli.app import app
+from mdgeomfeat.finetuning.commands import app as finetuning_app
 from mdgeomfeat.pretraining.commands import app as pretraining_app
 
 # "Of the thermostat." and the like leave the reader to look for the noun; a sentence
@@ -27,6 +28,7 @@ def parameters(command, name="mdgeomfeat"):
 def all_words():
     yield from parameters(typer.main.get_command(app))
     yield from parameters(typer.main.get_command(pretraining_app), "pretrain")
+    yield from parameters(typer.main.get_command(finetuning_app), "finetune")
 
 
 def problem(words: str | None) -> str | None:
