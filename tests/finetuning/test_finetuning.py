@@ -363,7 +363,7 @@ def test_the_command(run_cli, network, frames, tmp_path, monkeypatch):
     )  # fmt: skip
     early = run_cli("finetune", *options, "--minutes", 0)
     assert early.exit_code == 0, early.output
-    assert "Stopped at step 0; the same command goes on." in early.stdout
+    assert "Stopped at step 0; the same command continues." in early.stdout
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     done = run_cli("finetune", "--resume", "--out", "../run")
