@@ -83,7 +83,7 @@ def difference_in_words(difference: Difference) -> str:
         )
     verb = "grows" if after > before else "shrinks"
     what = f"RMSF of {name}" if kind is Kind.RMSF else name
-    return f"{what} {verb} from {number(before, 1)} to {number(after, 1)} Å"
+    return f"{what} {verb} from {number(before)} to {number(after)} Å"
 
 
 def _appears(what: str, before: float, after: float) -> str:
