@@ -1,0 +1,36 @@
+"""A difference that is told can be seen in the numbers of its sentence."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from mdgeomfeat.explain import Difference, Kind
+from mdgeomfeat.report.wording import difference_in_words
+
+
+def difference(kind, name, before, after):
+    return Difference(
+        kind=kind, name=name, tokens=(1,), before=before, after=after,
+        effect=0.5, held_out=0.5, stable=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "said"),
+    [
+        (Kind.RMSF, 0.34, 0.26, "RMSF of x shrinks from 0.34 to 0.26 Å"),
+        (Kind.RADIUS_OF_GYRATION, 2.2, 2.44, "x grows from 2.20 to 2.44 Å"),
+        (Kind.CONTACT, 0.9, 0.1, "contact x is lost"),
+        (Kind.CONTACT, 0.4, 0.6, "contact x becomes more frequent"),
+        (Kind.LIGAND_DISTANCE, 3.0, 9.5, "from 3.0 to 9.5 Å"),
+        (Kind.TORSION, -102.0, 56.0, "to 56°"),
+    ],
+)
+def test_both_values_are_told_and_differ(kind, before, after, said):
+    name = "A:ALA2:phi" if kind is Kind.TORSION else "x"
+    text = difference_in_words(difference(kind, name, before, after))
+    assert said in text
+    numbers = re.findall(r"\d+\.?\d*", text.replace("ALA2", ""))
+    assert len(set(numbers)) > 1
