@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mdgeomfeat.errors import InputError, clause
 from mdgeomfeat.kinetics.arrays import (
@@ -75,6 +76,9 @@ _DROPPED, _DROPPED_WIDE, _WIDE = 0.1, 0.3, 100
 _SEEDS, _OPERATIONS = 3, 9e12
 
 
+# Covariances of some hundred columns fill one thread; further ones of BLAS wait for
+# each other by spinning, at up to ten times the processor time on a busy machine.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def run_study(
     inputs: Mapping[str, Arrays],
     primary: str,

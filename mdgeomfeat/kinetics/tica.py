@@ -14,6 +14,7 @@ import numpy as np
 from deeptime.covariance import Covariance, CovarianceModel
 from deeptime.decomposition import TICA
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from mdgeomfeat.kinetics.arrays import (
     Arrays,
@@ -165,7 +166,7 @@ def fit_tica_guarded(
     widths = _widths(prepared.width, pairs, dim)
 
     def score(width: int, ridge: float) -> float:
-        outputs = prepared.solve(dim, width, ridge).transform(stop)
+        outputs = prepared.sketch(dim, width, ridge).transform(stop)
         return vamp2_score(outputs, lag, stop_weights)
 
     ridge = max(_RIDGES, key=lambda r: score(widths[0], r))
@@ -246,6 +247,7 @@ class _Prepared:
                 estimator.partial_fit(pair, weights=own)
         self.covariances = estimator.fetch_model()
         self.width = len(self.covariances.cov_00)
+        self._bases: dict[int, _Basis] = {}
 
     def _project(self, frames: NDArray[np.floating]) -> NDArray[np.float64]:
         x = self.standardizer(flat_features(frames))
@@ -279,6 +281,25 @@ class _Prepared:
             values = _autocorrelations(vectors, c.cov_00[:k, :k], c.cov_0t[:k, :k])
         else:
             values = values[order]
+        return self._map(vectors, values)
+
+    def sketch(self, dim: int, width: int, ridge: float) -> LinearMap:
+        """Return the map of :meth:`solve` up to the scale of its outputs, in less time.
+
+        Ridges differ only by a number on the diagonal, so one decomposition of the
+        instantaneous covariances serves them all, and of the second only the leading
+        vectors are needed.
+        """
+        k = min(width, self.width)
+        if k not in self._bases:
+            self._bases[k] = _Basis.of(self.covariances, k)
+        vectors, values = self._bases[k].leading(dim, ridge)
+        return self._map(vectors, values)
+
+    def _map(
+        self, vectors: NDArray[np.float64], values: NDArray[np.float64]
+    ) -> LinearMap:
+        k = len(vectors)
         matrix = (
             vectors if self.components is None else self.components[:, :k] @ vectors
         )
@@ -289,10 +310,46 @@ class _Prepared:
         return LinearMap(
             standardizer=self.standardizer,
             matrix=np.asarray(matrix, dtype=np.float64),
-            offset=-(part.mean_0 @ vectors),
+            offset=-(self.covariances.mean_0[:k] @ vectors),
             timescales=timescales,
             width=k,
             pca=None if self.components is None else k,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Basis:
+    """Covariances of the first columns, where the instantaneous one is diagonal."""
+
+    variances: NDArray[np.float64]
+    directions: NDArray[np.float64]
+    lagged: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, covariances: CovarianceModel, width: int) -> _Basis:
+        try:
+            variances, directions = eigh(covariances.cov_00[:width, :width])
+        except np.linalg.LinAlgError as error:
+            raise ScoreError(f"TICA failed ({error}).") from error
+        lagged = directions.T @ covariances.cov_0t[:width, :width] @ directions
+        return cls(variances, directions, (lagged + lagged.T) / 2)
+
+    def leading(
+        self, dim: int, ridge: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the vectors (k, dim) of the largest eigenvalues, and these."""
+        kept = self.variances + ridge > _EPSILON
+        if not kept.any():
+            raise ScoreError("TICA failed (no direction varies).")
+        scale = 1 / np.sqrt(self.variances[kept] + ridge)
+        n = len(scale)
+        values, vectors = eigh(
+            scale[:, None] * self.lagged[np.ix_(kept, kept)] * scale,
+            subset_by_index=(max(n - dim, 0), n - 1),
+        )
+        return (
+            self.directions[:, kept] @ (scale[:, None] * vectors[:, ::-1]),
+            values[::-1],
         )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import dropout, pad
+from torch.nn.functional import pad
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.mixing.spec import MixerSpec
 
 __all__ = ["check_input", "prepare"]
+
+#: Values of a 16-bit number.
+_LEVELS = 2**16
 
 
 def check_input(tokens: Tensor, spec: MixerSpec) -> None:
@@ -59,10 +62,24 @@ def prepare(tokens: Tensor, spec: MixerSpec, *, training: bool) -> Tensor:
 def _kept(tokens: Tensor, p: float) -> Tensor:
     """Return factors that drop numbers, and vectors as a whole."""
     if tokens.ndim == 3:
-        return dropout(torch.ones_like(tokens), p)
-    factors = dropout(torch.ones_like(tokens[..., :2, :]), p)
+        return _factors(tokens, p)
+    factors = _factors(tokens[..., :2, :], p)
     # (scalar, vector) -> (scalar, x, y, z)
     return factors[..., [0, 1, 1, 1], :]
+
+
+def _factors(like: Tensor, p: float) -> Tensor:
+    """Return zeros with probability `p`, to 1 in 65,536, else what keeps the mean at 1.
+
+    torch draws each number of its dropout by itself, which takes a quarter of the time
+    of a training step; here four come from one draw of 64 bits.
+    """
+    size = like.numel()
+    drawn = torch.empty(-(-size // 4), dtype=torch.int64, device=like.device)
+    drawn.random_(-(2**63), None)
+    dropped = round(p * _LEVELS)
+    kept = drawn.view(torch.int16)[:size] >= dropped - _LEVELS // 2
+    return kept.to(like.dtype).div_(1 - dropped / _LEVELS).view(like.shape)
 
 
 def _merged(tokens: Tensor, spec: MixerSpec) -> Tensor:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.store import RowArray, Rows
+
+if TYPE_CHECKING:
+    from pynndescent import NNDescent
 
 __all__ = ["METHODS", "MapResult", "fit_map", "standardise"]
 
@@ -136,9 +140,10 @@ def fit_map(
         n_components = min(width, *points.shape)
         pca = PCA(n_components, random_state=seed).fit(points)
         points = pca.transform(points)
-    place, steps = _layout(points, method, seed, n_neighbors, min_dist)
+    placing = transform_rest and n_frames > len(frames)
+    place, steps = _layout(points, method, seed, n_neighbors, min_dist, placing)
     embedding = place(None)
-    if transform_rest and n_frames > len(frames):
+    if placing:
         full = np.empty((n_frames, 2), dtype=np.float32)
         full[frames] = embedding
         rest = np.setdiff1d(np.arange(n_frames), frames)
@@ -201,6 +206,7 @@ def _layout(
     seed: int,
     n_neighbors: int,
     min_dist: float,
+    placing: bool,
 ) -> tuple[Callable[[NDArray[np.float32] | None], NDArray[np.float32]], str]:
     """Fit the layout; return what places points (None: the fitted ones)."""
     if method == "pca":
@@ -222,9 +228,34 @@ def _layout(
         init="pca" if points.shape[1] > 1 else "random",
         random_state=seed,
         n_jobs=1,
-    ).fit(points)
+        precomputed_knn=_neighbours(points, n_neighbors, seed, placing),
+    )
+    with warnings.catch_warnings():
+        # without an index no further points can be placed, and none will be
+        warnings.filterwarnings("ignore", message="precomputed_knn")
+        mapper.fit(points)
 
     def place(other: NDArray[np.float32] | None) -> NDArray[np.float32]:
         return mapper.embedding_ if other is None else mapper.transform(other)
 
     return place, f"UMAP with {n_neighbors} neighbours"
+
+
+def _neighbours(
+    points: NDArray[np.float32], n_neighbors: int, seed: int, placing: bool
+) -> tuple[NDArray[np.integer], NDArray[np.float32], NNDescent | None]:
+    """Return the exact neighbours of all points, and what finds those of others.
+
+    By itself UMAP calls a Python function for every pair of up to 4,096 points, which
+    takes longer than all the rest, and finds the neighbours of more only approximately.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    finder = NearestNeighbors(n_neighbors=n_neighbors).fit(points)
+    distances, indices = finder.kneighbors(points)
+    index = None
+    if placing:
+        from pynndescent import NNDescent
+
+        index = NNDescent(points, n_neighbors=n_neighbors, random_state=seed, n_jobs=1)
+    return indices, distances.astype(np.float32), index

@@ -24,6 +24,7 @@ from mdgeomfeat.kinetics.arrays import Span
 from mdgeomfeat.kinetics.pca import fit_pca
 from mdgeomfeat.kinetics.scoring import InputScorer
 from mdgeomfeat.kinetics.standardize import fit_standardizer, flat_features
+from mdgeomfeat.kinetics.tica import _Prepared
 
 
 def test_standardizer_is_streaming_and_floors_the_deviation():
@@ -220,3 +221,23 @@ def test_nothing_slow():
     assert (scan.n_slow, scan.slowest) == (0, None) or scan.slowest < scan.lag
     with pytest.raises(InputError, match="below 1"):
         choose_lag([rng.normal(size=(200, 5))], lag=0)
+
+
+@pytest.mark.parametrize("width", [None, 30])
+@pytest.mark.parametrize("ridge", [0.0, 0.03, 3.0])
+def test_the_fast_map_that_ridges_are_compared_by_is_that_of_deeptime(width, ridge):
+    rng = np.random.default_rng(4)
+    slow = np.cumsum(rng.normal(size=(2, 600, 3)), axis=1)
+    runs = list(np.tanh(slow @ rng.normal(size=(3, 40)) / 8))
+    runs = [r + 0.2 * rng.normal(size=r.shape) for r in runs]
+    # columns that repeat others have no direction of their own
+    runs = [np.concatenate([r, r[:, :5]], axis=1) for r in runs]
+    prepared = _Prepared(runs, 5, width)
+    exact = prepared.solve(3, ridge=ridge)
+    fast = prepared.sketch(3, prepared.width, ridge)
+    for x, y in zip(exact.transform(runs), fast.transform(runs), strict=True):
+        scale = np.sqrt((x**2).sum(axis=0) / (y**2).sum(axis=0))
+        sign = np.sign((x * y).sum(axis=0))
+        np.testing.assert_allclose(y * scale * sign, x, atol=1e-6)
+    if not ridge:
+        np.testing.assert_allclose(fast.timescales, exact.timescales, rtol=1e-8)
