@@ -16,6 +16,7 @@ from mdgeomfeat.commands.tables import frame_origins
 from mdgeomfeat.descriptors import superpose
 from mdgeomfeat.explain import Backbone, smooth_path
 from mdgeomfeat.report.data import FrameOrigin, StateAngle, StateFrames, Way
+from mdgeomfeat.report.molecule import facing
 from mdgeomfeat.text import count
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def write_states(
     reference = next(rows[0] for rows in chosen.states if len(rows))
     target = np.asarray(positions[int(reference)], dtype=float)
     target = target - target.mean(axis=0)
+    target = target @ facing(target)
     universe = _universe(data, target, importance)
     residues = by_residue(universe, structure)
     molecule = describe_molecule(universe, structure, residues, importance)

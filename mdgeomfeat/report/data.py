@@ -183,7 +183,8 @@ class StateFrames:
     origins : tuple of tuple of FrameOrigin
         Where the frames of each state are from, the most central first.
     positions : tuple of (n_i, A, 3) ndarray, Å
-        Superposed on the first of them all.
+        Superposed on the first of them all, which turns its least extent towards the
+        eye, along z.
     secondary : tuple of tuple of str
         Of each frame, one letter for each residue: h (helix), s (strand) or c.
     molecule : Molecule

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-__all__ = ["POCKET", "Drawing", "Molecule", "Role", "drawings"]
+__all__ = ["POCKET", "Drawing", "Molecule", "Role", "drawings", "facing"]
 
 #: Fewer residues in a row than this are drawn with all atoms, not as a ribbon.
 RIBBON: Final = 13
@@ -109,6 +109,27 @@ class Molecule:
         heavy = self.numbers > 1
         several = np.bincount(self.residue[heavy], minlength=self.n_residues) > 1
         return np.flatnonzero((other & several)[self.residue] & heavy)
+
+
+def facing(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the rotation (3, 3) that turns the least extent towards the eye.
+
+    The first two principal axes show the most of the molecule; the third makes them a
+    rotation, since a reflection would show its mirror image.
+
+    Parameters
+    ----------
+    points : (A, 3) array, Å
+        Centred.
+
+    Returns
+    -------
+    (3, 3) ndarray
+        ``points @ rotation`` has its largest extent along x and its least along z.
+    """
+    axes = np.linalg.svd(points.T @ points)[2].T
+    axes[:, 2] *= np.sign(np.linalg.det(axes))
+    return axes
 
 
 def drawings(molecule: Molecule, frames: NDArray[np.floating]) -> tuple[Drawing, ...]:

@@ -20,7 +20,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mdgeomfeat.descriptors import superpose
 from mdgeomfeat.report.figures.style import (
     figure,
     figure_style,
@@ -35,7 +34,17 @@ _ELEMENT_COLORS: Final = {7: "#2563eb", 8: "#dc2626", 16: "#ca8a04", 15: "#ea580
 _LIGAND: Final = "#D55E00"
 _LINING: Final = "#6b7280"
 #: How wide things are drawn, Å, and the least of that in points.
-_WIDTHS: Final = {"ribbon": (1.5, 2.2), "sticks": (0.55, 1.6), "thin": (0.25, 0.7)}
+_WIDTHS: Final = {
+    "ribbon": (1.2, 1.8),
+    "ligand": (0.7, 2.2),
+    "sticks": (0.55, 1.6),
+    "thin": (0.22, 0.6),
+}
+#: The white rim of a piece, points, and how far it lies behind that, Å.
+_RIM: Final = 1.6
+_BEHIND: Final = 1.5
+#: What stands in front of all else, as if it were so much nearer, Å.
+_FRONT: Final = 1000.0
 #: Points of a trace between two residues.
 _FINENESS: Final = 6
 #: Share of white in what is farthest from the eye.
@@ -73,7 +82,8 @@ def draw_structures(
     Parameters
     ----------
     states : sequence of (n_i, A, 3) ndarray, Å
-        Representative frames, the most central first.
+        Representative frames, the most central first, superposed; the eye looks
+        along z.
     molecule : Molecule
     titles : sequence of str
         One per state.
@@ -81,9 +91,7 @@ def draw_structures(
         Number of each state, for its colour; by default 0, 1 …
     """
     drawn = drawings(molecule, np.array([frames[0] for frames in states]))
-    target = states[0][0].astype(float)
-    view = _view(target - target.mean(0))
-    scenes = [superpose(frames[: 1 + _PALE], target) @ view for frames in states]
+    scenes = [frames[: 1 + _PALE] for frames in states]
     seen = np.concatenate([scene[0][:, :2] for scene in scenes])
     low, high = seen.min(axis=0) - 1.0, seen.max(axis=0) + 1.0
     width, depth = high - low
@@ -111,17 +119,6 @@ def draw_structures(
     return fig
 
 
-def _view(target: np.ndarray) -> np.ndarray:
-    """Return the rotation (3, 3) that turns the least extent towards the eye.
-
-    The first two principal axes show the most of the molecule; the third makes them a
-    rotation, since a reflection would show its mirror image.
-    """
-    axes = np.linalg.svd(target.T @ target)[2].T
-    axes[:, 2] *= np.sign(np.linalg.det(axes))
-    return axes
-
-
 def _lines(
     molecule: Molecule,
     drawn: tuple[Drawing, ...],
@@ -138,12 +135,9 @@ def _lines(
         lines.add(ends, mpl.colormaps["viridis"](along)[:, :3], "ribbon")
     if pale and molecule.traced:
         return lines
-    for kind, shown in (
-        ("thin", (Drawing.LINING, Drawing.THIN)),
-        ("sticks", (Drawing.STICKS,)),
-    ):
-        of_kind = np.array([d in shown for d in drawn], dtype=bool)[molecule.residue]
-        of_kind &= molecule.numbers > 1
+    kinds = _kinds(molecule, drawn)[molecule.residue]
+    for kind in ("thin", "sticks", "ligand"):
+        of_kind = (kinds == kind) & (molecule.numbers > 1)
         bonds = molecule.bonds[of_kind[molecule.bonds].all(axis=1)]
         middle = frame[bonds].mean(axis=1)
         for end in (0, 1):
@@ -151,6 +145,19 @@ def _lines(
             ends = np.stack([frame[atoms], middle], axis=1)
             lines.add(ends, _atom_colors(molecule, atoms, kind, color), kind)
     return lines
+
+
+def _kinds(molecule: Molecule, drawn: tuple[Drawing, ...]) -> NDArray[np.str_]:
+    """Return which sticks each residue (R,) is drawn with, "" for none."""
+    polymer = any(role is not Role.OTHER for role in molecule.roles)
+    kinds = {Drawing.LINING: "thin", Drawing.THIN: "thin", Drawing.STICKS: "sticks"}
+    found = [
+        "ligand"
+        if polymer and role is Role.OTHER and drawing is Drawing.STICKS
+        else kinds.get(drawing, "")
+        for role, drawing in zip(molecule.roles, drawn, strict=True)
+    ]
+    return np.array(found, dtype="U6")
 
 
 def _trace(
@@ -181,11 +188,8 @@ def _atom_colors(
     molecule: Molecule, atoms: NDArray[np.int64], kind: str, color: str
 ) -> NDArray[np.float64]:
     """Return colours (n, 3): carbon by what it belongs to, others by element."""
-    ribbons = bool(molecule.traced) or kind == "thin"
-    own = np.tile(to_rgb(_LINING if kind == "thin" else color), (len(atoms), 1))
-    if ribbons or len(molecule.ligand_atoms):
-        other = np.array([r is Role.OTHER for r in molecule.roles], dtype=bool)
-        own[other[molecule.residue[atoms]]] = to_rgb(_LIGAND)
+    carbon = {"thin": _LINING, "ligand": _LIGAND}.get(kind, color)
+    own = np.tile(to_rgb(carbon), (len(atoms), 1))
     for number, dot in _ELEMENT_COLORS.items():
         own[molecule.numbers[atoms] == number] = to_rgb(dot)
     return own
@@ -198,8 +202,6 @@ def _put(ax: Axes, lines: _Lines, points: float, pale: bool) -> None:
     ends = np.concatenate(lines.ends)
     colors = np.concatenate(lines.colors)
     kinds = np.concatenate(lines.kinds)
-    order = np.argsort(ends[:, :, 2].mean(axis=1), kind="stable")
-    ends, colors, kinds = ends[order], colors[order], kinds[order]
     height = ends[:, :, 2].mean(axis=1)
     nearness = (height - height.min()) / max(float(np.ptp(height)), 1e-9)
     haze = _HAZE * (1 - nearness)[:, None]
@@ -217,13 +219,16 @@ def _put(ax: Axes, lines: _Lines, points: float, pale: bool) -> None:
             )
         )
         return
-    doubled = np.repeat(ends[:, :, :2], 2, axis=0)
-    shades = np.repeat(colors, 2, axis=0)
-    shades[::2] = 1.0
-    rims = np.repeat(widths, 2)
-    rims[::2] += 1.4
-    # a rim must not cut into the piece before it
-    caps = LineCollection(
-        list(doubled), colors=list(shades), linewidths=list(rims), capstyle="round"
+    # rims lie a little behind, so that they cut what is farther away, not neighbours
+    depth = np.concatenate([height - _BEHIND, height])
+    depth += np.where(np.tile(kinds, 2) == "ligand", _FRONT, 0.0)
+    order = np.argsort(depth, kind="stable")
+    both = np.concatenate([np.ones_like(colors), colors])[order]
+    ax.add_collection(
+        LineCollection(
+            list(np.concatenate([ends, ends])[order][:, :, :2]),
+            colors=list(both),
+            linewidths=list(np.concatenate([widths + _RIM, widths])[order]),
+            capstyle="round",
+        )
     )
-    ax.add_collection(caps)

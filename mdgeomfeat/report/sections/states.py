@@ -226,6 +226,7 @@ def _structures(frames: StateFrames, gallery: Gallery) -> html.Html:
         caption="Representative frames of each state, superposed and seen from one "
         "side: the most typical one strong, up to three others pale behind it. "
         + _what(frames.molecule),
+        kind="png" if frames.molecule.traced else "svg",
     )
     return html.join(
         [
@@ -245,8 +246,8 @@ def _what(molecule: Molecule) -> str:
         )
     if len(molecule.ligand_atoms):
         told.append(
-            "Carbon is orange in what is no polymer, and grey in residues with an "
-            f"atom within {POCKET:g} Å of it, which are drawn thin."
+            "Carbon is orange in what is no polymer, which is drawn in front of all "
+            f"else, and grey in residues with an atom within {POCKET:g} Å of it."
         )
     if not molecule.traced or len(molecule.ligand_atoms):
         told.append(

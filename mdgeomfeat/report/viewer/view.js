@@ -43,6 +43,7 @@
   }
   const isHydrogen = atoms.element.map((symbol) => symbol === "H");
   const hasHydrogens = isHydrogen.some(Boolean);
+  const hasPolymer = residues.role.some((role) => role !== "other");
   const hasRibbon = residues.drawing.some((d) => d === "ribbon" || d === "lining");
 
   const now = {
@@ -74,7 +75,8 @@
       case "element":
         return "#9ca3af";
       default:
-        return ligand && hasRibbon ? LIGAND : ofState;
+        if (ligand && hasPolymer) return LIGAND;
+        return ofState;
     }
   }
 
@@ -248,6 +250,7 @@
   play(false);
   draw();
   viewer.zoomTo();
+  viewer.zoom(1.25);
   viewer.render();
   missing.hidden = true;
   if (stills) {
