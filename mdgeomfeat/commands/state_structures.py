@@ -79,8 +79,8 @@ def write_states(
 
     Frames of states are superposed on the first state's central one, those of the way
     each on the one before. The header of a file tells which file and frame each model
-    is; ``frames.csv`` tells it as a table. With `importance` in place of B-factors go
-    scripts that colour by them.
+    is; ``frames.csv`` tells it as a table. B-factors are the `importance`, which
+    scripts colour by, or 0.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def write_states(
     angles : tuple of StateAngle
         Angles that are told of each state.
     importance : (N,) ndarray, optional
-        How much each token matters, 0 to 100.
+        How much each token matters, 0 to 100; None where that is not established.
     """
     folder.mkdir(parents=True, exist_ok=True)
     structure, positions = data.structure, data.positions
@@ -147,9 +147,10 @@ def _universe(
     universe = mda.Merge(data.atoms)
     numbers = data.structure.numbers
     universe.add_TopologyAttr("elements", [SYMBOLS[z] for z in numbers.tolist()])
-    if importance is not None:
-        values = importance[data.structure.token_of_atom]
-        universe.add_TopologyAttr("tempfactors", values)
+    if importance is None:
+        importance = np.zeros(data.structure.n_tokens)
+    values = importance[data.structure.token_of_atom]
+    universe.add_TopologyAttr("tempfactors", values)
     universe.load_new(target[None].astype(np.float32), order="fac")
     return universe
 
@@ -210,8 +211,11 @@ def _write_header(
         f"TITLE     {title}".upper(),
         "REMARK   6 FRAMES COUNT FROM 0 IN EACH FILE, AS IN VMD AND MDANALYSIS.",
     ]
-    if coloured:
-        lines.append("REMARK   6 B-FACTORS: HOW MUCH A RESIDUE MATTERS, AT MOST 100.")
+    lines.append(
+        "REMARK   6 B-FACTORS: HOW MUCH A RESIDUE MATTERS, AT MOST 100."
+        if coloured
+        else "REMARK   6 B-FACTORS ARE 0, AS IT IS NOT ESTABLISHED WHICH RESIDUES MATTER."
+    )
     for model, origin in enumerate(origins, start=1):
         line = f"REMARK   6 MODEL {model}: {origin.file} FRAME {origin.frame}"
         if origin.time is not None:

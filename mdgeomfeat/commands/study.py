@@ -192,7 +192,9 @@ def write_study(
                 data,
                 _chosen_frames(study, data),
                 angles=_told_angles(baselines, study, data),
-                importance=None if importance is None else importance.overall,
+                importance=importance.overall
+                if importance is not None and study.evidence.established
+                else None,
             )
             write_viewer(work, frames)
             record = make_record(

@@ -249,6 +249,8 @@ def _what(molecule: Molecule) -> str:
             "Carbon is orange in what is no polymer, which is drawn in front of all "
             f"else, and grey in residues with an atom within {POCKET:g} Å of it."
         )
+    elif not molecule.traced:
+        told.append("Carbon has the colour of the state.")
     if not molecule.traced or len(molecule.ligand_atoms):
         told.append(
             "In sticks nitrogen is blue, oxygen red, sulfur yellow and phosphorus "
