@@ -214,7 +214,7 @@ def _write_header(
     lines.append(
         "REMARK   6 B-FACTORS: HOW MUCH A RESIDUE MATTERS, AT MOST 100."
         if coloured
-        else "REMARK   6 B-FACTORS ARE 0, AS IT IS NOT ESTABLISHED WHICH RESIDUES MATTER."
+        else "REMARK   6 B-FACTORS ARE 0: WHICH RESIDUES MATTER IS NOT ESTABLISHED."
     )
     for model, origin in enumerate(origins, start=1):
         line = f"REMARK   6 MODEL {model}: {origin.file} FRAME {origin.frame}"

@@ -63,8 +63,8 @@ def agreement_section(comparison: Comparison, gallery: Gallery) -> html.Html:
             "input (ridge regression, R² on held-out frames: "
             f"{comparison.split}), and how well a frame's ten nearest neighbours in "
             f"the map{elsewhere} tell its dihedrals. 1 means completely, and none that "
-            "the mean of the training frames would tell as much; it counts as 0 in means "
-            "over dihedrals."
+            "the mean of the training frames would tell as much; it counts as 0 in "
+            "means over dihedrals."
         ),
         html.table(
             [
