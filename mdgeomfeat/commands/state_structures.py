@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,10 +11,12 @@ import numpy as np
 
 from mdgeomfeat.commands.colouring import write_scripts
 from mdgeomfeat.commands.molecule import by_residue, describe_molecule
+from mdgeomfeat.commands.pdb_files import write_models, write_origins
 from mdgeomfeat.commands.tables import frame_origins
+from mdgeomfeat.commands.whole_systems import write_typical_systems
 from mdgeomfeat.descriptors import superpose
 from mdgeomfeat.explain import Backbone, smooth_path
-from mdgeomfeat.report.data import FrameOrigin, StateAngle, StateFrames, Way
+from mdgeomfeat.report.data import StateAngle, StateFrames, Way
 from mdgeomfeat.report.molecule import facing
 from mdgeomfeat.text import count
 
@@ -29,7 +30,11 @@ __all__ = ["ChosenFrames", "choose_way", "state_angles", "write_states"]
 
 #: Names of what lies beside the states' files.
 WAY: Final = "way.pdb"
+WHOLE: Final = "whole-systems"
 TABLE: Final = "frames.csv"
+
+_ABOUT_IMPORTANCE: Final = "B-factors: how much a residue matters, at most 100."
+_ABOUT_NOTHING: Final = "B-factors are 0: which residues matter is not established."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,6 +79,7 @@ def write_states(
     *,
     angles: tuple[StateAngle, ...] = (),
     importance: np.ndarray | None = None,
+    solvent: bool | None = None,
 ) -> StateFrames:
     """Write one PDB file of several models per state, and one of the way.
 
@@ -92,6 +98,9 @@ def write_states(
         Angles that are told of each state.
     importance : (N,) ndarray, optional
         How much each token matters, 0 to 100; None where that is not established.
+    solvent : bool, optional
+        Also write each state's most typical frame with all atoms of the topology, with
+        solvent or without.
     """
     folder.mkdir(parents=True, exist_ok=True)
     structure, positions = data.structure, data.positions
@@ -105,25 +114,30 @@ def write_states(
     states = [superpose(_read(data, rows), target) for rows in chosen.states]
     origins = [tuple(frame_origins(data, rows.tolist())) for rows in chosen.states]
     files = tuple(f"state-{index + 1}.pdb" for index in range(len(states)))
+    remark = _ABOUT_NOTHING if importance is None else _ABOUT_IMPORTANCE
+    table = list(zip(files, origins, strict=True))
     for index, (name, moved) in enumerate(zip(files, states, strict=True)):
         if len(moved):
-            models = count(len(moved), "typical frame")
-            _write_models(folder / name, universe, moved)
-            _write_header(
-                folder / name,
-                f"STATE {index + 1}, {models}",
-                origins[index],
-                importance is not None,
+            title = f"state {index + 1}, {count(len(moved), 'typical frame')}"
+            write_models(
+                folder / name, universe, moved, title, origins[index], [remark]
             )
     way = _way(data, chosen, target, residues)
     if way is not None:
-        _write_models(folder / WAY, universe, way.positions)
         title = f"{count(len(way.origins), 'frame')} along variable 1, no trajectory"
-        _write_header(folder / WAY, title, way.origins, importance is not None)
+        write_models(
+            folder / WAY, universe, way.positions, title, way.origins, [remark]
+        )
+        table.append((WAY, way.origins))
+    if solvent is not None:
+        table += write_typical_systems(
+            folder / WHOLE, data, chosen.states, solvent=solvent
+        )
+    write_origins(folder / TABLE, table)
     if importance is not None:
         written = [name for name, own in zip(files, states, strict=True) if len(own)]
         write_scripts(folder, written, sticks=not molecule.traced)
-    frames = StateFrames(
+    return StateFrames(
         origins=tuple(origins),
         positions=tuple(states),
         secondary=tuple(tuple(_secondary(residues, moved)) for moved in states),
@@ -132,8 +146,6 @@ def write_states(
         way=way,
         angles=angles,
     )
-    _write_table(folder / TABLE, frames)
-    return frames
 
 
 def _universe(
@@ -189,60 +201,6 @@ def _secondary(residues: Structure, frames: np.ndarray) -> list[str]:
             rows, places = np.nonzero(classes[:, :, k])
             letters[rows, backbone.tokens[places]] = letter
     return ["".join(row) for row in letters]
-
-
-def _write_models(path: Path, universe: Universe, frames: np.ndarray) -> None:
-    import MDAnalysis as mda
-
-    universe.load_new(frames.astype(np.float32), order="fac")
-    with mda.Writer(str(path), universe.atoms.n_atoms, multiframe=True) as out:
-        for _ in universe.trajectory:
-            out.write(universe.atoms)
-
-
-def _write_header(
-    path: Path, title: str, origins: Sequence[FrameOrigin], coloured: bool
-) -> None:
-    """Put where every model is from in place of the title that MDAnalysis writes.
-
-    Remark 6 is free text. Names are cut to ASCII, the alphabet of PDB files.
-    """
-    lines = [
-        f"TITLE     {title}".upper(),
-        "REMARK   6 FRAMES COUNT FROM 0 IN EACH FILE, AS IN VMD AND MDANALYSIS.",
-    ]
-    lines.append(
-        "REMARK   6 B-FACTORS: HOW MUCH A RESIDUE MATTERS, AT MOST 100."
-        if coloured
-        else "REMARK   6 B-FACTORS ARE 0: WHICH RESIDUES MATTER IS NOT ESTABLISHED."
-    )
-    for model, origin in enumerate(origins, start=1):
-        line = f"REMARK   6 MODEL {model}: {origin.file} FRAME {origin.frame}"
-        if origin.time is not None:
-            line += f", {origin.time:.10g} PS"
-        lines.append(line.encode("ascii", "replace").decode())
-    body = path.read_text().splitlines(keepends=True)
-    kept = [line for line in body if not line.startswith("TITLE ")]
-    first = next(i for i, line in enumerate(kept) if not line.startswith("HEADER"))
-    path.write_text("".join([*kept[:first], *(f"{x}\n" for x in lines), *kept[first:]]))
-
-
-def _write_table(path: Path, frames: StateFrames) -> None:
-    """Write where each model of each file is from; models count from 1."""
-    rows = [
-        (name, origins)
-        for name, origins in zip(frames.files, frames.origins, strict=True)
-    ]
-    if frames.way is not None:
-        rows.append((WAY, frames.way.origins))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        header = ["structure", "model", "trajectory", "file", "frame", "time_ps"]
-        writer.writerow(header)
-        for name, origins in rows:
-            for model, o in enumerate(origins, start=1):
-                time = "" if o.time is None else f"{o.time:.10g}"
-                writer.writerow([name, model, o.trajectory, o.file, o.frame, time])
 
 
 def state_angles(

@@ -195,6 +195,9 @@ def write_study(
                 importance=importance.overall
                 if importance is not None and study.evidence.established
                 else None,
+                solvent=None
+                if options.whole_systems is None
+                else options.whole_systems == "solvated",
             )
             write_viewer(work, frames)
             record = make_record(
