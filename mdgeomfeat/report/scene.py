@@ -30,7 +30,7 @@ __all__ = ["FOLDER", "SCRIPTS", "scene", "write_viewer"]
 FOLDER: Final = "viewer"
 SCRIPTS: Final = ("3Dmol-min.js", "structures.js", "view.js")
 
-_BROUGHT: Final = ("3Dmol-min.js", "3Dmol-LICENSE.txt", "view.js")
+_BROUGHT: Final = ("3Dmol-min.js", "3Dmol-min.js.LICENSE.txt", "view.js")
 #: Characters of coordinates that a browser is given at most, and those of one atom.
 _MAX_TEXT: Final = 12_000_000
 _PER_ATOM: Final = 21

@@ -4,6 +4,7 @@ import csv
 import html
 import json
 import re
+from itertools import pairwise
 
 import MDAnalysis as mda
 import numpy as np
@@ -27,19 +28,65 @@ def test_folder_is_whole(study):
         "features.zarr",
         "model",
         "states",
+        "viewer",
         "figures",
     }
     assert [p.name for p in study.out.parent.iterdir()] == ["result"]
     assert study.result.stdout.strip().endswith("report.html")
 
 
-def test_report_needs_nothing_beside_itself(study):
+def test_report_loads_only_the_viewer_beside_it(study):
     assert "http://" not in study.page
     assert "https://" not in study.page
-    assert "<script" not in study.page
     assert 'src="data:image/' in study.page
     sources = [p.split('"')[0] for p in study.page.split('src="')[1:]]
-    assert all(s.startswith("data:") for s in sources)
+    files = [s for s in sources if not s.startswith("data:")]
+    assert len(files) == study.page.count("<script") == 3
+    assert all((study.out / name).is_file() for name in files)
+    assert len(study.page) < 8_000_000
+
+
+def test_the_view_shows_what_the_files_hold(study):
+    text = (study.out / "viewer/structures.js").read_text()
+    content = json.loads(text.partition(" = ")[2].rstrip(";\n"))
+    *states, way = content["groups"]
+    assert way["kind"] == "way"
+    table = read_csv(study.out / "states/frames.csv")
+    for group in content["groups"]:
+        name = f"{group['title'].replace(' ', '-')}.pdb"
+        path = study.out / "states" / (name if group in states else "way.pdb")
+        models = mda.Universe(str(path))
+        origins = [row for row in table if row["structure"] == path.name]
+        assert len(origins) == models.trajectory.n_frames
+        for k, model in enumerate(group["models"]):
+            models.trajectory[k]
+            xyz = np.array(model["positions"]).reshape(-1, 3) / 1000
+            np.testing.assert_allclose(xyz, models.atoms.positions, atol=1.1e-3)
+            row = origins[k]
+            assert model["origin"].startswith(f"{row['file']}, frame {row['frame']}")
+    assert content["atoms"]["name"] == list(models.atoms.names)
+    assert content["atoms"]["element"] == list(models.atoms.elements)
+    assert [r.split(":")[-1][:3] for r in content["residues"]["label"]] == [
+        "ACE", "GLY", "NME",
+    ]  # fmt: skip
+
+
+def test_the_way_leads_from_one_end_of_variable_1_to_the_other(study):
+    rows = {(r["file"], r["frame"]): r for r in read_csv(study.out / "cvs.csv")}
+    table = read_csv(study.out / "states/frames.csv")
+    way = [r for r in table if r["structure"] == "way.pdb"]
+    values = [float(rows[r["file"], r["frame"]]["cv1"]) for r in way]
+    assert len(values) > 10
+    assert values == sorted(values)
+    every = np.array([float(r["cv1"]) for r in rows.values()])
+    assert values[0] < np.quantile(every, 0.05)
+    assert values[-1] > np.quantile(every, 0.95)
+    models = mda.Universe(str(study.out / "states/way.pdb"))
+    shapes = np.array([models.atoms.positions for _ in models.trajectory])
+    # each is superposed on the one before
+    for one, other in pairwise(shapes):
+        best = rms.rmsd(other, one, superposition=True, center=True)
+        assert rms.rmsd(other, one) == pytest.approx(best, abs=2e-3)
 
 
 @pytest.mark.parametrize(
