@@ -370,6 +370,16 @@ def test_frames_in_random_order_give_a_page_without_a_motion(
     }  # fmt: skip
     assert [n for n, text in sections if "Not established" in text] == ["free-energy"]
     assert result.stderr.count("established") == 1
+    # noise is not made visible: no colours of residues
+    structures = sorted((out / "states").glob("*.pdb"))
+    assert structures
+    for path in structures:
+        assert not mda.Universe(str(path)).atoms.tempfactors.any()
+        assert "B-FACTORS ARE 0" in path.read_text()
+    assert not list((out / "states").glob("colour.*"))
+    content = (out / "viewer/structures.js").read_text()
+    assert '"importance":null' in content
+    assert "B-factors of the files in the folder states are 0" in page
 
 
 def test_tica_in_frames_where_the_selection_is_given(run_cli, gly2, common, tmp_path):
@@ -382,6 +392,37 @@ def test_tica_in_frames_where_the_selection_is_given(run_cli, gly2, common, tmp_
     summary = json.loads((out / "summary.json").read_text())
     assert {s["method"] for s in summary["study"]["scores"]} == {"TICA"}
     assert "name N CA C O" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("kind", ["solvated", "dry"])
+def test_whole_systems_are_the_frames_that_the_table_names(
+    run_cli, gly2, common, tmp_path, kind
+):
+    out = tmp_path / kind
+    result = run_cli(
+        "tica", *gly2, *common, "--out", out, "--step", 50, "--lag", "1", "--no-maps",
+        "--dim", 1, "--whole-systems", kind,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    rows = read_csv(out / "states/frames.csv")
+    whole = [r for r in rows if r["structure"].startswith("whole-systems/")]
+    assert len(whole) == len(list((out / "states").glob("state-*.pdb")))
+    pdb = next(p for p in gly2 if p.suffix == ".pdb")
+    for row in whole:
+        (file,) = (f for f in gly2 if f.name == row["file"])
+        source = mda.Universe(str(pdb), str(file))
+        source.trajectory[int(row["frame"])]
+        written = mda.Universe(str(out / "states" / row["structure"]))
+        assert list(written.atoms.names) == list(source.atoms.names)
+        np.testing.assert_allclose(
+            written.atoms.positions, source.atoms.positions, atol=1e-3
+        )
+        text = (out / "states" / row["structure"]).read_text()
+        assert f"MODEL 1: {row['file']} FRAME {row['frame']}" in text
+        # the same frame is the first model of the state's own file
+        typical = row["structure"].removeprefix("whole-systems/")
+        (first,) = (r for r in rows if r["structure"] == typical and r["model"] == "1")
+        assert (first["file"], first["frame"]) == (row["file"], row["frame"])
 
 
 def test_features_writes_a_store_that_opens(run_cli, gly2, common, tmp_path):

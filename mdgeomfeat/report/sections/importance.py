@@ -131,8 +131,8 @@ def _reading(importance: TokenImportance, established: bool) -> html.Html:
         "where it is largest. colour.cxc (ChimeraX), colour.pml (PyMOL) and "
         "colour.vmd.tcl (VMD) show them; run them in that folder."
         if established
-        else "B-factors of the files in the folder states are 0, because no slow "
-        "motion is established, and these numbers may be noise.",
+        else "B-factors of the files in the folder states are 0, because these numbers "
+        "may be noise.",
     ]
     if importance.gradient is None:
         del told[2]
