@@ -124,7 +124,7 @@ def write_states(
             )
     way = _way(data, chosen, target, residues)
     if way is not None:
-        title = f"{count(len(way.origins), 'frame')} along variable 1, no trajectory"
+        title = f"{count(len(way.origins), 'frame')} along variable 1, not a trajectory"
         write_models(
             folder / WAY, universe, way.positions, title, way.origins, [remark]
         )

@@ -76,7 +76,7 @@ class Molecule:
 
     @cached_property
     def guide(self) -> NDArray[np.int64]:
-        """(R,) the atom that a trace goes through, -1 for what is no polymer.
+        """(R,) the atom that a trace goes through, -1 for what is not a polymer.
 
         The alpha carbon, or the phosphorus, in its absence the sugar's C4' or O5'.
         """
@@ -104,7 +104,7 @@ class Molecule:
 
     @cached_property
     def ligand_atoms(self) -> NDArray[np.int64]:
-        """Heavy atoms of molecules that are no polymer, without single ones."""
+        """Heavy atoms of molecules that are not polymers, without single ones."""
         other = np.array([role is Role.OTHER for role in self.roles], dtype=bool)
         heavy = self.numbers > 1
         several = np.bincount(self.residue[heavy], minlength=self.n_residues) > 1

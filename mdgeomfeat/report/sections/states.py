@@ -246,7 +246,7 @@ def _what(molecule: Molecule) -> str:
         )
     if len(molecule.ligand_atoms):
         told.append(
-            "Carbon is orange in what is no polymer, which is drawn in front of all "
+            "Carbon is orange in what is not a polymer, which is drawn in front of all "
             f"else, and grey in residues with an atom within {POCKET:g} Å of it."
         )
     elif not molecule.traced:
@@ -263,7 +263,7 @@ def _view(frames: StateFrames) -> html.Html:
     way = ""
     if frames.way is not None:
         way = (
-            " The way between is no trajectory: its "
+            " The way between is not a trajectory: its "
             f"{count(len(frames.way.origins), 'frame')} are taken from anywhere in the "
             "data, one from each of equal intervals of variable 1, so that neighbours "
             "are as alike as possible (least sum of squared RMSD)."
