@@ -11,6 +11,7 @@ __all__ = [
     "Clock",
     "count",
     "enumerate_words",
+    "explained",
     "format_span",
     "format_time",
     "number",
@@ -94,6 +95,19 @@ def number(value: float | None, digits: int = 2) -> str:
     if value is None or not np.isfinite(value):
         return MISSING
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def explained(r2: float | None) -> str:
+    """Write a coefficient of determination; one that is not above 0 explains nothing.
+
+    How far it lies below 0 tells how wild a prediction is, not how much it tells.
+
+    >>> explained(0.873), explained(-22.0)
+    ('0.87', 'none')
+    """
+    if r2 is None or not np.isfinite(r2):
+        return MISSING
+    return number(r2) if r2 >= 0.005 else "none"
 
 
 def percent(share: float | None) -> str:

@@ -52,6 +52,13 @@ _FRAMES = "Frames"
 _RUN = "Running"
 
 
+class WholeSystemsChoice(StrEnum):
+    """Which atoms of whole systems are written."""
+
+    SOLVATED = "solvated"
+    DRY = "dry"
+
+
 class MixerName(StrEnum):
     """How tokens are mixed before the outputs."""
 
@@ -148,6 +155,16 @@ Fes = Annotated[
         help="Free energy over one or two coordinates, with a comma between them: "
         "'phi A:ALA2, psi A:ALA2', 'distance resid 1 to resid 9', 'rmsd name CA' "
         "(from the first frame) or 'rmsd name CA to native.pdb'. May be given again.",
+        show_default=False,
+        rich_help_panel=_STUDY,
+    ),
+]
+WholeSystems = Annotated[
+    WholeSystemsChoice | None,
+    typer.Option(
+        "--whole-systems",
+        help="Also write each state's most typical frame with all atoms, with solvent "
+        "(solvated) or without (dry).",
         show_default=False,
         rich_help_panel=_STUDY,
     ),

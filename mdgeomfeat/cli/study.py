@@ -31,6 +31,7 @@ def vamp(
     weights_are: o.WeightsAre = None,
     koopman: o.Koopman = False,
     fes: o.Fes = None,
+    whole_systems: o.WholeSystems = None,
     maps: o.MapsOn = True,
 ) -> None:
     """Learn the slow motions with a VAMPNet and report them beside baselines.
@@ -50,6 +51,7 @@ def vamp(
         weights_are=weights_are,
         koopman=koopman,
         fes=tuple(fes or ()),
+        whole_systems=None if whole_systems is None else whole_systems.value,
         maps=maps,
     )
     _run(read, study, out, overwrite)
@@ -68,6 +70,7 @@ def tica(
     weights_are: o.WeightsAre = None,
     koopman: o.Koopman = False,
     fes: o.Fes = None,
+    whole_systems: o.WholeSystems = None,
     maps: o.MapsOn = True,
 ) -> None:
     """Find the slow motions with TICA, which is linear, and report them."""
@@ -81,6 +84,7 @@ def tica(
         weights_are=weights_are,
         koopman=koopman,
         fes=tuple(fes or ()),
+        whole_systems=None if whole_systems is None else whole_systems.value,
         maps=maps,
     )
     _run(read, study, out, overwrite)
@@ -100,6 +104,7 @@ def spib(
     seeds: o.Seeds = None,
     temperature: o.Temperature = None,
     fes: o.Fes = None,
+    whole_systems: o.WholeSystems = None,
     maps: o.MapsOn = True,
 ) -> None:
     """Learn states that outlast the lag, and variables that distinguish them.
@@ -118,6 +123,7 @@ def spib(
         seeds=seeds,
         temperature=temperature,
         fes=tuple(fes or ()),
+        whole_systems=None if whole_systems is None else whole_systems.value,
         maps=maps,
     )
     _run(read, study, out, overwrite)

@@ -95,6 +95,9 @@ class StudyOptions:
         Free energies over coordinates that people know: each names one or two, such as
         ``"phi A:ALA2, psi A:ALA2"``, see
         :func:`~mdgeomfeat.descriptors.read_coordinates`.
+    whole_systems : {"solvated", "dry"} or None
+        Whether each state's most typical frame is also written with all atoms, and
+        whether the solvent is among them.
     weights_are : {"log", "plain", "bias"} or None
         What the weights are given as. None means logarithms, and is refused if a
         column has the name of a bias.
@@ -119,6 +122,7 @@ class StudyOptions:
     koopman: bool = False
     labels: int | None = None
     fes: tuple[str, ...] | str = ()
+    whole_systems: Literal["solvated", "dry"] | None = None
 
     @property
     def command(self) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 
 from mdgeomfeat.commands.apply import Applied, apply_to_files
 from mdgeomfeat.commands.features import default_folder
-from mdgeomfeat.commands.featurized import Featurized
 from mdgeomfeat.commands.notes import remembered_warnings
 from mdgeomfeat.commands.options import ReadOptions
 from mdgeomfeat.commands.output import check_output, output_folder
@@ -19,9 +18,9 @@ from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.commands.record import make_record
 from mdgeomfeat.commands.summary import record_summary
 from mdgeomfeat.commands.tables import frame_origins, write_json
+from mdgeomfeat.commands.whole_systems import SystemWriter
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.text import count
-from mdgeomfeat.upstream import read_frame
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import Pick
@@ -78,10 +77,10 @@ def write_picks(
         applied = apply_to_files(model_folder, read, work, progress)
         picks = pick_frames(applied.cvs, n, states=applied.states)
         with progress.stage("structures", len(picks), "files") as advance:
-            names = []
+            names, writer = [], SystemWriter(applied.data)
             for k, pick in enumerate(picks, start=1):
                 names.append(f"start-{k:03d}.pdb")
-                _write_system(work / names[-1], applied.data, pick.row)
+                writer.write(work / names[-1], pick.row, f"start structure {k}")
                 advance(1)
         rows = _rows(applied, picks, names)
         _write_table(work / "picks.csv", rows)
@@ -99,16 +98,6 @@ def write_picks(
     for reason, number in _tally(picks):
         progress.say(f"{count(number, 'structure')}: {reason}.")
     return folder
-
-
-def _write_system(path: Path, data: Featurized, row: int) -> None:
-    """Write every atom of the topology at one of the analysed frames."""
-    import MDAnalysis as mda
-
-    universe = data.universe
-    read_frame(universe.trajectory, int(data.results.frames[row]))
-    with mda.Writer(str(path), universe.atoms.n_atoms, multiframe=False) as file:
-        file.write(universe.atoms)
 
 
 def _rows(

@@ -1,171 +1,206 @@
-"""Representative frames of the states, as PDB files and ready to draw; their angles."""
+"""Frames of the states and of the way between them, as PDB files; states' angles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from mdgeomfeat.commands.colouring import write_scripts
+from mdgeomfeat.commands.molecule import by_residue, describe_molecule
+from mdgeomfeat.commands.pdb_files import write_models, write_origins
+from mdgeomfeat.commands.tables import frame_origins
+from mdgeomfeat.commands.whole_systems import write_typical_systems
 from mdgeomfeat.descriptors import superpose
-from mdgeomfeat.report.data import FrameOrigin, StateAngle, StateFrames
+from mdgeomfeat.explain import Backbone, smooth_path
+from mdgeomfeat.report.data import StateAngle, StateFrames, Way
+from mdgeomfeat.report.molecule import facing
 from mdgeomfeat.text import count
 
 if TYPE_CHECKING:
-    from MDAnalysis.core.groups import AtomGroup
+    from MDAnalysis.core.universe import Universe
 
-    from mdgeomfeat.store import Rows
+    from mdgeomfeat.commands.featurized import Featurized
     from mdgeomfeat.structure import Structure
 
-__all__ = ["state_angles", "sticks", "write_states"]
+__all__ = ["ChosenFrames", "choose_way", "state_angles", "write_states"]
 
-MAX_DRAWN_ATOMS = 150
-_RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 15: 1.07, 16: 1.05, 17: 1.02}
-_OTHER_RADIUS = 1.3
+#: Names of what lies beside the states' files.
+WAY: Final = "way.pdb"
+WHOLE: Final = "whole-systems"
+TABLE: Final = "frames.csv"
+
+_ABOUT_IMPORTANCE: Final = "B-factors: how much a residue matters, at most 100."
+_ABOUT_NOTHING: Final = "B-factors are 0: which residues matter is not established."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChosenFrames:
+    """Which frames are written.
+
+    Attributes
+    ----------
+    states : list of (n_i,) ndarray of int
+        Rows of each state's typical frames, the most central first.
+    way : (n,) ndarray of int
+        Rows along the slowest variable; may be empty.
+    values : (F,) ndarray
+        Of the slowest variable.
+    state_of : (F,) ndarray of int
+        State of every frame, -1 for none.
+    """
+
+    states: list[np.ndarray]
+    way: np.ndarray
+    values: np.ndarray
+    state_of: np.ndarray
+
+
+def choose_way(data: Featurized, values: np.ndarray) -> np.ndarray:
+    """Return rows (n,) of a smooth way along a variable.
+
+    Parameters
+    ----------
+    data : Featurized
+    values : (F,) array
+        Of the variable.
+    """
+    positions = data.positions
+    return smooth_path(values, lambda rows: np.asarray(positions[rows]))
 
 
 def write_states(
     folder: Path,
-    atoms: AtomGroup,
-    structure: Structure,
-    positions: Rows,
-    frames: Sequence[np.ndarray],
-    origins: Sequence[Sequence[FrameOrigin]],
+    data: Featurized,
+    chosen: ChosenFrames,
+    *,
     angles: tuple[StateAngle, ...] = (),
     importance: np.ndarray | None = None,
+    solvent: bool | None = None,
 ) -> StateFrames:
-    """Write one PDB file of several models per state.
+    """Write one PDB file of several models per state, and one of the way.
 
-    All frames are superposed on the first state's central one. The header of a file
-    tells which file and frame each model is. With `importance` in place of B-factors
-    go scripts that colour by them.
+    Frames of states are superposed on the first state's central one, those of the way
+    each on the one before. The header of a file tells which file and frame each model
+    is; ``frames.csv`` tells it as a table. B-factors are the `importance`, which
+    scripts colour by, or 0.
 
     Parameters
     ----------
     folder : Path
         Made if it does not exist.
-    atoms : AtomGroup
-        The selected atoms, for names and residues.
-    structure : Structure
-        The same atoms.
-    positions : (F, A, 3) ndarray, Å
-        Whole molecules.
-    frames : sequence of (n_i,) ndarray of int
-        Rows of ``positions``, by state.
-    origins : sequence of sequence of FrameOrigin
-        Where these are from.
+    data : Featurized
+    chosen : ChosenFrames
     angles : tuple of StateAngle
         Angles that are told of each state.
     importance : (N,) ndarray, optional
-        How much each token matters, 0 to 100.
+        How much each token matters, 0 to 100; None where that is not established.
+    solvent : bool, optional
+        Also write each state's most typical frame with all atoms of the topology, with
+        solvent or without.
     """
-    import MDAnalysis as mda
-
     folder.mkdir(parents=True, exist_ok=True)
-    reference = next(f[0] for f in frames if len(f))
+    structure, positions = data.structure, data.positions
+    reference = next(rows[0] for rows in chosen.states if len(rows))
     target = np.asarray(positions[int(reference)], dtype=float)
     target = target - target.mean(axis=0)
-    copy = mda.Merge(atoms)
-    if importance is not None:
-        copy.add_TopologyAttr("tempfactors", importance[structure.token_of_atom])
-    aligned, files = [], []
-    for index, rows in enumerate(frames):
-        name = f"state-{index + 1}.pdb"
-        moved = np.array([positions[int(r)] for r in rows], dtype=float)
-        moved = superpose(moved.reshape(-1, *target.shape), target)
-        aligned.append(moved)
-        files.append(name)
+    target = target @ facing(target)
+    universe = _universe(data, target, importance)
+    residues = by_residue(universe, structure)
+    molecule = describe_molecule(universe, structure, residues, importance)
+    states = [superpose(_read(data, rows), target) for rows in chosen.states]
+    origins = [tuple(frame_origins(data, rows.tolist())) for rows in chosen.states]
+    files = tuple(f"state-{index + 1}.pdb" for index in range(len(states)))
+    remark = _ABOUT_NOTHING if importance is None else _ABOUT_IMPORTANCE
+    table = list(zip(files, origins, strict=True))
+    for index, (name, moved) in enumerate(zip(files, states, strict=True)):
         if len(moved):
-            copy.load_new(moved.astype(np.float32), order="fac")
-            path = folder / name
-            with mda.Writer(str(path), copy.atoms.n_atoms, multiframe=True) as out:
-                for _ in copy.trajectory:
-                    out.write(copy.atoms)
-            _write_header(path, index, origins[index], importance is not None)
+            title = f"state {index + 1}, {count(len(moved), 'typical frame')}"
+            write_models(
+                folder / name, universe, moved, title, origins[index], [remark]
+            )
+    way = _way(data, chosen, target, residues)
+    if way is not None:
+        title = f"{count(len(way.origins), 'frame')} along variable 1, not a trajectory"
+        write_models(
+            folder / WAY, universe, way.positions, title, way.origins, [remark]
+        )
+        table.append((WAY, way.origins))
+    if solvent is not None:
+        table += write_typical_systems(
+            folder / WHOLE, data, chosen.states, solvent=solvent
+        )
+    write_origins(folder / TABLE, table)
     if importance is not None:
-        written = [name for name, own in zip(files, frames, strict=True) if len(own)]
-        write_scripts(folder, written, sticks=structure.n_atoms <= MAX_DRAWN_ATOMS)
-    drawn, numbers, bonds = sticks(structure, aligned, target)
+        written = [name for name, own in zip(files, states, strict=True) if len(own)]
+        write_scripts(folder, written, sticks=not molecule.traced)
     return StateFrames(
-        origins=tuple(map(tuple, origins)),
-        positions=drawn,
-        numbers=numbers,
-        bonds=bonds,
-        files=tuple(files),
+        origins=tuple(origins),
+        positions=tuple(states),
+        secondary=tuple(tuple(_secondary(residues, moved)) for moved in states),
+        molecule=molecule,
+        files=files,
+        way=way,
         angles=angles,
     )
 
 
-def _write_header(
-    path: Path, state: int, origins: Sequence[FrameOrigin], coloured: bool
-) -> None:
-    """Put where every model is from in place of the title that MDAnalysis writes.
+def _universe(
+    data: Featurized, target: np.ndarray, importance: np.ndarray | None
+) -> Universe:
+    """Return a Universe of the selected atoms, with elements and one frame."""
+    import MDAnalysis as mda
 
-    Remark 6 is free text. Names are cut to ASCII, the alphabet of PDB files.
-    """
-    lines = [
-        f"TITLE     STATE {state + 1}, {count(len(origins), 'TYPICAL FRAME')}".upper(),
-        "REMARK   6 FRAMES COUNT FROM 0 IN EACH FILE, AS IN VMD AND MDANALYSIS.",
-    ]
-    if coloured:
-        lines.append("REMARK   6 B-FACTORS: HOW MUCH A RESIDUE MATTERS, AT MOST 100.")
-    for model, origin in enumerate(origins, start=1):
-        line = f"REMARK   6 MODEL {model}: {origin.file} FRAME {origin.frame}"
-        if origin.time is not None:
-            line += f", {origin.time:.10g} PS"
-        lines.append(line.encode("ascii", "replace").decode())
-    body = path.read_text().splitlines(keepends=True)
-    kept = [line for line in body if not line.startswith("TITLE ")]
-    first = next(i for i, line in enumerate(kept) if not line.startswith("HEADER"))
-    path.write_text("".join([*kept[:first], *(f"{x}\n" for x in lines), *kept[first:]]))
+    from mdgeomfeat.structure.elements import SYMBOLS
+
+    universe = mda.Merge(data.atoms)
+    numbers = data.structure.numbers
+    universe.add_TopologyAttr("elements", [SYMBOLS[z] for z in numbers.tolist()])
+    if importance is None:
+        importance = np.zeros(data.structure.n_tokens)
+    values = importance[data.structure.token_of_atom]
+    universe.add_TopologyAttr("tempfactors", values)
+    universe.load_new(target[None].astype(np.float32), order="fac")
+    return universe
 
 
-def sticks(
-    structure: Structure, frames: Sequence[np.ndarray], reference: np.ndarray
-) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
-    """Return what is drawn of the frames: atoms and bonds, or a trace of tokens.
-
-    Parameters
-    ----------
-    structure : Structure
-    frames : sequence of (n_i, A, 3) ndarray, Å
-    reference : (A, 3) ndarray, Å
-        Where bonds are looked for beside those that the topology states.
-
-    Returns
-    -------
-    positions, numbers, bonds
-        As in :class:`~mdgeomfeat.report.data.StateFrames`.
-    """
-    if structure.n_atoms <= MAX_DRAWN_ATOMS:
-        bonds = _near_pairs(structure.numbers, reference)
-        if structure.bonds is not None:
-            # Files often state some bonds only, such as those of caps.
-            bonds = np.unique(np.sort(np.vstack([bonds, structure.bonds])), axis=0)
-        return tuple(frames), np.asarray(structure.numbers), bonds
-    counts = np.bincount(structure.token_of_atom).astype(float)[:, None]
-    centres = []
-    for block in frames:
-        centre = np.zeros((len(block), structure.n_tokens, 3))
-        for frame, out in zip(block, centre, strict=True):
-            np.add.at(out, structure.token_of_atom, frame)
-            out /= counts
-        centres.append(centre)
-    following = structure.next_token
-    first = np.flatnonzero(following >= 0)
-    trace = np.stack([first, following[first]], axis=1)
-    return tuple(centres), np.zeros(structure.n_tokens, dtype=np.int64), trace
+def _read(data: Featurized, rows: np.ndarray) -> np.ndarray:
+    """Return positions (n, A, 3) of rows in any order."""
+    read = [np.asarray(data.positions[int(row)], dtype=float) for row in rows]
+    return np.array(read).reshape(-1, data.structure.n_atoms, 3)
 
 
-def _near_pairs(numbers: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Return atoms no farther apart than 1.3 times their covalent radii."""
-    radii = np.array([_RADII.get(int(z), _OTHER_RADIUS) for z in numbers])
-    pairs = cKDTree(positions).query_pairs(2.6 * radii.max(), output_type="ndarray")
-    distance = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
-    return pairs[distance < 1.3 * radii[pairs].sum(axis=1)]
+def _way(
+    data: Featurized, chosen: ChosenFrames, target: np.ndarray, residues: Structure
+) -> Way | None:
+    if len(chosen.way) < 2:
+        return None
+    moved = _read(data, chosen.way)
+    before = target
+    for k in range(len(moved)):
+        before = moved[k] = superpose(moved[k : k + 1], before)[0]
+    return Way(
+        origins=tuple(frame_origins(data, chosen.way.tolist())),
+        positions=moved,
+        secondary=tuple(_secondary(residues, moved)),
+        values=chosen.values[chosen.way],
+        states=chosen.state_of[chosen.way],
+    )
+
+
+def _secondary(residues: Structure, frames: np.ndarray) -> list[str]:
+    """Return the secondary structure of each frame, one letter for each residue."""
+    backbone = Backbone(residues)
+    letters = np.full((len(frames), residues.n_tokens), "c")
+    if len(backbone.tokens) > 1:
+        classes, _ = backbone.assign(frames)
+        for k, letter in enumerate("chs"):
+            rows, places = np.nonzero(classes[:, :, k])
+            letters[rows, backbone.tokens[places]] = letter
+    return ["".join(row) for row in letters]
 
 
 def state_angles(

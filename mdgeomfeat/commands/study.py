@@ -33,9 +33,14 @@ from mdgeomfeat.commands.options import ReadOptions, StudyOptions
 from mdgeomfeat.commands.output import check_output, output_folder
 from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.commands.record import make_record
-from mdgeomfeat.commands.state_structures import state_angles, write_states
+from mdgeomfeat.commands.state_structures import (
+    ChosenFrames,
+    choose_way,
+    state_angles,
+    write_states,
+)
 from mdgeomfeat.commands.summary import summary
-from mdgeomfeat.commands.tables import frame_origins, write_cvs, write_json
+from mdgeomfeat.commands.tables import write_cvs, write_json
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.text import count
@@ -58,7 +63,11 @@ _FILES = (
     (STORE, "token features of every frame"),
     ("importance.csv", "how much every residue matters"),
     ("model", "the trained model, for mdgeomfeat apply"),
-    ("states", "representative frames of each state, as PDB, and how to colour them"),
+    (
+        "states",
+        "frames of states and of the way between, as PDB, and how to colour them",
+    ),
+    ("viewer", "the 3-D view of this page; move it together with the page"),
     ("figures", "the figures of this page, as PNG"),
 )
 
@@ -115,6 +124,7 @@ def write_study(
         findings_in_words,
         importance_in_words,
         study_page,
+        write_viewer,
     )
 
     folder = out or default_folder(read, options.command)
@@ -177,17 +187,19 @@ def write_study(
             write_model(work / "model", data, inputs[PRIMARY], study)
             if importance is not None:
                 write_importance(work / "importance.csv", importance)
-            typical = _representatives(study, data)
             frames = write_states(
                 work / "states",
-                data.atoms,
-                data.structure,
-                data.positions,
-                typical,
-                [tuple(frame_origins(data, rows)) for rows in typical],
-                _told_angles(baselines, study, data),
-                None if importance is None else importance.overall,
+                data,
+                _chosen_frames(study, data),
+                angles=_told_angles(baselines, study, data),
+                importance=importance.overall
+                if importance is not None and study.evidence.established
+                else None,
+                solvent=None
+                if options.whole_systems is None
+                else options.whole_systems == "solvated",
             )
+            write_viewer(work, frames)
             record = make_record(
                 data,
                 read,
@@ -318,13 +330,19 @@ def _study(
         return run_study(inputs, PRIMARY, settings, progress=tell, weights=weights)
 
 
-def _representatives(study: StudyResult, data: Featurized) -> list[np.ndarray]:
-    """Return the rows of each state's representative frames."""
+def _chosen_frames(study: StudyResult, data: Featurized) -> ChosenFrames:
+    """Return the frames that are shown: typical ones of states, and a way."""
     starts = np.array([rows.start for rows in data.rows])
-    return [
-        starts[index[:, 0]] + index[:, 1] if len(index) else np.empty(0, dtype=int)
-        for index in study.states.representatives
-    ]
+    first = np.concatenate(study.cvs)[:, 0]
+    return ChosenFrames(
+        states=[
+            starts[index[:, 0]] + index[:, 1] if len(index) else np.empty(0, dtype=int)
+            for index in study.states.representatives
+        ],
+        way=choose_way(data, first),
+        values=first,
+        state_of=states_of_frames(study, data),
+    )
 
 
 def _told_angles(

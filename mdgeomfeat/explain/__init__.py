@@ -20,11 +20,14 @@ from mdgeomfeat.explain.importance import (
     summarize,
 )
 from mdgeomfeat.explain.observables import Kind
+from mdgeomfeat.explain.path import smooth_path
 from mdgeomfeat.explain.permutation import Exchanged, HeldOut, exchange_tokens
 from mdgeomfeat.explain.quantities import Quantity, QuantityKind, quantities_of
 from mdgeomfeat.explain.sample import Sample, draw_sample
+from mdgeomfeat.explain.secondary import Backbone
 
 __all__ = [
+    "Backbone",
     "Difference",
     "Exchanged",
     "FoldEffects",
@@ -42,6 +45,7 @@ __all__ = [
     "exchange_in_folds",
     "exchange_tokens",
     "quantities_of",
+    "smooth_path",
     "summarize",
     "token_gradients",
 ]

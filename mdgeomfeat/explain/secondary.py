@@ -92,12 +92,20 @@ class Backbone:
         return classes, bonds
 
     def _coordinates(self, frame: NDArray[np.floating], n: int) -> NDArray[np.float64]:
-        """Return (n, 5, 3) of N, CA, C, O and H; empty places stand in a row aside."""
+        """Return (n, 5, 3) of N, CA, C, O and H; empty places stand aside.
+
+        They stand in a cube, since searching for neighbours takes as long as all
+        space between the outermost atoms is large.
+        """
         own = frame[self._atoms].astype(np.float64)
         own -= own[:, _CA].mean(axis=0)
+        empty = np.setdiff1d(np.arange(n), self._place)
+        edge = int(np.ceil(np.cbrt(len(empty))))
+        lattice = np.indices((edge, edge, edge)).reshape(3, -1).T[: len(empty)]
         out = np.zeros((n, 5, 3))
-        out[:, :, 0] = np.abs(own).max() + _AWAY * (1 + np.arange(n)[:, None])
-        out[:, _O, 1] = _AWAY / 2
+        out[empty] = _AWAY * lattice[:, None]
+        out[empty, :, 0] += np.abs(own).max() + _AWAY
+        out[empty, _O, 1] += _AWAY / 2
         out[self._place, :_H] = own
         gives = np.flatnonzero(self._gives)
         nitrogen = own[gives, _N]

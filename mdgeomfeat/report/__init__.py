@@ -14,6 +14,7 @@ from mdgeomfeat.report.data import (
 )
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.pages import comparison_page, study_page
+from mdgeomfeat.report.scene import write_viewer
 from mdgeomfeat.report.wording import (
     application_in_words,
     choices_in_words,
@@ -49,4 +50,5 @@ __all__ = [
     "findings_in_words",
     "importance_in_words",
     "study_page",
+    "write_viewer",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdgeomfeat.report.figures.maps import ColorBy, NamedMap
+from mdgeomfeat.report.molecule import Molecule
 
 if TYPE_CHECKING:
     from mdgeomfeat.descriptors import Coordinate
@@ -21,6 +22,7 @@ __all__ = [
     "Record",
     "StateAngle",
     "StateFrames",
+    "Way",
 ]
 
 
@@ -149,6 +151,30 @@ class StateAngle:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Way:
+    """Frames along the slowest variable, each alike to those beside it.
+
+    Attributes
+    ----------
+    origins : tuple of n FrameOrigin
+    positions : (n, A, 3) ndarray, Å
+        Superposed, each frame on the one before.
+    secondary : tuple of n str
+        As in :class:`StateFrames`.
+    values : (n,) ndarray
+        Of the variable, ascending.
+    states : (n,) ndarray of int
+        State of each, -1 for none.
+    """
+
+    origins: tuple[FrameOrigin, ...]
+    positions: np.ndarray
+    secondary: tuple[str, ...]
+    values: np.ndarray
+    states: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class StateFrames:
     """Representative frames of the states, and angles of all their frames.
 
@@ -156,22 +182,25 @@ class StateFrames:
     ----------
     origins : tuple of tuple of FrameOrigin
         Where the frames of each state are from, the most central first.
-    positions : tuple of (n_i, P, 3) ndarray, Å
-        What is drawn: atoms, or token centres of large molecules.
-    numbers : (P,) ndarray of int
-        Atomic numbers of what is drawn; zeros for token centres.
-    bonds : (B, 2) ndarray of int
-        Which of them are joined.
+    positions : tuple of (n_i, A, 3) ndarray, Å
+        Superposed on the first of them all, which turns its least extent towards the
+        eye, along z.
+    secondary : tuple of tuple of str
+        Of each frame, one letter for each residue: h (helix), s (strand) or c.
+    molecule : Molecule
     files : tuple of str
         Name of each state's PDB file.
+    way : Way or None
+        From one end of the slowest variable to the other.
     angles : tuple of StateAngle
     """
 
     origins: tuple[tuple[FrameOrigin, ...], ...]
     positions: tuple[np.ndarray, ...]
-    numbers: np.ndarray
-    bonds: np.ndarray
+    secondary: tuple[tuple[str, ...], ...]
+    molecule: Molecule
     files: tuple[str, ...]
+    way: Way | None = None
     angles: tuple[StateAngle, ...] = ()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
+from typing import Final
 
 __all__ = [
     "Html",
@@ -25,6 +26,12 @@ __all__ = [
 ]
 
 Child = object
+
+#: What a browser may load for a page: scripts that lie beside it, and nothing else.
+_LOADS: Final = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "script-src 'self' file:"
+)
 
 
 class Html(str):
@@ -59,9 +66,9 @@ def paragraph(*children: Child) -> Html:
     return tag("p", *children)
 
 
-def note(*children: Child) -> Html:
+def note(*children: Child, **attributes: object) -> Html:
     """Return a paragraph that stands out, for warnings."""
-    return tag("p", *children, class_="note")
+    return tag("p", *children, class_="note", **attributes)
 
 
 def items(entries: Iterable[Child]) -> Html:
@@ -69,9 +76,9 @@ def items(entries: Iterable[Child]) -> Html:
     return tag("ul", join(tag("li", entry) for entry in entries))
 
 
-def details(summary: str, *children: Child) -> Html:
-    """Return a block that a reader may unfold."""
-    return tag("details", tag("summary", summary), *children)
+def details(summary: str, *children: Child, **attributes: object) -> Html:
+    """Return a block that a reader may unfold, or fold with ``open="open"``."""
+    return tag("details", tag("summary", summary), *children, **attributes)
 
 
 def table(
@@ -146,7 +153,7 @@ def section(identifier: str, title: str, *children: Child) -> Html:
 
 
 def page(title: str, lead: Child, sections: Sequence[tuple[str, str, Html]]) -> str:
-    """Return a whole page that needs nothing beside itself.
+    """Return a whole page, which loads nothing but what lies beside it.
 
     Parameters
     ----------
@@ -173,6 +180,7 @@ def page(title: str, lead: Child, sections: Sequence[tuple[str, str, Html]]) -> 
     body = join(section(key, name, content) for key, name, content in sections)
     head = (
         '<meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_LOADS}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{css}</style>"
     )

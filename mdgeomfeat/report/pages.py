@@ -132,7 +132,10 @@ def study_page(
         markup = _judged(study, differences_section(differences))
         sections.append(("differences", "What differs between states", markup))
     if importance is not None:
-        markup = _judged(study, importance_section(importance, gallery))
+        markup = importance_section(
+            importance, gallery, established=study.evidence.established
+        )
+        markup = _judged(study, markup)
         sections.append(("importance", "Which residues matter", markup))
     sections.append(
         ("converged", "Is it converged?", convergence_section(study.convergence))

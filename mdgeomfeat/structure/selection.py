@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
     from MDAnalysis.core.universe import Universe
 
-__all__ = ["default_atoms", "mdtraj_atoms", "one_location", "pick", "select_atoms"]
+__all__ = [
+    "default_atoms",
+    "mdtraj_atoms",
+    "one_location",
+    "pick",
+    "select_atoms",
+    "solute",
+]
 
 # Atoms of one name nearer than this are one atom (Å).
 _SAME_PLACE = 0.1
@@ -136,7 +143,7 @@ def _default(table: AtomTable) -> tuple[np.ndarray, np.ndarray, str]:
     for word, chosen in (
         ("protein", table.is_protein),
         ("nucleic", table.is_nucleic),
-        ("solute", _solute(table)),
+        ("solute", solute(table)),
     ):
         atoms = np.flatnonzero(chosen[table.residue])
         numbers, _ = element_numbers(table, atoms)
@@ -312,7 +319,13 @@ def _resnames(group: Universe | AtomGroup) -> np.ndarray:
     return getattr(group.atoms.residues, "resnames", np.array([], dtype=object))
 
 
-def _solute(table: AtomTable) -> np.ndarray:
+def solute(table: AtomTable) -> np.ndarray:
+    """Return which residues (R,) are neither solvent nor single ions.
+
+    Parameters
+    ----------
+    table : AtomTable
+    """
     solvent = table.is_water | np.isin(table.resnames, list(CO_SOLVENTS))
     lone = (table.residue_size == 1) & (
         np.bincount(table.residue, weights=table.bond_count) == 0

@@ -4,6 +4,7 @@ import csv
 import html
 import json
 import re
+from itertools import pairwise
 
 import MDAnalysis as mda
 import numpy as np
@@ -27,19 +28,65 @@ def test_folder_is_whole(study):
         "features.zarr",
         "model",
         "states",
+        "viewer",
         "figures",
     }
     assert [p.name for p in study.out.parent.iterdir()] == ["result"]
     assert study.result.stdout.strip().endswith("report.html")
 
 
-def test_report_needs_nothing_beside_itself(study):
+def test_report_loads_only_the_viewer_beside_it(study):
     assert "http://" not in study.page
     assert "https://" not in study.page
-    assert "<script" not in study.page
     assert 'src="data:image/' in study.page
     sources = [p.split('"')[0] for p in study.page.split('src="')[1:]]
-    assert all(s.startswith("data:") for s in sources)
+    files = [s for s in sources if not s.startswith("data:")]
+    assert len(files) == study.page.count("<script") == 3
+    assert all((study.out / name).is_file() for name in files)
+    assert len(study.page) < 8_000_000
+
+
+def test_the_view_shows_what_the_files_hold(study):
+    text = (study.out / "viewer/structures.js").read_text()
+    content = json.loads(text.partition(" = ")[2].rstrip(";\n"))
+    *states, way = content["groups"]
+    assert way["kind"] == "way"
+    table = read_csv(study.out / "states/frames.csv")
+    for group in content["groups"]:
+        name = f"{group['title'].replace(' ', '-')}.pdb"
+        path = study.out / "states" / (name if group in states else "way.pdb")
+        models = mda.Universe(str(path))
+        origins = [row for row in table if row["structure"] == path.name]
+        assert len(origins) == models.trajectory.n_frames
+        for k, model in enumerate(group["models"]):
+            models.trajectory[k]
+            xyz = np.array(model["positions"]).reshape(-1, 3) / 1000
+            np.testing.assert_allclose(xyz, models.atoms.positions, atol=1.1e-3)
+            row = origins[k]
+            assert model["origin"].startswith(f"{row['file']}, frame {row['frame']}")
+    assert content["atoms"]["name"] == list(models.atoms.names)
+    assert content["atoms"]["element"] == list(models.atoms.elements)
+    assert [r.split(":")[-1][:3] for r in content["residues"]["label"]] == [
+        "ACE", "GLY", "NME",
+    ]  # fmt: skip
+
+
+def test_the_way_leads_from_one_end_of_variable_1_to_the_other(study):
+    rows = {(r["file"], r["frame"]): r for r in read_csv(study.out / "cvs.csv")}
+    table = read_csv(study.out / "states/frames.csv")
+    way = [r for r in table if r["structure"] == "way.pdb"]
+    values = [float(rows[r["file"], r["frame"]]["cv1"]) for r in way]
+    assert len(values) > 10
+    assert values == sorted(values)
+    every = np.array([float(r["cv1"]) for r in rows.values()])
+    assert values[0] < np.quantile(every, 0.05)
+    assert values[-1] > np.quantile(every, 0.95)
+    models = mda.Universe(str(study.out / "states/way.pdb"))
+    shapes = np.array([models.atoms.positions for _ in models.trajectory])
+    # each is superposed on the one before
+    for one, other in pairwise(shapes):
+        best = rms.rmsd(other, one, superposition=True, center=True)
+        assert rms.rmsd(other, one) == pytest.approx(best, abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +370,16 @@ def test_frames_in_random_order_give_a_page_without_a_motion(
     }  # fmt: skip
     assert [n for n, text in sections if "Not established" in text] == ["free-energy"]
     assert result.stderr.count("established") == 1
+    # noise is not made visible: no colours of residues
+    structures = sorted((out / "states").glob("*.pdb"))
+    assert structures
+    for path in structures:
+        assert not mda.Universe(str(path)).atoms.tempfactors.any()
+        assert "B-FACTORS ARE 0" in path.read_text()
+    assert not list((out / "states").glob("colour.*"))
+    content = (out / "viewer/structures.js").read_text()
+    assert '"importance":null' in content
+    assert "B-factors of the files in the folder states are 0" in page
 
 
 def test_tica_in_frames_where_the_selection_is_given(run_cli, gly2, common, tmp_path):
@@ -335,6 +392,37 @@ def test_tica_in_frames_where_the_selection_is_given(run_cli, gly2, common, tmp_
     summary = json.loads((out / "summary.json").read_text())
     assert {s["method"] for s in summary["study"]["scores"]} == {"TICA"}
     assert "name N CA C O" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("kind", ["solvated", "dry"])
+def test_whole_systems_are_the_frames_that_the_table_names(
+    run_cli, gly2, common, tmp_path, kind
+):
+    out = tmp_path / kind
+    result = run_cli(
+        "tica", *gly2, *common, "--out", out, "--step", 50, "--lag", "1", "--no-maps",
+        "--dim", 1, "--whole-systems", kind,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    rows = read_csv(out / "states/frames.csv")
+    whole = [r for r in rows if r["structure"].startswith("whole-systems/")]
+    assert len(whole) == len(list((out / "states").glob("state-*.pdb")))
+    pdb = next(p for p in gly2 if p.suffix == ".pdb")
+    for row in whole:
+        (file,) = (f for f in gly2 if f.name == row["file"])
+        source = mda.Universe(str(pdb), str(file))
+        source.trajectory[int(row["frame"])]
+        written = mda.Universe(str(out / "states" / row["structure"]))
+        assert list(written.atoms.names) == list(source.atoms.names)
+        np.testing.assert_allclose(
+            written.atoms.positions, source.atoms.positions, atol=1e-3
+        )
+        text = (out / "states" / row["structure"]).read_text()
+        assert f"MODEL 1: {row['file']} FRAME {row['frame']}" in text
+        # the same frame is the first model of the state's own file
+        typical = row["structure"].removeprefix("whole-systems/")
+        (first,) = (r for r in rows if r["structure"] == typical and r["model"] == "1")
+        assert (first["file"], first["frame"]) == (row["file"], row["frame"])
 
 
 def test_features_writes_a_store_that_opens(run_cli, gly2, common, tmp_path):

@@ -132,6 +132,25 @@ def test_secondary_structure_is_that_of_mdanalysis(name, n):
     assert "".join(letters) == "".join(theirs)
 
 
+def test_empty_places_between_chains_do_not_spread_the_atoms():
+    """A search for neighbours divides all space between them into cells."""
+    structure, x = molecule("1lmb")
+    backbone = Backbone(structure)
+    places = int(backbone._place[-1]) + 6
+    coordinates = backbone._coordinates(x, places)
+    size = np.ptp(x, axis=0).max()
+    # a row of as many places as there are residues would be 900 Å long
+    assert len(backbone.tokens) == 40
+    assert np.ptp(coordinates, axis=(0, 1)).max() < 3 * size
+    n = coordinates[:, 0]
+    empty = np.setdiff1d(np.arange(places), backbone._place)
+    oxygen = np.concatenate([n[:, None], coordinates[:, 3][:, None]], axis=1)
+    for k in empty.tolist():
+        others = np.delete(oxygen, k, axis=0).reshape(-1, 3)
+        for own in oxygen[k]:
+            assert np.linalg.norm(others - own, axis=1).min() > 9
+
+
 def test_hydrogen_bonds_are_those_of_kabsch_and_sander():
     """Energies are summed here atom by atom, with hydrogens put in by hand."""
     structure, x = molecule("1lmb")

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from mdgeomfeat.report import figures as f
-from mdgeomfeat.report.figures.structures import _view
 from mdgeomfeat.report.figures.style import figure
+from mdgeomfeat.report.molecule import RIBBON, Molecule, Role, facing
 
 
 def texts(fig) -> list[str]:
@@ -122,15 +122,48 @@ def test_angles_are_drawn_on_a_scale_that_closes():
 
 
 @pytest.mark.parametrize("n_points", [1, 2, 3, 12])
-def test_structures_of_any_number_of_points_are_never_mirrored(n_points):
-    bonds = np.stack([np.arange(n_points - 1), np.arange(1, n_points)], axis=1)
+def test_structures_are_turned_to_the_eye_and_never_mirrored(n_points):
     for seed in range(4):
-        frames = np.random.default_rng(seed).normal(size=(3, n_points, 3))
-        fig = f.draw_structures([frames], np.zeros(n_points, int), bonds, ["state 1"])
-        assert "state 1" in texts(fig)
-        view = _view(frames[0] - frames[0].mean(axis=0))
+        points = np.random.default_rng(seed).normal(size=(n_points, 3))
+        points -= points.mean(axis=0)
+        view = facing(points)
         np.testing.assert_allclose(view.T @ view, np.eye(3), atol=1e-12)
         assert np.linalg.det(view) == pytest.approx(1)
+        spread = (points @ view).std(axis=0)
+        assert (np.diff(spread) < 1e-12).all()
+
+
+def test_what_is_in_front_is_drawn_last_and_the_ligand_before_all_else():
+    """Two crossing chains, a ligand behind both, its bond orange and on top."""
+    n = RIBBON
+    x = np.linspace(-20, 20, n)
+    front = np.stack([x, 0 * x, 0 * x + 5], axis=1)
+    back = np.stack([0 * x, x, 0 * x - 5], axis=1)
+    ligand = np.array([[3.0, 3, -9], [4.5, 3, -9]])
+    molecule = Molecule(
+        names=np.array(["CA"] * (2 * n) + ["C1", "C2"]),
+        numbers=np.full(2 * n + 2, 6),
+        residue=np.append(np.arange(2 * n), [2 * n] * 2),
+        labels=tuple(f"R{k}" for k in range(2 * n + 1)),
+        roles=(Role.PROTEIN,) * (2 * n) + (Role.OTHER,),
+        chain=np.repeat([0, 1, 2], [n, n, 1]),
+        bonds=np.array([[2 * n, 2 * n + 1]]),
+    )
+    frame = np.vstack([front, back, ligand])
+    fig = f.draw_structures([frame[None]], molecule, ["state 1"])
+    assert "state 1" in texts(fig)
+    (lines,) = fig.axes[0].collections
+    pieces, colors = np.array(lines.get_segments()), lines.get_colors()[:, :3]
+    rim = (colors == 1).all(axis=1)
+    along_x = np.ptp(pieces[:, :, 1], axis=1) < 1e-9
+    is_ligand = np.isclose(pieces[:, :, 1], 3).all(axis=1)
+    last = [np.flatnonzero(~rim & chosen).max() for chosen in
+            (~along_x, along_x & ~is_ligand, is_ligand)]  # fmt: skip
+    assert last == sorted(last)
+    first_front = np.flatnonzero(along_x & ~is_ligand).min()
+    assert first_front > np.flatnonzero(~rim & ~along_x).max()
+    red, green, blue = colors[last[2]]
+    assert red > green > blue
 
 
 def test_figures_use_no_global_state_and_embed_whole():

@@ -60,7 +60,8 @@ def test_attributes_are_quoted():
 
 def test_page_needs_nothing_beside_itself():
     page = html.page("T", html.paragraph("x"), [("s", "S", html.paragraph("y"))])
-    assert "http" not in page
+    assert "://" not in page
+    assert "default-src 'none'" in page
     assert "@import" not in page
     assert 'href="#s"' in page
     assert 'id="s"' in page

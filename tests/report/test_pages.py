@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from mdgeomfeat.report import (
     findings_in_words,
 )
 from mdgeomfeat.report.figures import ColorBy, NamedMap
+from mdgeomfeat.report.molecule import Molecule, Role
 from mdgeomfeat.report.sections.scores import scores_section
 from mdgeomfeat.report.sections.states import states_section
 from mdgeomfeat.text import (
@@ -316,6 +318,22 @@ def test_comparison_page_shows_numbers_and_escapes_names(comparison, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"maps.png", "agreement.png"}
 
 
+def test_what_explains_nothing_is_none_and_spoils_no_mean(comparison, tmp_path):
+    row = replace(
+        comparison.rows[0],
+        torsion_r2=np.array([0.9, -22.0]),
+        distance_r2=-3.1,
+        map_r2=np.array([-0.2, 0.001]),
+    )
+    bad = replace(comparison, rows=(row,), torsion_names=("A:ALA2:phi", "A:ALA2:psi"))
+    page = comparison_page(
+        bad, Record(title="t", subtitle="", analysed=()), Gallery(tmp_path)
+    )
+    cells = re.findall(r'<td class="number">([^<]*)</td>', page)
+    assert cells == ["0.45", "none", "none"]
+    assert "22" not in "".join(cells)
+
+
 def test_maps_of_molecules_without_torsions_are_grey(comparison, tmp_path):
     row = replace(comparison.rows[0], torsion_r2=None, map_r2=None)
     bare = replace(comparison, columns=(), rows=(row,), torsion_names=())
@@ -342,8 +360,16 @@ def test_states_without_a_model_show_counts_only():
     frames = StateFrames(
         origins=((FrameOrigin(trajectory=2, file="b.xtc", frame=17, time=34.0),), ()),
         positions=(np.zeros((1, 3, 3)) + np.eye(3), np.empty((0, 3, 3))),
-        numbers=np.array([6, 6, 8]),
-        bonds=np.array([[0, 1], [1, 2]]),
+        secondary=(("c",), ()),
+        molecule=Molecule(
+            names=np.array(["C1", "C2", "O1"]),
+            numbers=np.array([6, 6, 8]),
+            residue=np.zeros(3, dtype=int),
+            labels=("LIG1",),
+            roles=(Role.OTHER,),
+            chain=np.zeros(1, dtype=int),
+            bonds=np.array([[0, 1], [1, 2]]),
+        ),
         files=("state-1.pdb", "state-2.pdb"),
         angles=(
             StateAngle(
@@ -380,7 +406,7 @@ def test_score_section_shows_only_what_there_is():
     case.evidence, case.ceiling = evidence(), 2.05
     markup = scores_section(case, Clock(1.0), Gallery(None))
     assert "grey tick" in markup
-    assert "40 → PCA 4" in markup
+    assert "40<br>→ PCA 4" in markup
     assert "a perfect model would score 2.05" in markup
 
 

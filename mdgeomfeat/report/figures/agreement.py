@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mdgeomfeat.report.figures.style import figure, figure_style
+from mdgeomfeat.text import explained
 
 __all__ = ["draw_agreement"]
 
@@ -24,7 +25,7 @@ def draw_agreement(
     Parameters
     ----------
     values : (n_rows, n_columns) ndarray
-        R²; NaN is left blank, values below 0 take the colour of 0.
+        R²; NaN is left blank, and what is not above 0 is "none".
     rows, columns : sequence of str
         Names of the inputs and of the targets.
     label : str
@@ -42,7 +43,7 @@ def draw_agreement(
                 ax.text(
                     c,
                     r,
-                    f"{values[r, c]:.2f}",
+                    explained(float(values[r, c])),
                     ha="center",
                     va="center",
                     fontsize=8,

@@ -20,7 +20,9 @@ MAX_DRAWN: Final = 3
 MAX_NAMED: Final = 3
 
 
-def importance_section(importance: TokenImportance, gallery: Gallery) -> html.Html:
+def importance_section(
+    importance: TokenImportance, gallery: Gallery, *, established: bool = True
+) -> html.Html:
     """Show how much every residue matters, and how far two methods agree.
 
     Parameters
@@ -28,13 +30,15 @@ def importance_section(importance: TokenImportance, gallery: Gallery) -> html.Ht
     importance : TokenImportance
     gallery : Gallery
         Receives the figure.
+    established : bool
+        Whether there is a slow motion for residues to matter for.
     """
     return html.join(
         [
             html.items(importance_in_words(importance)),
             _figure(importance, gallery),
             _table(importance),
-            _reading(importance),
+            _reading(importance, established),
         ]
     )
 
@@ -107,7 +111,7 @@ def _named(
     return ", ".join(named) or number(None)
 
 
-def _reading(importance: TokenImportance) -> html.Html:
+def _reading(importance: TokenImportance, established: bool) -> html.Html:
     has_states = any(q.kind is QuantityKind.BOUNDARY for q in importance.quantities)
     told = [
         "Permutations: the features of one residue are shuffled among "
@@ -125,7 +129,10 @@ def _reading(importance: TokenImportance) -> html.Html:
         "reacts to, permutations also how much of that happens.",
         "B-factors of the files in the folder states are the fall of the score, 100 "
         "where it is largest. colour.cxc (ChimeraX), colour.pml (PyMOL) and "
-        "colour.vmd.tcl (VMD) show them; run them in that folder.",
+        "colour.vmd.tcl (VMD) show them; run them in that folder."
+        if established
+        else "B-factors of the files in the folder states are 0, because these numbers "
+        "may be noise.",
     ]
     if importance.gradient is None:
         del told[2]

@@ -8,7 +8,7 @@ from mdgeomfeat.report import html
 from mdgeomfeat.report.data import Comparison
 from mdgeomfeat.report.figures import draw_agreement, draw_maps
 from mdgeomfeat.report.gallery import Gallery
-from mdgeomfeat.text import number, pretty_angle
+from mdgeomfeat.text import explained, number, pretty_angle
 
 __all__ = ["agreement_section", "maps_section"]
 
@@ -49,7 +49,7 @@ def agreement_section(comparison: Comparison, gallery: Gallery) -> html.Html:
         [
             row.name,
             _mean(row.torsion_r2),
-            number(row.distance_r2),
+            explained(row.distance_r2),
             _mean(row.map_r2),
         ]
         for row in comparison.rows
@@ -62,8 +62,9 @@ def agreement_section(comparison: Comparison, gallery: Gallery) -> html.Html:
             "How much of the dihedrals and distances can be read linearly from each "
             "input (ridge regression, R² on held-out frames: "
             f"{comparison.split}), and how well a frame's ten nearest neighbours in "
-            f"the map{elsewhere} tell its dihedrals. 1 means completely, 0 means no "
-            "better than the mean, and values below 0 are misleading."
+            f"the map{elsewhere} tell its dihedrals. 1 means completely, and none that "
+            "the mean of the training frames would tell as much; it counts as 0 in "
+            "means over dihedrals."
         ),
         html.table(
             [
@@ -104,4 +105,4 @@ def _per_angle(comparison: Comparison, gallery: Gallery) -> html.Html:
 def _mean(values: np.ndarray | None) -> str:
     if values is None or not np.isfinite(values).any():
         return number(None)
-    return number(float(np.nanmean(values)))
+    return explained(float(np.nanmean(np.clip(values, 0, None))))

@@ -113,9 +113,10 @@ def _table(method: str, scores: Sequence[Score]) -> html.Html:
         header.remove("± seeds")
     rows = []
     for s in scores:
-        width = f"{s.width:,}"
+        width: html.Child = f"{s.width:,}"
         if s.pca is not None and s.pca < s.width:
-            width += f" → PCA {s.pca:,}"
+            # on a line of its own, so that the table is no wider than the page
+            width = html.join([width, html.Html("<br>"), f"→ PCA {s.pca:,}"])
         row = [
             s.input,
             number(s.score, 3),

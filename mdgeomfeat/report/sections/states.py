@@ -9,6 +9,8 @@ import numpy as np
 from mdgeomfeat.report import html
 from mdgeomfeat.report.figures import draw_populations, draw_structures
 from mdgeomfeat.report.gallery import Gallery
+from mdgeomfeat.report.molecule import POCKET, Molecule
+from mdgeomfeat.report.scene import FOLDER, SCRIPTS
 from mdgeomfeat.text import Clock, count, number, percent, pretty_angle
 
 if TYPE_CHECKING:
@@ -209,25 +211,84 @@ def _link(frames: StateFrames, state: int) -> html.Html | str:
 
 
 def _structures(frames: StateFrames, gallery: Gallery) -> html.Html:
+    """Return the place of the 3-D view, and pictures for where it cannot run."""
     shown = [i for i, p in enumerate(frames.positions) if len(p)]
-    atoms = bool(frames.numbers.any())
     figure = draw_structures(
         [frames.positions[i] for i in shown],
-        frames.numbers,
-        frames.bonds,
+        frames.molecule,
         [f"state {i + 1}" for i in shown],
         colors=shown,
     )
-    what = (
-        "Sticks join the selected atoms; blue dots are nitrogen, red-orange oxygen, "
-        "orange sulfur."
-        if atoms
-        else "Lines join the centres of consecutive tokens."
-    )
-    return gallery.add(
+    pictures = gallery.add(
         "structures",
         figure,
-        alt="Stick drawings of representative frames of each state.",
+        alt="Drawings of representative frames of each state.",
         caption="Representative frames of each state, superposed and seen from one "
-        f"side; the most typical one is drawn strong. {what}",
+        "side: the most typical one strong, up to three others pale behind it. "
+        + _what(frames.molecule),
+        kind="png" if frames.molecule.traced else "svg",
+    )
+    return html.join(
+        [
+            _view(frames),
+            html.details("Still pictures", pictures, id="stills", open="open"),
+        ]
+    )
+
+
+def _what(molecule: Molecule) -> str:
+    """Say what the colours and lines of the pictures mean."""
+    told = []
+    if molecule.traced:
+        told.append(
+            "Thick lines follow the alpha carbons of proteins and the phosphorus atoms "
+            "of nucleic acids, from blue (first residue) to yellow (last)."
+        )
+    if len(molecule.ligand_atoms):
+        told.append(
+            "Carbon is orange in what is not a polymer, which is drawn in front of all "
+            f"else, and grey in residues with an atom within {POCKET:g} Å of it."
+        )
+    elif not molecule.traced:
+        told.append("Carbon has the colour of the state.")
+    if not molecule.traced or len(molecule.ligand_atoms):
+        told.append(
+            "In sticks nitrogen is blue, oxygen red, sulfur yellow and phosphorus "
+            "orange; hydrogens are left out."
+        )
+    return " ".join(told)
+
+
+def _view(frames: StateFrames) -> html.Html:
+    way = ""
+    if frames.way is not None:
+        way = (
+            " The way between is not a trajectory: its "
+            f"{count(len(frames.way.origins), 'frame')} are taken from anywhere in the "
+            "data, one from each of equal intervals of variable 1, so that neighbours "
+            "are as alike as possible (least sum of squared RMSD)."
+        )
+    importance = ""
+    if frames.molecule.importance is not None:
+        importance = (
+            " Importance is the fall of the score without a residue, from grey (none) "
+            "to red (largest)."
+        )
+    return html.join(
+        [
+            html.note(
+                "The 3-D view needs JavaScript, WebGL and the folder viewer beside "
+                "this page.",
+                id="view3d-missing",
+            ),
+            html.tag("div", id="view3d", class_="view3d", hidden="hidden"),
+            html.paragraph(
+                "Drag to turn, scroll to zoom, drag with Ctrl to move. Helices, "
+                "strands and arrows are those of each frame (DSSP)." + importance + way,
+            ),
+            *(
+                html.tag("script", src=f"{FOLDER}/{name}", defer="defer")
+                for name in SCRIPTS
+            ),
+        ]
     )
