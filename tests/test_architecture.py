@@ -6,6 +6,8 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from importlib import metadata
 from pathlib import Path
 
@@ -188,6 +190,74 @@ def test_the_guard_refuses_a_made_up_file(tmp_path, monkeypatch):
         test_a_module_imports_only_from_rooms_above(bad)
     bad.write_text("from ..gnn import load_model\n")
     test_a_module_imports_only_from_rooms_above(bad)
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what stands at module level: in classes and branches, not in functions."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from outside_functions(child)
+
+
+def modules_needed(root: Path) -> dict[str, set[str]]:
+    """Modules of a package that each of them imports at module level.
+
+    Imports for type checkers count: who reads a module needs them as well.
+    """
+    paths = {module_name(path, root): path for path in root.rglob("*.py")}
+    needed: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        home = name.split(".")[: None if path.name == "__init__.py" else -1]
+        found: set[str] = set()
+        for node in outside_functions(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                base = home[: len(home) - node.level + 1] if node.level else []
+                origin = ".".join([*base, *([node.module] if node.module else [])])
+                whole = {f"{origin}.{alias.name}" for alias in node.names}
+                found |= (whole & set(paths)) or {origin}
+        # what takes a module from its own package does not need the others there
+        needed[name] = {other for other in found & set(paths) if other != name}
+    return needed
+
+
+def test_no_module_needs_itself():
+    try:
+        TopologicalSorter(modules_needed(PACKAGE)).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+@pytest.mark.parametrize(
+    ("line", "circle"),
+    [
+        ("from mdgeomfeat.room.one import name", True),
+        ("from . import one", True),
+        ("if TYPE_CHECKING:\n    from .one import name", True),
+        ("import mdgeomfeat.room.one", True),
+        ("def f():\n    from .one import name", False),
+        ("from .three import name", False),
+    ],
+)
+def test_the_guard_sees_circles(tmp_path, line, circle):
+    room = tmp_path / "mdgeomfeat" / "room"
+    room.mkdir(parents=True)
+    (room / "one.py").write_text("from .two import name")
+    (room / "two.py").write_text(line)
+    (room / "three.py").write_text("")
+    graph = TopologicalSorter(modules_needed(tmp_path / "mdgeomfeat"))
+    if circle:
+        with pytest.raises(CycleError):
+            graph.prepare()
+    else:
+        graph.prepare()
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))

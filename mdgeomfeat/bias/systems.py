@@ -117,6 +117,8 @@ def _structure(path: Path) -> openmm.app.PDBFile | openmm.app.PDBxFile:
     try:
         file = kind(str(path))
         n_atoms = file.topology.getNumAtoms()
+    except AttributeError:  # what OpenMM makes of a file without atoms
+        n_atoms = 0
     except Exception as error:
         raise InputError(
             f"OpenMM cannot read '{path}' ({clause(error)}); give a PDB or mmCIF file."

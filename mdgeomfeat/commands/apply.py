@@ -102,6 +102,8 @@ def apply_model(
         _say_time_step(applied.model, data, progress)
         with progress.stage("report", None):
             application = _application(applied)
+            findings = application_in_words(application)
+            conclusions = conclusion_in_words(application)
             novelty = application.novelty
             write_cvs(
                 work / "cvs.csv",
@@ -123,12 +125,15 @@ def apply_model(
             )
             (work / "report.html").write_text(page, encoding="utf-8")
             content = record_summary(record, "application")
-            content["findings"] = application_in_words(application)
-            content["application"] = application.to_dict()
+            content["findings"] = findings
+            content["application"] = {
+                **application.to_dict(),
+                "conclusions": conclusions,
+            }
             write_json(work / "summary.json", content)
-    for sentence in application_in_words(application):
+    for sentence in findings:
         progress.say(sentence)
-    for sentence in conclusion_in_words(application):
+    for sentence in conclusions:
         progress.say(f"note: {sentence}")
     return folder
 
@@ -190,7 +195,7 @@ def apply_to_files(
     training = None
     if align or has_training(model_folder):
         training = read_training(model_folder)
-    read = replace(read, features=_applied(read.features, made_with))
+    read = replace(read, features=_model_features(read.features, made_with))
     data = featurize(read, work, progress, usual_dt=model.metadata.get("stated_dt"))
     _say_stated_dt(model, data, read, progress)
     features = gnn_input(data, vectors=len(model.input_shape) == 3)
@@ -247,7 +252,7 @@ def _application(applied: Applied) -> Application:
     )
 
 
-def _applied(asked: FeatureSpec, made_with: FeatureSpec) -> FeatureSpec:
+def _model_features(asked: FeatureSpec, made_with: FeatureSpec) -> FeatureSpec:
     """Return what makes features of other files the model's own.
 
     Parameters

@@ -259,7 +259,8 @@ def _network(
     found["network"] = network_numbers(read.features.model_name, model, structure)
     facts["engine"] = _engine(read, model, found)
     if unseen:
-        from mdgeomfeat.structure.elements import SYMBOLS, doubtful_element
+        from mdgeomfeat.structure.elements import SYMBOLS
+        from mdgeomfeat.structure.misread import doubtful_element
 
         said = f"the network has never seen {', '.join(SYMBOLS[z] for z in unseen)}"
         if read.features.allow_unseen:

@@ -333,7 +333,8 @@ class TokenEncoder:
         refused = beyond if self.spec.allow_unseen else unseen
         if not refused:
             return
-        from mdgeomfeat.structure.elements import SYMBOLS, doubtful_element
+        from mdgeomfeat.structure.elements import SYMBOLS
+        from mdgeomfeat.structure.misread import doubtful_element
 
         where = []
         labels = structure.token_labels()

@@ -188,9 +188,9 @@ class PropertyModel(nn.Module):
             # Nothing outside pulls at a molecule: its forces sum to zero.
             return None, vector - _mean(vector, graph, n)[graph]
         if kind == "dipole":
-            charge = scalars - _mean(scalars, graph, n)[graph]
-            x = (pos - _mean(pos, graph, n)[graph]).to(charge.dtype)
-            return _sum(charge * x + vector, graph, n), None
+            # From the centre of a molecule, charges count as if they summed to zero.
+            x = (pos - _mean(pos, graph, n)[graph]).to(scalars.dtype)
+            return _sum(scalars * x + vector, graph, n), None
         pool = _mean if kind in ("intensive", "classes") else _sum
         return pool(scalars, graph, n), None
 

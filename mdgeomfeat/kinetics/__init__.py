@@ -31,8 +31,14 @@ from mdgeomfeat.kinetics.reasons import (
     MarkovLagReason,
     MixerReason,
 )
-from mdgeomfeat.kinetics.results import Score, StudyResult, StudySettings
-from mdgeomfeat.kinetics.scores import ScoreError, ceiling, null_score, vamp2_score
+from mdgeomfeat.kinetics.results import StudyResult, StudySettings
+from mdgeomfeat.kinetics.scores import (
+    Score,
+    ScoreError,
+    ceiling,
+    null_score,
+    vamp2_score,
+)
 from mdgeomfeat.kinetics.sklearn_wrapper import DeeptimeTransformer, estimator
 from mdgeomfeat.kinetics.spib import SpibFit, SpibOptions, fit_spib
 from mdgeomfeat.kinetics.splits import Fold, make_folds

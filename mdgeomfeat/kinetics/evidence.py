@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics.lag import LagScan
-    from mdgeomfeat.kinetics.results import Score
+    from mdgeomfeat.kinetics.scores import Score
     from mdgeomfeat.kinetics.splits import Fold
 
 __all__ = ["Evidence", "sure_lead", "weigh_evidence"]

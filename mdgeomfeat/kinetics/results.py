@@ -18,7 +18,8 @@ from mdgeomfeat.kinetics.evidence import Evidence
 from mdgeomfeat.kinetics.lag import LagScan
 from mdgeomfeat.kinetics.model import CVModel
 from mdgeomfeat.kinetics.rates import NoRates, TransitionRates
-from mdgeomfeat.kinetics.reasons import Choices, Doubt, Failure
+from mdgeomfeat.kinetics.reasons import Choices, Doubt
+from mdgeomfeat.kinetics.scores import Score
 from mdgeomfeat.kinetics.spib import SpibOptions
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.states import StateModel
@@ -27,7 +28,7 @@ from mdgeomfeat.kinetics.vampnet import TrainingOptions
 from mdgeomfeat.kinetics.weights import FrameWeights, WeightOrigin
 from mdgeomfeat.mixing import KINDS
 
-__all__ = ["Score", "StudyResult", "StudySettings"]
+__all__ = ["StudyResult", "StudySettings"]
 
 METHODS = ("vampnet", "spib", "tica")
 
@@ -132,78 +133,6 @@ class StudySettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name}={value} must be above 0.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """The held-out VAMP-2 score of one input with one estimator.
-
-    Attributes
-    ----------
-    input : str
-        Name of the input.
-    method : {"VAMPNet", "SPIB", "TICA"}
-        Estimator.
-    primary : bool
-        Whether this is the input that the study is about.
-    score : float or None
-        Mean over folds and seeds; None if every fit failed.
-    sd_seeds : float or None
-        Standard deviation over seeds by themselves, root mean square over folds; None
-        with one seed.
-    sd_folds : float or None
-        Standard deviation over folds; None with one fold. Mostly the difference
-        between the held-out parts: use the paired difference to compare inputs.
-    minus_primary, minus_primary_sd : float or None
-        Mean and standard deviation over folds of the difference to the primary input
-        with the same estimator, on the same held-out parts.
-    train : float or None
-        Score of the training part.
-    null : float or None
-        Score of the same outputs when their halves have nothing in common.
-    ceiling : float or None
-        Largest score possible, from the reference timescales; None if unknown.
-    independent : bool
-        Whether the held-out parts are independent of the training parts.
-    by_fold : list of float or None
-        Score of each fold: of TICA, or of all seeds' VAMPNets joined.
-    values : list of list of float or None
-        Score of every seed by itself, folds first, then seeds.
-    n_folds, n_seeds : int
-        How many.
-    width : int
-        Numbers of one frame.
-    pca : int or None
-        Principal components that the estimator saw instead; the largest over folds.
-    n_parameters : int
-        Trainable numbers of the network, or of the linear map.
-    mixer : str or None
-        Of a VAMPNet.
-    failure : Failure or None
-        Why fits failed, if some did.
-    """
-
-    input: str
-    method: str
-    primary: bool
-    score: float | None
-    sd_seeds: float | None
-    sd_folds: float | None
-    minus_primary: float | None = None
-    minus_primary_sd: float | None = None
-    train: float | None
-    null: float | None
-    ceiling: float | None = None
-    independent: bool
-    by_fold: list[float | None]
-    values: list[list[float | None]]
-    n_folds: int
-    n_seeds: int
-    width: int
-    pca: int | None
-    n_parameters: int
-    mixer: str | None
-    failure: Failure | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

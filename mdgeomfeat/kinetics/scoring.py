@@ -13,8 +13,8 @@ from mdgeomfeat.errors import clause
 from mdgeomfeat.kinetics.arrays import Arrays, cut, cut_weights
 from mdgeomfeat.kinetics.model import STACK_RIDGE, CVModel, join_lobes
 from mdgeomfeat.kinetics.reasons import Failure
-from mdgeomfeat.kinetics.results import Score, StudySettings
-from mdgeomfeat.kinetics.scores import ScoreError, null_score, vamp2_score
+from mdgeomfeat.kinetics.results import StudySettings
+from mdgeomfeat.kinetics.scores import Score, ScoreError, null_score, vamp2_score
 from mdgeomfeat.kinetics.spib import SpibFit, fit_spib
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mdgeomfeat.report.applied import Application, application_page
+from mdgeomfeat.report.application import Application
+from mdgeomfeat.report.applied import application_page
 from mdgeomfeat.report.biased import BiasedRun, bias_page
 from mdgeomfeat.report.data import (
     Comparison,

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mdgeomfeat.boxes import nearest_image
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.structure.checks import check_bonds, integers
 from mdgeomfeat.structure.elements import (
     VIRTUAL,
     element_numbers,
@@ -23,7 +24,7 @@ from mdgeomfeat.structure.forest import spanning_forest
 if TYPE_CHECKING:
     from mdgeomfeat.structure.topology import AtomTable
 
-__all__ = ["Tokens", "build_arrays", "token_table"]
+__all__ = ["Tokens", "build_arrays", "plain_arrays", "token_table"]
 
 #: A word, or one integer per selected atom.
 Tokens = Literal["residue", "atom", "molecule"] | Sequence[int] | np.ndarray
@@ -104,6 +105,77 @@ def _possible_box(
     if box is None or positions is None:
         return box
     return None if np.isfinite(nearest_image(positions, box, numbers)) else box
+
+
+def plain_arrays(
+    numbers: Any,
+    token_of_atom: Any = None,
+    *,
+    chain: Any = None,
+    bonds: Any = None,
+    names: Sequence[str] | None = None,
+    resnames: Sequence[str] | None = None,
+    resids: Sequence[int] | None = None,
+) -> dict[str, Any]:
+    """Return the fields of a Structure of atoms that have no topology.
+
+    Parameters
+    ----------
+    numbers, token_of_atom, chain, bonds, names, resnames, resids
+        As in :meth:`~mdgeomfeat.structure.Structure.from_arrays`.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not fit each other.
+    """
+    numbers = integers(numbers, "numbers")
+    a = len(numbers)
+    token = (
+        np.arange(a)
+        if token_of_atom is None
+        else integers(token_of_atom, "token_of_atom")
+    )
+    if len(token) != a:
+        raise InputError(
+            f"token_of_atom has {len(token)} values for {a} atoms; give one each."
+        )
+    if a == 0 or token.min() < 0:
+        raise InputError(
+            "numbers= and token_of_atom= must describe at least one atom, with "
+            "tokens numbered from 0."
+        )
+    n = int(token.max()) + 1
+    chain = np.zeros(n, np.int64) if chain is None else integers(chain, "chain")
+    if len(chain) != n:
+        raise InputError(
+            f"chain= has {len(chain)} values for {n} tokens; give one value per token."
+        )
+    chain = _stretches(chain)
+    if bonds is not None:
+        bonds = integers(bonds, "bonds", ndim=2)
+        check_bonds(bonds, a)
+    following = np.where(np.diff(chain, append=-1) == 0, np.arange(1, n + 1), -1)
+    parent, order = spanning_forest(token, following, bonds, None, None, None)
+    blank = [""] * n
+    return {
+        "numbers": numbers,
+        "token_of_atom": token,
+        "tokens": token_table(
+            blank,
+            blank,
+            resids if resids is not None else range(1, n + 1),
+            blank,
+            resnames if resnames is not None else ["TOK"] * n,
+            np.bincount(token, minlength=n),
+        ),
+        "chain": chain,
+        "names": np.array(names if names is not None else [""] * a, dtype=np.str_),
+        "bonds": bonds,
+        "indices": np.arange(a),
+        "parent": parent,
+        "order": order,
+    }
 
 
 def token_table(
@@ -215,3 +287,8 @@ def _chains(
     np.maximum.at(high, token, residue)
     joined = (low[1:] == high[:-1]) | (following[high[:-1]] == low[1:])
     return np.concatenate([[0], np.cumsum(~joined)]).astype(np.int64)
+
+
+def _stretches(values: np.ndarray) -> np.ndarray:
+    """Count up the runs of equal values: 5 5 2 5 gives 0 0 1 2."""
+    return np.concatenate([[0], np.cumsum(np.diff(values) != 0)]).astype(np.int64)

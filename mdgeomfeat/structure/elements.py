@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,14 +28,12 @@ from mdgeomfeat.structure.topology import AtomTable
 if TYPE_CHECKING:
     from MDAnalysis.core.groups import AtomGroup
 
-    from mdgeomfeat.structure.structure import Structure
-
 __all__ = [
     "SYMBOLS",
     "UNKNOWN",
     "VIRTUAL",
-    "doubtful_element",
     "element_numbers",
+    "is_unmistakable",
     "resolve_elements",
     "symbol_of",
 ]
@@ -240,7 +237,7 @@ def symbol_of(name: str) -> str | None:
         return None
     letters, number = match[1].upper(), match[2]
     exact = text == letters.capitalize()
-    sure = letters in _UNMISTAKABLE or letters[0] not in _ORGANIC
+    sure = is_unmistakable(letters)
     one = len(letters) == 1 and letters in _ORGANIC
     if (
         exact
@@ -252,35 +249,15 @@ def symbol_of(name: str) -> str | None:
     return None
 
 
-def doubtful_element(structure: Structure, numbers: Iterable[int]) -> str | None:
-    """Say which of some elements may have been read from an atom name by mistake.
+def is_unmistakable(symbol: str) -> bool:
+    """Whether a symbol can be no light atom with a label, as CA can.
 
     Parameters
     ----------
-    structure : Structure
-    numbers : iterable of int
-        Atomic numbers.
-
-    Returns
-    -------
-    str or None
-        Such as calcium from CA13 of an atom that is joined to others (an ion alone is
-        what it is called), with what to do.
+    symbol : str
+        In capitals or as it is written.
     """
-    joined = np.bincount(structure.component)[structure.component] > 1
-    for number in sorted(numbers):
-        symbol = SYMBOLS[number]
-        if symbol.upper() in _UNMISTAKABLE or symbol[0] not in _ORGANIC:
-            continue
-        names = np.unique(structure.names[(structure.numbers == number) & joined])
-        alike = [str(n) for n in names if str(n).upper().startswith(symbol.upper())]
-        if len(symbol) > 1 and alike:
-            return (
-                f"the atom name {alike[0]} may mean {symbol[0]} rather than {symbol}, "
-                "so state the elements in the topology (the element column of a PDB "
-                "file), or leave these atoms out with select= (--select)"
-            )
-    return None
+    return symbol.upper() in _UNMISTAKABLE or symbol[0].upper() not in _ORGANIC
 
 
 def _some(names: list[str], limit: int = 8) -> str:

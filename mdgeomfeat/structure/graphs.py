@@ -2,65 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mdgeomfeat.boxes import lattice_vectors
-from mdgeomfeat.errors import InputError
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-    from mdgeomfeat.structure.structure import Structure
-
 __all__ = ["frame_graph"]
 
 
-def frame_graph(structure: Structure, positions: Any, box: Any = None) -> Data:
+def frame_graph(
+    numbers: NDArray[np.int64],
+    token_of_atom: NDArray[np.int64],
+    bonds: NDArray[np.int64] | None,
+    positions: NDArray[np.float64],
+    box: NDArray[np.float64] | None = None,
+) -> Data:
     """Put a frame in the form that graph networks of torch-geometric take.
 
     Parameters
     ----------
-    structure : Structure
-    positions : (A, 3) array, Å
-        Of the structure's atoms, in their order.
-    box : (6,) array, optional
-        Lengths in Å, angles in degrees; molecules are made whole in it.
+    numbers, token_of_atom : (A,) ndarray of int64
+    bonds : (B, 2) ndarray of int64 or None
+        None where they are not known.
+    positions : (A, 3) ndarray, Å
+        Of whole molecules.
+    box : (6,) ndarray, optional
+        Lengths in Å, angles in degrees.
 
     Returns
     -------
     torch_geometric.data.Data
-        ``z`` (A,), ``pos`` (A, 3) in float32, ``token`` (A,): the token of each atom;
-        ``edge_index`` (2, 2 B): the bonds in both directions, where they are known;
-        ``cell`` (1, 3, 3): lattice vectors in rows, with a box.
-
-    Raises
-    ------
-    InputError
-        If positions or box do not fit the structure.
+        As :meth:`~mdgeomfeat.Structure.to_data` describes it.
     """
     import torch
     from torch_geometric.data import Data
 
-    from mdgeomfeat.structure.structure import make_whole
-
-    x = np.asarray(positions, dtype=np.float64)
-    if x.shape != (structure.n_atoms, 3) or not np.isfinite(x).all():
-        raise InputError(
-            f"positions= has shape {x.shape} or values that are not finite; give "
-            f"({structure.n_atoms}, 3) coordinates in Å."
-        )
     data = Data(
-        z=torch.from_numpy(structure.numbers.copy()),
-        token=torch.from_numpy(structure.token_of_atom.copy()),
+        z=torch.from_numpy(numbers.copy()),
+        token=torch.from_numpy(token_of_atom.copy()),
+        pos=torch.from_numpy(positions.astype(np.float32)),
     )
     if box is not None:
-        boxes = np.asarray(box, np.float64).reshape(1, -1)
-        x = make_whole(structure, x[None], boxes)[0]
-        data.cell = torch.from_numpy(lattice_vectors(boxes).astype(np.float32))
-    data.pos = torch.from_numpy(x.astype(np.float32))
-    if structure.bonds is not None:
-        both = np.concatenate([structure.bonds, structure.bonds[:, ::-1]]).T
+        data.cell = torch.from_numpy(lattice_vectors(box[None]).astype(np.float32))
+    if bonds is not None:
+        both = np.concatenate([bonds, bonds[:, ::-1]]).T
         data.edge_index = torch.from_numpy(np.ascontiguousarray(both))
     return data

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.structure.building import Tokens, build_arrays, token_table
-from mdgeomfeat.structure.checks import check_bonds, integers
-from mdgeomfeat.structure.forest import components_of, spanning_forest
+from mdgeomfeat.structure.building import (
+    Tokens,
+    build_arrays,
+    plain_arrays,
+    token_table,
+)
+from mdgeomfeat.structure.checks import check_bonds
+from mdgeomfeat.structure.forest import components_of
 from mdgeomfeat.structure.graphs import frame_graph
 from mdgeomfeat.structure.topology import AtomTable
 
 if TYPE_CHECKING:
     import mdtraj
     from MDAnalysis.core.groups import AtomGroup
-
+    from torch_geometric.data import Data
 
 __all__ = ["Structure", "Tokens", "Windows", "make_whole"]
 
@@ -215,7 +220,38 @@ class Structure:
         own = np.repeat(token, high - low)
         return Windows(ptr, chosen, self.token_of_atom[chosen] == own)
 
-    to_data = frame_graph
+    def to_data(self, positions: Any, box: Any = None) -> Data:
+        """Put a frame in the form that graph networks of torch-geometric take.
+
+        Parameters
+        ----------
+        positions : (A, 3) array, Å
+            Of the structure's atoms, in their order.
+        box : (6,) array, optional
+            Lengths in Å, angles in degrees; molecules are made whole in it.
+
+        Returns
+        -------
+        torch_geometric.data.Data
+            ``z`` (A,), ``pos`` (A, 3) in float32, ``token`` (A,): the token of each
+            atom; ``edge_index`` (2, 2 B): the bonds in both directions, where they are
+            known; ``cell`` (1, 3, 3): lattice vectors in rows, with a box.
+
+        Raises
+        ------
+        InputError
+            If positions or box do not fit the structure.
+        """
+        x = np.asarray(positions, dtype=np.float64)
+        if x.shape != (self.n_atoms, 3) or not np.isfinite(x).all():
+            raise InputError(
+                f"positions= has shape {x.shape} or values that are not finite; give "
+                f"({self.n_atoms}, 3) coordinates in Å."
+            )
+        if box is not None:
+            box = np.asarray(box, np.float64).reshape(-1)
+            x = make_whole(self, x[None], box[None])[0]
+        return frame_graph(self.numbers, self.token_of_atom, self.bonds, x, box)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and numbers, ready for JSON."""
@@ -368,53 +404,16 @@ class Structure:
         InputError
             If the arrays do not fit each other.
         """
-        numbers = integers(numbers, "numbers")
-        a = len(numbers)
-        token = (
-            np.arange(a)
-            if token_of_atom is None
-            else integers(token_of_atom, "token_of_atom")
-        )
-        if len(token) != a:
-            raise InputError(
-                f"token_of_atom has {len(token)} values for {a} atoms; give one each."
-            )
-        if a == 0 or token.min() < 0:
-            raise InputError(
-                "numbers= and token_of_atom= must describe at least one atom, with "
-                "tokens numbered from 0."
-            )
-        n = int(token.max()) + 1
-        chain = np.zeros(n, np.int64) if chain is None else integers(chain, "chain")
-        if len(chain) != n:
-            raise InputError(
-                f"chain= has {len(chain)} values for {n} tokens; give one value per "
-                "token."
-            )
-        chain = _stretches(chain)
-        if bonds is not None:
-            bonds = integers(bonds, "bonds", ndim=2)
-            check_bonds(bonds, a)
-        following = np.where(np.diff(chain, append=-1) == 0, np.arange(1, n + 1), -1)
-        parent, order = spanning_forest(token, following, bonds, None, None, None)
-        blank = [""] * n
         return cls(
-            numbers=numbers,
-            token_of_atom=token,
-            tokens=token_table(
-                blank,
-                blank,
-                resids if resids is not None else range(1, n + 1),
-                blank,
-                resnames if resnames is not None else ["TOK"] * n,
-                np.bincount(token, minlength=n),
-            ),
-            chain=chain,
-            names=np.array(names if names is not None else [""] * a, dtype=np.str_),
-            bonds=bonds,
-            indices=np.arange(a),
-            parent=parent,
-            order=order,
+            **plain_arrays(
+                numbers,
+                token_of_atom,
+                chain=chain,
+                bonds=bonds,
+                names=names,
+                resnames=resnames,
+                resids=resids,
+            )
         )
 
     @classmethod
@@ -475,8 +474,3 @@ def make_whole(
     from mdgeomfeat.structure.periodic import unwrap_tree
 
     return unwrap_tree(positions, boxes, structure.parent, structure.order)
-
-
-def _stretches(values: np.ndarray) -> np.ndarray:
-    """Count up the runs of equal values: 5 5 2 5 gives 0 0 1 2."""
-    return np.concatenate([[0], np.cumsum(np.diff(values) != 0)]).astype(np.int64)

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import check_choice
-from mdgeomfeat.featurizer.invariants import channel_mixes, vector_invariants
 from mdgeomfeat.featurizer.pooling import TokenPool
 from mdgeomfeat.gnn import load_model
-from mdgeomfeat.gnn.base import vector_norm
 from mdgeomfeat.gnn.engine.edges import frame_edges
 from mdgeomfeat.neighbors.windows import own_copies
 from mdgeomfeat.variables.compiled import CompiledVariables, Differentiated, obstacle
+from mdgeomfeat.variables.outputs import TokenOutputs
 from mdgeomfeat.variables.saved import (
     check_same_molecule,
     network_fingerprint,
@@ -81,11 +80,6 @@ class CollectiveVariables(nn.Module):
     numbers: Tensor
     slots: Tensor
     divisors: Tensor
-    mixes: Tensor
-    shift: Tensor
-    factor: Tensor
-    matrix: Tensor
-    offset: Tensor
 
     def __init__(
         self,
@@ -111,18 +105,23 @@ class CollectiveVariables(nn.Module):
         self.structure, self.features = structure, features
         window = features.window
         self.windows = None if window is None else structure.windows(window)
-        self.joined = len(model.input_shape) == 3
         self.network = copy.deepcopy(network).to(real).eval().requires_grad_(False)
-        self.lobe = None
-        if model.lobe is not None:
-            self.lobe = copy.deepcopy(model.lobe).to(real).eval().requires_grad_(False)
-        self._keep(model, real)
-        self.reach = reach
-        self.dim = model.dim + (reach is not None)
+        self.pool = TokenPool(structure, features.pool)
+        for name, values, kind in (
+            ("numbers", structure.numbers, torch.int64),
+            ("slots", self.pool.slots, torch.int64),
+            ("divisors", self.pool.divisors, real),
+        ):
+            self.register_buffer(name, torch.tensor(np.array(values)).to(kind))
+        channels = self.network.spec.n_channels * self.pool.n_groups
+        self.outputs = TokenOutputs(model, features, structure, channels, real, reach)
+        self.dim = self.outputs.dim
         self._compiled: CompiledVariables | None = None
         self.engine, self.reason = self._choose(engine)
         if self.engine == "cpu":
-            self._compiled = CompiledVariables(self)
+            self._compiled = CompiledVariables(
+                self.network, structure.numbers, self.pool, self.outputs
+            )
 
     @classmethod
     def load(
@@ -163,24 +162,6 @@ class CollectiveVariables(nn.Module):
             reach=read_training(path).reach if reach else None,
         )
 
-    def _keep(self, model: CVModel, real: torch.dtype) -> None:
-        """Register what does not change."""
-        self.pool = TokenPool(self.structure, self.features.pool)
-        n_channels = self.network.spec.n_channels * self.pool.n_groups
-        mixes = channel_mixes(n_channels, self.features.invariants_seed)
-        rotation = model.rotation
-        for name, values, kind in (
-            ("numbers", self.structure.numbers, torch.int64),
-            ("slots", self.pool.slots, torch.int64),
-            ("divisors", self.pool.divisors, real),
-            ("mixes", mixes, real),
-            ("shift", rotation.standardizer.shift, torch.float64),
-            ("factor", rotation.standardizer.factor, torch.float64),
-            ("matrix", rotation.matrix, torch.float64),
-            ("offset", rotation.offset, torch.float64),
-        ):
-            self.register_buffer(name, torch.tensor(np.array(values)).to(kind))
-
     def _choose(self, engine: str) -> tuple[str, str]:
         if engine not in ("auto", "cpu", "torch"):
             raise InputError(
@@ -188,7 +169,7 @@ class CollectiveVariables(nn.Module):
             )
         if engine == "torch":
             return "torch", "asked for"
-        why_not = obstacle(self)
+        why_not = obstacle(self.network, self.features)
         if why_not is None:
             return "cpu", "asked for" if engine == "cpu" else "the fastest"
         if engine == "cpu":
@@ -271,7 +252,7 @@ class CollectiveVariables(nn.Module):
             own = own_copies(self.windows, F, A).to(scalars.device)
             scalars, vectors = scalars[own], vectors[own]
         C = scalars.shape[1]
-        return self.from_tokens(
+        return self.outputs(
             self.pooled(scalars.view(F, A, C)), self.pooled(vectors.view(F, A, 3, C))
         )
 
@@ -352,59 +333,3 @@ class CollectiveVariables(nn.Module):
         pooled = summed / self.divisors.view(1, -1, *(1 for _ in rest))
         grouped = pooled.unflatten(1, (-1, self.pool.n_groups))
         return grouped.movedim(2, -2).flatten(-2)
-
-    def from_tokens(self, scalars: Tensor, vectors: Tensor) -> Tensor:
-        """Compute the collective variables from token features.
-
-        Parameters
-        ----------
-        scalars : (F, N, C) Tensor
-        vectors : (F, N, 3, C) Tensor
-
-        Returns
-        -------
-        (F, d) float64 Tensor
-        """
-        if self.joined:
-            features = torch.cat([scalars.unsqueeze(2), vectors], dim=2)
-        elif self.features.invariants == "scalars":
-            features = scalars
-        else:
-            features = torch.cat(
-                [
-                    scalars,
-                    vector_invariants(
-                        vectors,
-                        self.structure.next_token,
-                        self.features.invariants,
-                        self.mixes,
-                        torch,
-                    ),
-                ],
-                dim=2,
-            )
-        return self.from_features(features)
-
-    def from_features(self, features: Tensor) -> Tensor:
-        """Compute the collective variables from what the model was trained on.
-
-        Parameters
-        ----------
-        features : (F, N, K) or (F, N, 4, C) Tensor
-
-        Returns
-        -------
-        (F, d) float64 Tensor
-        """
-        flat = features
-        if features.ndim == 4 and (self.lobe is None or self.reach is not None):
-            norms = vector_norm(features[:, :, 1:], dim=2)
-            flat = torch.cat([features[:, :, 0], norms], dim=-1)
-        seen = flat.flatten(1).to(torch.float64)
-        outputs = seen
-        if self.lobe is not None:
-            outputs = self.lobe(features).flatten(1).to(torch.float64)
-        values = ((outputs - self.shift) * self.factor) @ self.matrix + self.offset
-        if self.reach is None:
-            return values
-        return torch.cat([values, self.reach.of(seen)[:, None]], dim=1)

@@ -15,19 +15,28 @@ from mdgeomfeat.neighbors.search import check_positions
 from mdgeomfeat.variables.head import TokenHead
 
 if TYPE_CHECKING:
-    from mdgeomfeat.variables.collective import CollectiveVariables
+    from mdgeomfeat.featurespec import FeatureSpec
+    from mdgeomfeat.featurizer.pooling import TokenPool
+    from mdgeomfeat.gnn import Backbone
+    from mdgeomfeat.variables.outputs import TokenOutputs
 
 __all__ = ["CompiledVariables", "Differentiated", "obstacle"]
 
 
-def obstacle(variables: CollectiveVariables) -> str | None:
-    """Return why variables cannot be computed in compiled code, or None."""
-    why_not = cannot_differentiate(variables.network)
+def obstacle(network: Backbone, features: FeatureSpec) -> str | None:
+    """Return why variables cannot be computed in compiled code, or None.
+
+    Parameters
+    ----------
+    network : Backbone
+    features : FeatureSpec
+    """
+    why_not = cannot_differentiate(network)
     if why_not is not None:
         return why_not
-    if variables.network.dtype != torch.float32:
+    if network.dtype != torch.float32:
         return "compiled gradients are computed in float32"
-    if variables.windows is not None or variables.features.max_neighbors is not None:
+    if features.window is not None or features.max_neighbors is not None:
         return "compiled gradients exist for whole frames and all neighbours only"
     return None
 
@@ -39,15 +48,26 @@ class CompiledVariables:
 
     Parameters
     ----------
-    variables : CollectiveVariables
+    network : Backbone
+    numbers : (A,) ndarray of int
+        Atomic numbers.
+    pool : TokenPool
+    outputs : TokenOutputs
+        On the CPU.
     """
 
-    def __init__(self, variables: CollectiveVariables) -> None:
-        self._engine = GradientEngine(variables.network, variables.structure.numbers)
-        self._pool = variables.pool
-        self._share = (1.0 / self._pool.divisors[self._pool.slots]).astype(np.float32)
-        self._head = TokenHead(variables)
-        self._dim = variables.dim
+    def __init__(
+        self,
+        network: Backbone,
+        numbers: NDArray[np.int64],
+        pool: TokenPool,
+        outputs: TokenOutputs,
+    ) -> None:
+        self._engine = GradientEngine(network, numbers)
+        self._pool = pool
+        self._share = (1.0 / pool.divisors[pool.slots]).astype(np.float32)
+        self._head = TokenHead(outputs)
+        self._dim = outputs.dim
 
     def __call__(
         self,

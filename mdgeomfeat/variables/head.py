@@ -17,7 +17,7 @@ from mdgeomfeat.jit import cached_njit
 from mdgeomfeat.variables.training import flat_tokens
 
 if TYPE_CHECKING:
-    from mdgeomfeat.variables.collective import CollectiveVariables
+    from mdgeomfeat.variables.outputs import TokenOutputs
 
 __all__ = ["TokenHead"]
 
@@ -29,22 +29,23 @@ class TokenHead:
 
     Parameters
     ----------
-    variables : CollectiveVariables
+    outputs : TokenOutputs
+        On the CPU.
     """
 
-    def __init__(self, variables: CollectiveVariables) -> None:
-        self._next = np.array(variables.structure.next_token, np.int64)
-        self._lobe = variables.lobe
-        self._joined = variables.joined and self._lobe is not None
+    def __init__(self, outputs: TokenOutputs) -> None:
+        self._next = np.array(outputs.next_token, np.int64)
+        self._lobe = outputs.lobe
+        self._joined = outputs.joined and self._lobe is not None
         # Linear maps see the vectors of joined channels by their norms.
-        self._kind = "norms" if variables.joined else variables.features.invariants
-        self._shift = variables.shift.numpy()
-        self._factor = variables.factor.numpy()
-        self._matrix = variables.matrix.numpy()
-        self._offset = variables.offset.numpy()
-        self._reach = variables.reach
+        self._kind = "norms" if outputs.joined else outputs.invariants
+        self._shift = outputs.shift.numpy()
+        self._factor = outputs.factor.numpy()
+        self._matrix = outputs.matrix.numpy()
+        self._offset = outputs.offset.numpy()
+        self._reach = outputs.reach
         self._slopes = np.ascontiguousarray((self._factor[:, None] * self._matrix).T)
-        mixes = variables.mixes.numpy().astype(np.float32)
+        mixes = outputs.mixes.numpy().astype(np.float32)
         self._mixes = np.ascontiguousarray(np.concatenate(list(mixes), axis=1))
 
     def __call__(

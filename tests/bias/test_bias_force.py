@@ -145,7 +145,7 @@ def test_energy_is_conserved_with_a_bias(learnt, molecule):
         biases.append(
             state.getPotentialEnergy().value_in_unit(unit.kilojoules_per_mole)
         )
-    assert np.ptp(biases) > 5  # the bias works on the molecule,
+    assert np.ptp(biases) > 2  # the bias works on the molecule,
     drift = abs(np.mean(total[-20:]) - np.mean(total[:20]))
     assert drift < 0.05  # kJ/mol; and all of that work is accounted for
     assert np.std(total) < 0.1
@@ -164,6 +164,41 @@ def test_a_molecule_may_be_wrapped_in_a_box(learnt, molecule, distorted):
     found = [energy_and_forces(context(system, r, TRICLINIC)) for r in (whole, broken)]
     assert abs(found[0][0] - found[1][0]) < 1e-9
     assert np.allclose(found[0][1], found[1][1], atol=1e-7)
+
+
+def test_a_box_that_changes_alone_counts(learnt, molecule, distorted):
+    force = openmm_variables(learnt("float64"), molecule.topology, periodic=True)[0]
+    system = alone(molecule, force)
+    system.setDefaultPeriodicBoxVectors(*(lattice_vectors(TRICLINIC) / 10))
+    # across the boundary of the first box, and inside of the second
+    lattice = lattice_vectors(TRICLINIC) / 10
+    centred = distorted - distorted[molecule.indices].mean(axis=0)
+    fraction = centred @ np.linalg.inv(lattice)
+    broken = (fraction - np.floor(fraction)) @ lattice
+    wide = (32.0, 33.0, 34.0, 90.0, 90.0, 90.0)
+    made = context(system, broken, TRICLINIC)
+    before = energy_and_forces(made)
+    made.setPeriodicBoxVectors(*(lattice_vectors(wide) / 10))
+    after, anew = (
+        energy_and_forces(made),
+        energy_and_forces(context(system, broken, wide)),
+    )
+    assert abs(before[0] - anew[0]) > 1e-3
+    assert after[0] == anew[0]
+    assert (after[1] == anew[1]).all()
+
+
+def test_a_chosen_variable_is_the_one_that_was_asked_for(learnt, molecule, distorted):
+    def energy(force):
+        return energy_and_forces(context(alone(molecule, force), distorted))[0]
+
+    model = learnt("float64")
+    first, second = map(energy, openmm_variables(model, molecule.topology))
+    for outputs, expected in (([1], [second]), ([1, 0], [second, first])):
+        forces = openmm_variables(model, molecule.topology, outputs=outputs)
+        assert [f.getName() for f in forces] == [f"cv{k + 1}" for k in outputs]
+        assert list(map(energy, forces)) == pytest.approx(expected, rel=1e-12)
+    assert abs(first - second) > 0.01
 
 
 def test_a_system_survives_serialisation(learnt, molecule, distorted):

@@ -106,6 +106,27 @@ def test_walls_keep_a_variable_on_its_grid():
     assert stiffness / 2 * (RANGE.grid[1] - RANGE.upper) ** 2 == pytest.approx(200)
 
 
+def test_the_lower_wall_pushes_up_and_only_below_its_end():
+    asymmetric = BiasRange(width=0.1, lower=-1.5, upper=1.6, grid=(-2.5, 2.0))
+    system = particle()
+    bias = Bias(system, [coordinate()], [asymmetric], settings("opes"))
+    run = simulation(system, bias)
+
+    def wall(x):
+        run.context.setPositions([[x, 0, 0]])
+        group = {bias._walls.getForceGroup()}
+        state = run.context.getState(getForces=True, groups=group)
+        force = state.getForces(asNumpy=True)._value[0, 0]
+        return bias.energies(run.context)[1], force
+
+    # 200 kJ/mol at the grid's end, 1 nm below the wall's, and a quarter half way
+    assert wall(-2.5) == (pytest.approx(200), pytest.approx(400))
+    assert wall(-2.0) == (pytest.approx(50), pytest.approx(200))
+    assert wall(2.0)[0] == pytest.approx(200)
+    for x in (-1.5, 0.0, 1.6):
+        assert wall(x) == (0, 0)
+
+
 @pytest.mark.parametrize("method", ["opes", "metad"])
 def test_a_bias_fades_out_far_from_the_training_data(method):
     # the "distance" is 1 + y here: the bias is whole below y = 0, none above 0.5
@@ -115,8 +136,10 @@ def test_a_bias_fades_out_far_from_the_training_data(method):
     bias = Bias(system, [coordinate()], [RANGE], settings(method, fade=0.5), far)
     run = simulation(system, bias)
     bias.step(run, 500)
-    level = 25.0 if method == "opes" else bias._table().max()
-    run.context.setParameter("bias_level", level)
+    level = 25.0
+    if method == "metad":
+        level = bias._table().max()
+        run.context.setParameter("bias_level", level)
 
     def at(x, y):
         run.context.setPositions([[x, y, 0]])
@@ -141,9 +164,26 @@ def test_a_bias_fades_out_far_from_the_training_data(method):
     _, forces, _ = at(x, 0.3)
     slope = (at(x, 0.3 + step)[0] - at(x, 0.3 - step)[0]) / (2 * step)
     assert forces[1] == pytest.approx(-slope, rel=1e-5)
+    # which has no kink where fading begins and ends
+    middle = abs(at(x, 0.25)[1][1])
+    assert abs(at(x, 1e-3)[1][1]) < 0.05 * middle
+    assert abs(at(x, 0.5 - 1e-3)[1][1]) < 0.05 * middle
     # and of what has not been explored it does not push a molecule out
     _, forces, _ = at(1.3, 0.3)
     assert forces[1] <= 1e-9
+
+
+def test_a_fading_bias_goes_to_what_is_the_highest_by_then():
+    far = mm.CustomExternalForce("1 + y")
+    far.addParticle(0, [])
+    system = particle()
+    bias = Bias(system, [coordinate()], [RANGE], settings("metad", fade=0.5), far)
+    run = simulation(system, bias)
+    for _ in range(3):
+        highest = bias._table().max()
+        bias.step(run, 50)
+        assert run.context.getParameter("bias_level") == pytest.approx(highest)
+        assert bias._table().max() > highest
 
 
 def test_a_distance_is_told_without_being_a_force():
@@ -196,6 +236,43 @@ def test_another_bias_goes_on_from_its_state(method):
     assert first.constant() == second.constant()
 
 
+def test_a_bias_that_went_on_for_long_still_goes_on_bit_by_bit():
+    # what OPES sums up on the way is not what it sums up from its kernels at once
+    first_system = particle()
+    first = Bias(first_system, [coordinate()], [RANGE], settings("opes", pace=5))
+    run = simulation(first_system, first)
+    first.step(run, 3000)
+    state = first.state()
+    again = Bias(
+        particle(), [coordinate()], [RANGE], settings("opes", pace=5), state=state
+    )
+    assert first.constant() == again.constant()
+    assert (first.free_energy() == again.free_energy()).all()
+
+
+def test_the_constant_of_metadynamics_makes_the_mean_weight_one():
+    """Frames of the biased ensemble weigh exp((V - c) / kT), 1 on average."""
+    system = particle()
+    chosen = settings("metad", height=2.0, bias_factor=6.0)
+    bias = Bias(system, [coordinate()], [RANGE], chosen)
+    run = simulation(system, bias)
+    bias.step(run, 2000)
+    v = bias._table()
+    # the free energy that a well-tempered bias V stands for
+    f = -v * 6.0 / 5.0
+    biased = np.exp(-(f + v - (f + v).min()) / KT)
+    weights = np.exp((v - bias.constant()) / KT)
+    assert (biased @ weights) / biased.sum() == pytest.approx(1, rel=1e-9)
+    assert bias.free_energy().min() == 0
+
+
+def test_kt_follows_the_temperature():
+    hot = BiasSettings(temperature=450.0, barrier=40.0)
+    assert hot.kt == pytest.approx(8.314462618e-3 * 450)
+    assert hot.factor == pytest.approx(40 / (8.314462618e-3 * 450))
+    assert BiasSettings(bias_factor=7.0).factor == 7.0
+
+
 def record(quantiles, by_state):
     one = np.zeros(1)
     reach = Reach(
@@ -228,6 +305,10 @@ def test_ranges_follow_the_training_data():
     extent = np.ptp(both)
     assert proposed.lower == pytest.approx(both.min() - 0.05 * extent)
     assert proposed.grid[1] == pytest.approx(both.max() + 0.25 * extent)
+    # a state of one frame has no width
+    one = [np.full(len(LEVELS), left[0]), *quantiles]
+    (proposed,) = propose_ranges(record(np.quantile(both, LEVELS), one), [0])
+    assert proposed.width == pytest.approx(0.3, rel=0.05)
     # a state as narrow as a needle does not make the bias so
     thin = [np.quantile(left / 1000, LEVELS), quantiles[1]]
     (proposed,) = propose_ranges(record(np.quantile(both, LEVELS), thin), [0])

@@ -28,7 +28,7 @@ from mdgeomfeat.variables import read_training
 def begin(learnt, molecule):
     """Return a function that makes, or goes on with, a simulation in a folder."""
 
-    def make(folder, method="opes", *, system=None, ranges=None, **run):
+    def make(folder, method="opes", *, system=None, ranges=None, positions=None, **run):
         *cvs, distance = openmm_variables(learnt(), molecule.topology, reach=True)
         chosen = {"time_step": 0.001, "record": 10, "frames": 20, "checkpoint": 40}
         folder.mkdir(exist_ok=True)
@@ -36,12 +36,12 @@ def begin(learnt, molecule):
             folder,
             molecule.topology,
             system or molecule.system(),
-            molecule.positions,
+            molecule.positions if positions is None else positions,
             None,
             {"cv1": cvs[0]},
             ranges or propose_ranges(read_training(learnt()), [0]),
             BiasSettings(method=method, pace=20, fade=0.5),
-            RunSettings(seed=3, **({"platform": "Reference"} | chosen | run)),
+            RunSettings(**({"platform": "Reference", "seed": 3} | chosen | run)),
             distance,
         )
 
@@ -103,6 +103,7 @@ def test_what_is_written_belongs_together(begin, learnt, molecule, tmp_path):
     assert (columns["logweight"][0], columns["logweight"][-1] != 0) == (0, True)
     # frames are those of every second line, and give its values again
     universe = mda.Universe(str(molecule.path), str(tmp_path / TRAJECTORY))
+    assert universe.trajectory.ts.dimensions is None  # it is in vacuum
     assert np.allclose([ts.time for ts in universe.trajectory], columns["time"][1::2])
     atoms = select_atoms(universe)
     variables = CollectiveVariables.load(
@@ -153,8 +154,97 @@ def test_another_platform_s_checkpoint_still_serves(begin, tmp_path):
     moved.save(tmp_path / CHECKPOINT)
     again = begin(tmp_path)
     assert (again.step, again.exact) == (40, False)
+    state = again._simulation.context.getState(getPositions=True, getVelocities=True)
+    for got, kept in (
+        (state.getPositions(asNumpy=True)._value, found.positions),
+        (state.getVelocities(asNumpy=True)._value, found.velocities),
+    ):
+        np.testing.assert_allclose(got, kept, rtol=0, atol=1e-6)
+    assert np.abs(found.velocities).max() > 0.1
     again.run(60, nothing)
     assert read_colvar(tmp_path / COLVAR).times[-1] == pytest.approx(0.06)
+
+
+def test_checkpoints_are_written_on_the_way(begin, tmp_path):
+    simulation = begin(tmp_path)
+    found = {}
+
+    def look(_):
+        path = tmp_path / CHECKPOINT
+        found[simulation.step] = Checkpoint.load(path).step if path.exists() else 0
+
+    simulation.run(100, look)
+    assert found == {10 * k: 40 * (k // 4) for k in range(1, 11)}
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
+    begin, tmp_path, monkeypatch
+):
+    simulation = begin(tmp_path)
+    simulation.run(40, nothing)
+
+    def half(file, **_):
+        file.write(b"PK half of it")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", half)
+        with pytest.raises(KeyboardInterrupt):
+            simulation.save()
+    assert Checkpoint.load(tmp_path / CHECKPOINT).step == 40
+
+
+def test_a_checkpoint_of_a_later_format_is_refused(begin, tmp_path, monkeypatch):
+    simulation = begin(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("mdgeomfeat.bias.checkpoint.FORMAT", 2)
+        simulation.save()
+    with pytest.raises(InputError, match=r"has format 2, but this .* reads format 1"):
+        Checkpoint.load(tmp_path / CHECKPOINT)
+
+
+class Trap:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_nothing_in_a_checkpoint_is_executed(begin, tmp_path):
+    simulation = begin(tmp_path)
+    simulation.save()
+    with np.load(tmp_path / CHECKPOINT) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["box"] = np.array([Trap(tmp_path / "trapped")], dtype=object)
+    with (tmp_path / CHECKPOINT).open("wb") as file:
+        np.savez(file, **arrays)
+    with pytest.raises(InputError, match="is not the checkpoint"):
+        Checkpoint.load(tmp_path / CHECKPOINT)
+    assert not (tmp_path / "trapped").exists()
+
+
+def energy_of(system, positions):
+    made = mm.Context(
+        system, mm.VerletIntegrator(0.001), mm.Platform.getPlatformByName("Reference")
+    )
+    made.setPositions(positions)
+    return made.getState(getEnergy=True).getPotentialEnergy()._value
+
+
+def test_a_simulation_begins_relaxed_and_with_its_seed(begin, molecule, tmp_path):
+    strained = molecule.positions + np.random.default_rng(5).normal(0, 0.01, (22, 3))
+    found = []
+    for name in ("a", "b"):
+        context = begin(tmp_path / name, positions=strained)._simulation.context
+        state = context.getState(getPositions=True, getVelocities=True)
+        found.append(state.getVelocities(asNumpy=True)._value)
+    assert (found[0] == found[1]).all()
+    positions = state.getPositions(asNumpy=True)._value
+    relaxed = energy_of(molecule.system(), positions)
+    assert relaxed < energy_of(molecule.system(), strained) - 100
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04"])
@@ -168,12 +258,14 @@ def test_a_damaged_checkpoint_is_told(tmp_path, content):
 def test_colvar_files_are_written_and_read(tmp_path):
     path = tmp_path / COLVAR
     writer = ColvarWriter(path, ["time", "phi", "opes.bias"])
-    writer.write([0.5, -1.25, 3e-9])
+    writer.write([0.5, -1.2345678, 3e-9])
     size = writer.flush()
     writer.write([1.0, 2.0, 4.0])
+    writer.write([1.5, 2.0, 4.0])
     writer.close()
     assert path.read_text().splitlines()[0] == "#! FIELDS time phi opes.bias"
-    assert read_colvar(path).column("opes.bias").tolist() == [3e-9, 4.0]
+    assert read_colvar(path).column("opes.bias").tolist() == [3e-9, 4.0, 4.0]
+    assert read_colvar(path).column("phi")[0] == -1.2345678
     again = ColvarWriter(path, ["time", "phi", "opes.bias"], size)
     again.write([7, 8, 9])
     with pytest.raises(ValueError, match="2 values for 3 fields"):

@@ -12,7 +12,7 @@ import typer
 
 from mdgeomfeat import GeomGNNFeaturizer
 from mdgeomfeat.cli import app
-from mdgeomfeat.commands.apply import _applied
+from mdgeomfeat.commands.apply import _model_features
 from mdgeomfeat.commands.baselines import untrained_twin
 from mdgeomfeat.commands.features import featurize
 from mdgeomfeat.commands.options import ReadOptions
@@ -78,9 +78,9 @@ def test_the_twin_is_made_as_the_features_are(gly2, tiny_model, given, tmp_path)
 
 def test_applying_takes_the_models_spec_whole(given):
     made_with = FeatureSpec(dtype="float64", select="name CA", periodic=False, **given)
-    assert _applied(FeatureSpec(), made_with) == made_with
+    assert _model_features(FeatureSpec(), made_with) == made_with
     asked = FeatureSpec(select="all", allow_unseen=True, window=1)
-    assert _applied(asked, made_with) == replace(
+    assert _model_features(asked, made_with) == replace(
         made_with, select="all", allow_unseen=True
     )
 
@@ -95,4 +95,4 @@ def test_applying_refuses_other_numbers(asked):
     (name,) = asked
     assert feature_options()[name].metadata["numbers"]
     with pytest.raises(InputError, match=f"--{name.replace('_', '-')}"):
-        _applied(FeatureSpec(**asked), FeatureSpec(model=None))
+        _model_features(FeatureSpec(**asked), FeatureSpec(model=None))

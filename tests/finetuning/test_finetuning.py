@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from labelled_molecules import TARGETS
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.finetuning import (
@@ -19,8 +21,7 @@ from mdgeomfeat.finetuning import (
     split,
 )
 from mdgeomfeat.finetuning.trainer import StepBatches
-from mdgeomfeat.gnn import load_model, verify_model
-from mdgeomfeat.pretraining.forward import atom_features
+from mdgeomfeat.gnn import build_model, load_model, save_model, verify_model
 from mdgeomfeat.pretraining.packed import Packed
 
 
@@ -110,75 +111,6 @@ def test_the_three_starts(config, labels, network, tmp_path):
     assert not torch.equal(found["pretrained"], found["scratch"])
 
 
-def test_frozen_with_a_linear_head_is_a_linear_probe(config, labels, tmp_path):
-    data = labels("intensive")
-    tuning = config(
-        "intensive",
-        model={"start": "frozen", "head": "linear"},
-        train={"batch": 40, "loss": "mse"},
-        split={"train": 40, "validation": 0},
-    )
-    run = trainer(tuning, data, tmp_path)
-    run.model.double()  # the probe's weights are large
-    graphs = [data.graphs[i] for i in run.parts.train]
-    pooled = []
-    for one in graphs:
-        ptr = np.array([0, len(one.z)])
-        scalars, _ = atom_features(run.model.backbone, one.z, one.pos, ptr)
-        pooled.append(scalars.mean(dim=0).detach().double().numpy())
-    X = np.column_stack([pooled, np.ones(len(pooled))])
-    y = np.array([one.y.item() for one in graphs])
-    y = (y - y.mean()) / y.std()
-    probe = np.linalg.lstsq(X, y, rcond=None)[0]
-    # All of the set is one batch: its loss at the probe is the probe's, and the least.
-    head = run.model.head.scalar_proj
-    with torch.no_grad():
-        head.weight.copy_(torch.tensor(probe[None, :-1]))
-        head.bias.copy_(torch.tensor(probe[-1:]))
-    loss = run._loss()
-    assert loss.item() == pytest.approx(np.square(X @ probe - y).mean(), rel=1e-6)
-    trained = [p for p in run.model.parameters() if p.requires_grad]
-    slope = torch.autograd.grad(loss, trained, allow_unused=True)
-    assert {id(p) for p in trained} == {id(p) for p in run.model.head.parameters()}
-    assert all(g.abs().max() < 1e-6 for g in slope if g is not None)
-    assert loss.item() < 0.7
-
-
-def test_forces_begin_as_noise_with_the_other_sign(frames, labels, tmp_path):
-    from mdgeomfeat.pretraining.export import load_denoiser
-
-    data = labels("forces", frames)
-    tuning = FinetuneConfig.from_dict(
-        {"labels": {"kind": "forces"}, "split": {"train": 20, "gap": 2}}
-    )
-    run = trainer(tuning, data, tmp_path / "a")
-    one = frames[0]
-    noise = load_denoiser("default").eval()(
-        one.z.numpy(), one.pos.numpy(), np.array([0, len(one.z)])
-    )
-    expected = -(noise - noise.mean(dim=0)).detach().double() * run.model.scale
-    torch.testing.assert_close(
-        torch.tensor(predict(run.model, [one]).forces), expected, rtol=1e-4, atol=1e-5
-    )
-    scratch = FinetuneConfig.from_dict(
-        {**tuning.to_dict(), "model": {"start": "scratch"}}
-    )
-    other = trainer(scratch, data, tmp_path / "b")
-    assert not torch.equal(weights(other.model.head), weights(run.model.head))
-
-
-def test_denoising_beside_the_labels_trains_its_head(config, labels, tmp_path):
-    data = labels("forces")
-    run = trainer(config("forces", train={"denoising": 1.0}), data, tmp_path / "a")
-    before = weights(run.model.noise_head)
-    run.run()
-    assert not torch.equal(weights(run.model.noise_head), before)
-    plain = trainer(config("forces"), data, tmp_path / "b")
-    assert plain.model.noise_head is None
-    with pytest.raises(InputError, match="start='frozen' keeps as it is"):
-        config("forces", train={"denoising": 1.0}, model={"start": "frozen"})
-
-
 def test_from_python_to_a_network_that_is_used_again(
     config, labels, frames, graphs, tmp_path
 ):
@@ -215,6 +147,9 @@ def test_from_python_to_a_network_that_is_used_again(
     assert card["recipe"]["model"]["start"] == "pretrained"
     assert card["data"]["sha256"] == data.sha256
     again = load_finetuned(path)
+    averaged = trainer(tuning, data, tmp_path, split(data, tuning.split))
+    assert torch.equal(weights(again.backbone), weights(averaged.ema.backbone))
+    assert not torch.equal(weights(again.backbone), weights(averaged.model.backbone))
     row = next(r for r in rows if r["set"] == "test" and r["quantity"] == "energy")
     energy = predict(again, [graphs[int(row["index"])]]).y.item()
     assert energy == pytest.approx(float(row["prediction"]), abs=2e-4)
@@ -269,6 +204,17 @@ def test_checkpoints_of_other_runs_are_refused(config, labels, network, tmp_path
         trainer(config("intensive"), other, tmp_path)
     with pytest.raises(InputError, match="exists; continue it"):
         finetune(config("intensive"), tmp_path, data=data, resume=False)
+    # another network under the name of the one that it was begun with
+    path = tmp_path / "net.safetensors"
+    for seed in (1, 2):
+        spec = load_model(network).spec
+        save_model(build_model(spec, seed=seed), path, {})
+        mine = config("intensive", model={"network": str(path)})
+        if seed == 1:
+            trainer(mine, data, tmp_path / "other").save()
+            continue
+        with pytest.raises(InputError, match="on another network"):
+            trainer(mine, data, tmp_path / "other")
     trainer(config("intensive", train={"log_every": 3}), data, tmp_path)
 
 
@@ -302,6 +248,14 @@ def test_heads_of_other_networks_are_refused(config, labels, tmp_path):
     (tmp_path / "0" / head).write_bytes((tmp_path / "1" / head).read_bytes())
     with pytest.raises(InputError, match="is the head of another network"):
         load_finetuned(tmp_path / "0/finetuned.safetensors")
+    path = tmp_path / "1" / head
+    with safe_open(str(path), "pt") as file:
+        about = file.metadata()
+    tensors = load_file(path)
+    tensors["scale"] *= float("nan")
+    save_file(tensors, path, metadata=about)
+    with pytest.raises(InputError, match="has values that are not finite"):
+        load_finetuned(tmp_path / "1/finetuned.safetensors")
     (tmp_path / "0" / head).write_bytes(b"nothing")
     with pytest.raises(InputError, match="is not the head of a fine-tuned network"):
         load_finetuned(tmp_path / "0/finetuned.safetensors")
@@ -330,12 +284,56 @@ def test_elements_outside_the_card_are_refused(config, labels, graphs, tmp_path)
     assert card["spec"]["elements"] == [1, 6, 8, 16]
 
 
-def test_a_split_that_leaks_is_refused_before_training(config, labels, tmp_path):
+def test_a_split_that_leaks_is_refused_before_training(
+    config, labels, graphs, tmp_path
+):
+    from torch_geometric.data import Data
+
     data = labels("intensive")
     leaky = Parts(np.arange(20), np.arange(0), np.arange(19, 40))
     with pytest.raises(InputError, match="entry 19 stands in train and in test"):
         finetune(config("intensive"), tmp_path, data=data, parts=leaky)
+    # a test file with a conformation that is trained on, of another kind, of a name
+    parts = split(data, config("intensive").split)
+    known = labels("intensive", [graphs[int(parts.train[0])]])
+    fine = labels(
+        "intensive", [Data(**{**graphs[0].to_dict(), "pos": graphs[0].pos * 2})]
+    )
+    for tests, said in (
+        ({"new": known}, "entry 0 of the tests of file 1 is the same conformation"),
+        ({"test": fine}, "'test' of a test file is that of a part"),
+    ):
+        with pytest.raises(InputError, match=said):
+            finetune(config("intensive"), tmp_path, data=data, tests=tests)
     assert not (tmp_path / "checkpoint.pt").exists()
+    moved = [Data(**{**g.to_dict(), "pos": g.pos * 2}) for g in graphs[:2]]
+    with pytest.raises(InputError, match="labels of kind 'dipole', not 'intensive'"):
+        finetune(
+            config("intensive"), tmp_path, data=data,
+            tests={"new": labels("dipole", moved)},
+        )  # fmt: skip
+
+
+def test_the_guess_comes_from_what_was_trained_on(config, labels, tmp_path):
+    kinds = np.array([int(g.y) for g in labels("classes").graphs])
+    train = np.sort(np.r_[np.flatnonzero(kinds == 0)[:3], np.flatnonzero(kinds)[:8]])
+    test = np.setdiff1d(np.arange(len(kinds)), train)
+    parts = Parts(train, np.empty(0, int), test)
+    for kind in ("classes", "intensive", "extensive"):
+        data = labels(kind)
+        found = finetune(config(kind), tmp_path / kind, data=data, parts=parts)
+        scores = found["sets"]["test"]
+        if kind == "classes":
+            assert scores["baseline_accuracy"] == pytest.approx(kinds[test].mean())
+            continue
+        y = np.array([g.y.item() for g in data.graphs])
+        simple = np.median(y[train])
+        if kind == "extensive":
+            z = [g.z.numpy() for g in data.graphs]
+            counts = np.array([[(one == e).sum() for e in (1, 6, 8)] for one in z])
+            simple = counts[test] @ np.linalg.lstsq(counts[train], y[train])[0]
+        wanted = np.abs(y[test] - simple).mean()
+        assert scores["energy"]["baseline_mae"] == pytest.approx(wanted, rel=1e-6)
 
 
 def test_the_command(run_cli, network, frames, tmp_path, monkeypatch):

@@ -16,6 +16,8 @@ from mdgeomfeat.finetuning import (
     seen_molecules,
     split,
 )
+from mdgeomfeat.pretraining.molecules import Molecule
+from mdgeomfeat.pretraining.packed import Source, pack
 
 SMILES = [
     *("c1ccccc1C", "c1ccccc1O", "c1ccccc1CC", "C1CC1C", "C1CC1O", "C1CCCCC1O"),
@@ -129,6 +131,41 @@ def test_seen_molecules_are_not_tested_on(molecules, tmp_path):
         seen_molecules(tmp_path / "absent.smi")
 
 
+def test_frames_of_seen_molecules_are_not_tested_on_either(molecules, tmp_path):
+    path = tmp_path / "seen.smi"
+    path.write_text("CCO\nc1ccccc1C\n")
+    many = molecules.graphs * 8
+    names = molecules.smiles * 8
+    data = from_graphs(
+        [Data(z=g.z, pos=g.pos + i * g.pos**2, y=g.y) for i, g in enumerate(many)],
+        kind="intensive", unit="eV", smiles=names,
+    )  # fmt: skip
+    config = SplitConfig(method="time", train=0.5, validation=0.25, gap=1)
+    hidden = {"CCO", "c1ccccc1C"}
+    plain = split(data, config)
+    assert hidden <= {names[i] for i in plain.test}
+    assert hidden <= {names[i] for i in plain.validation}
+    parts = split(data, replace(config, seen=str(path)))
+    assert not hidden & {names[i] for i in [*parts.test, *parts.validation]}
+    assert hidden <= {names[i] for i in parts.train}
+    lost = len(everything(plain)) - len(everything(parts))
+    assert parts.left_out["seen in pre-training"] == lost
+
+
+def test_molecules_of_packed_data_count_as_seen_also_in_aggregates(tmp_path):
+    pytest.importorskip("rdkit")
+    x = np.zeros((1, 2, 3), np.float32)
+    x[0, 1, 0] = 1.2
+    z = np.array([6, 8], np.uint8)
+    for keys in ("smiles", "graph"):
+        made = [Molecule(z, x, key) for key in ("one", "two.three")]
+        path = tmp_path / f"{keys}.npz"
+        pack([Source("s", made)], path, exclude=frozenset(), keys=keys)
+    assert seen_molecules(tmp_path / "smiles.npz") == {"one", "two", "three"}
+    with pytest.raises(InputError, match="names its molecules by graphs"):
+        seen_molecules(tmp_path / "graph.npz")
+
+
 def test_seen_molecules_need_smiles(frames, labels, tmp_path):
     path = tmp_path / "seen.smi"
     path.write_text("CCO\n")
@@ -186,6 +223,8 @@ def test_a_conformation_that_is_trained_on_is_found_when_turned(frames, labels):
     tests = labels("forces", [turned])
     with pytest.raises(InputError, match="entry 0 of the tests of file 1 is the same"):
         check_leaks(data, parts_of(range(20), [], [25], independent=True), [tests])
+    with pytest.raises(InputError, match="entry 40 of validation is the same conf"):
+        check_leaks(data, parts_of(range(20), [40], [25], independent=True))
     check_leaks(data, parts_of(range(5, 20), [], [25], independent=True), [tests])
 
 
@@ -196,3 +235,8 @@ def test_classes_in_tests_only(graphs, labels):
     with pytest.raises(InputError, match=r"classes \[1\] occur in tests only"):
         check_leaks(data, parts_of(zero[:5], [], [*zero[5:], *one]))
     check_leaks(data, parts_of([*zero[:5], one[0]], [], [*zero[5:], *one[1:]]))
+    moved = [Data(z=g.z, pos=2 * g.pos, kind=1) for g in graphs[:2]]
+    only_zero = parts_of(zero[:5], [], zero[5:])
+    check_leaks(data, only_zero)
+    with pytest.raises(InputError, match=r"classes \[1\] occur in tests only"):
+        check_leaks(data, only_zero, [labels("classes", moved)])

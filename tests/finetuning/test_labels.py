@@ -165,6 +165,25 @@ def test_forces_that_do_not_sum_to_zero(graphs):
     from_graphs(spoiled(graphs, force=rounded), kind="forces", unit="eV")
 
 
+def test_errors_of_forces_may_add_up_with_the_root_of_the_atoms():
+    """Noise of a twentieth, on many atoms, is no sign of surroundings."""
+    rng = np.random.default_rng(1)
+    n = 400
+    force = rng.normal(size=(n, 3))
+    force -= force.mean(axis=0)
+    size = np.sqrt((force**2).sum(axis=1).mean())
+    pos = torch.tensor(rng.normal(size=(n, 3)) * 9)
+    z = torch.full((n,), 6)
+    for share, fits in ((0.05, True), (0.2, False)):
+        pull = force + np.array([share * size * np.sqrt(n) / n, 0, 0])
+        graph = Data(z=z, pos=pos, force=torch.tensor(pull))
+        if fits:
+            from_graphs([graph], kind="forces", unit="eV")
+            continue
+        with pytest.raises(InputError, match="has forces that sum to"):
+            from_graphs([graph], kind="forces", unit="eV")
+
+
 def test_molecules_over_a_size(graphs):
     with pytest.raises(InputError, match="more than max_atoms=2"):
         from_graphs(graphs, kind="forces", unit="eV", max_atoms=2)
@@ -220,4 +239,8 @@ def test_the_hash_knows_labels_and_positions(graphs, labels):
     assert one.sha256 == two.sha256
     two.graphs[3].y += 1e-6
     assert one.sha256 != two.sha256
+    pulled, other = labels("forces"), labels("forces")
+    assert pulled.sha256 == other.sha256
+    other.graphs[3].forces[0, 0] += 1e-6
+    assert pulled.sha256 != other.sha256
     assert json.dumps(one.about) == "{}"

@@ -132,6 +132,16 @@ def test_the_dipole_of_two_charges_is_charge_times_distance(network):
     assert predict(made, [one]).y[0].tolist() == pytest.approx([0, 0, -2.0])
 
 
+def test_the_dipole_of_an_ion_is_that_about_its_centre(network):
+    """Wherever a molecule stands, also if its charges do not sum to zero."""
+    made = PropertyModel(load_model(network), HeadSpec(kind="dipole", unit="D"))
+    z = torch.tensor([1, 8, 6])
+    pos = torch.tensor([[0.0, 0, 0], [0, 0, 1.0], [0.5, 1.0, 0]])
+    one, far = predict(made, [Data(z=z, pos=pos), Data(z=z, pos=pos + 50)]).y
+    assert np.abs(one).max() > 1e-3
+    near(far, one, 1e-4)
+
+
 def test_references_of_elements_are_found(model, graphs):
     found = model("extensive").references
     # Springs add about the same per pair of atoms; elements differ by hundreds of eV.
@@ -185,6 +195,40 @@ def test_a_gradient_conserves_energy(model, graphs):
         energy_drift(model("forces"), one.z, one.pos)
 
 
+def test_a_drift_is_that_of_one_atom_at_the_temperature_asked_for(monkeypatch):
+    """Energies that are known: they rise by 3 meV a step, over five atoms."""
+    pytest.importorskip("ase")
+    from ase.calculators.calculator import Calculator
+
+    from mdgeomfeat.finetuning import dynamics
+
+    class Rising(Calculator):
+        implemented_properties = ("energy", "forces")
+        energy = 0.0
+
+        def calculate(self, atoms=None, properties=None, system_changes=()):
+            super().calculate(atoms, properties, system_changes)
+            self.results = {"energy": Rising.energy, "forces": np.zeros((5, 3))}
+            Rising.energy += 3e-3
+
+    class Conservative:
+        spec = HeadSpec(kind="conservative")
+
+    monkeypatch.setattr(dynamics, "calculator", lambda model: Rising())
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    found = [
+        energy_drift(
+            Conservative(), [6, 6, 8, 1, 1], x, steps=20, timestep=0.5, temperature=t
+        )
+        for t in (300.0, 900.0)
+    ]
+    # 3 meV in half a femtosecond
+    assert found[0]["drift"] == pytest.approx(3 / 5 / 0.5e-3, rel=1e-6)
+    assert found[0]["ps"] == pytest.approx(0.01)
+    ratio = found[1]["temperature"] / found[0]["temperature"]
+    assert ratio == pytest.approx(3, rel=1e-6)
+
+
 def test_ase_gets_what_the_network_predicts(model, graphs):
     ase = pytest.importorskip("ase")
     from mdgeomfeat.finetuning import calculator
@@ -195,6 +239,11 @@ def test_ase_gets_what_the_network_predicts(model, graphs):
     expected = predict(made, [one])
     near(atoms.get_forces(), expected.forces)
     assert atoms.get_potential_energy() == pytest.approx(expected.y.item(), abs=1e-3)
+    atoms.set_cell([20, 20, 20])
+    atoms.pbc = True
+    with pytest.raises(InputError, match="is periodic; take its box away"):
+        atoms.get_forces()
+    atoms.pbc = False
     atoms.numbers[0] = 53
     with pytest.raises(InputError, match="atomic number 53"):
         atoms.get_forces()

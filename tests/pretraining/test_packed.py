@@ -91,6 +91,17 @@ def test_merging_keeps_everything(molecules, tmp_path):
     )
 
 
+def test_merged_data_pass_the_exclusion_list_again(tmp_path):
+    x = np.zeros((1, 2, 3), np.float32)
+    x[0, 1, 0] = 1.0
+    z = np.array([6, 8], np.uint8)
+    path = tmp_path / "a.npz"
+    pack([Source("s", [Molecule(z, x, k) for k in "AB"])], path, exclude=frozenset())
+    manifest = merge([path], tmp_path / "b.npz", exclude=frozenset("A"))
+    assert load_packed(tmp_path / "b.npz").keys.tolist() == ["B"]
+    assert manifest["sources"][0]["dropped"] == {"on the exclusion list": 1}
+
+
 def test_nothing_left_is_an_error(tmp_path):
     with pytest.raises(InputError, match="No molecule is left"):
         pack([Source("s", [])], tmp_path / "a.npz", exclude=frozenset())

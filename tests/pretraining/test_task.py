@@ -3,7 +3,12 @@ import pytest
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.pretraining.config import DataConfig, TaskConfig
-from mdgeomfeat.pretraining.evaluate import denoising_error, rigid_freedom
+from mdgeomfeat.pretraining.evaluate import (
+    denoising_error,
+    errors_by_source,
+    rigid_freedom,
+)
+from mdgeomfeat.pretraining.packed import Packed
 from mdgeomfeat.pretraining.task import (
     Batch,
     Sampler,
@@ -24,6 +29,85 @@ def test_noise_has_unit_variance_and_moves_by_sigma(packed, rng):
     batch = batch_of(packed, rng, sigma=0.3)
     clean = np.concatenate([packed.positions(i) for i in range(len(packed))])
     np.testing.assert_allclose(batch.positions - clean, 0.3 * batch.noise, atol=1e-6)
+
+
+def test_each_molecule_has_one_scale_of_noise(packed, rng):
+    sigmas = np.linspace(0.1, 0.5, len(packed))
+    batch = make_batch(
+        packed, np.arange(len(packed)), np.zeros(len(packed), int), sigmas, rng
+    )
+    clean = np.concatenate([packed.positions(i) for i in range(len(packed))])
+    moved = (batch.positions - clean) / batch.noise
+    wanted = np.repeat(sigmas, packed.sizes)[:, None]
+    np.testing.assert_allclose(moved / wanted, 1, rtol=2e-3)
+
+
+def two_molecules(*counts):
+    """Return data of molecules of one atom each, with so many conformations.
+
+    Conformation k of a molecule stands k Å from the origin.
+    """
+    n = len(counts)
+    return Packed(
+        z=np.arange(6, 6 + n, dtype=np.uint8),
+        pos=np.concatenate(
+            [[(1000 * k, 0, 0) for k in range(c)] for c in counts]
+        ).astype(np.int16),
+        mol_ptr=np.arange(n + 1),
+        mol_of=np.repeat(np.arange(n), counts).astype(np.int32),
+        source_of=np.zeros(n, np.int16),
+        keys=np.array([f"m{i}" for i in range(n)]),
+        manifest={"sources": [{"name": "s"}], "sha256": ""},
+    )
+
+
+def drawn(data, **task):
+    """Return what 40 batches hold: atomic numbers and places along x."""
+    config = {"sigmas": (1e-4,), "all_atoms": 1, "heavy_only": 0, "some_hydrogens": 0}
+    sampler = Sampler(
+        data, DataConfig(validation=0.0), TaskConfig(**{**config, **task}), atoms=50,
+        seed=3,
+    )  # fmt: skip
+    batches = [sampler.batch(step) for step in range(40)]
+    return (
+        np.concatenate([b.numbers for b in batches]),
+        np.concatenate([b.positions[:, 0] for b in batches]),
+    )
+
+
+def test_molecules_are_drawn_evenly_and_then_their_conformations():
+    numbers, places = drawn(two_molecules(1, 9))
+    assert abs((numbers == 6).mean() - 0.5) < 0.05
+    which = np.rint(places[numbers == 7]).astype(int)
+    assert np.bincount(which, minlength=9).min() > 60
+
+
+def test_scales_of_noise_follow_their_weights():
+    _, places = drawn(two_molecules(1, 1), sigmas=(0.1, 5.0), sigma_weights=(1.0, 0.0))
+    assert 0.08 < places.std() < 0.12
+
+
+def test_modes_are_drawn_as_often_as_asked_for(packed):
+    for modes, share in (((0, 1, 0), 0.0), ((1, 0, 0), None)):
+        names = ("all_atoms", "heavy_only", "some_hydrogens")
+        sampler = Sampler(
+            packed, DataConfig(validation=0.0),
+            TaskConfig(**dict(zip(names, modes, strict=True))), atoms=400, seed=0,
+        )  # fmt: skip
+        numbers = sampler.batch(0).numbers
+        if share is None:
+            share = (packed.z == 1).mean()
+        assert (numbers == 1).mean() == pytest.approx(share, abs=0.1)
+
+
+def test_shares_of_hydrogens_differ_from_molecule_to_molecule(packed, rng):
+    """Uniform shares spread by 1/12, and chance adds a share of it for n hydrogens."""
+    index = int(np.argmax([(packed.numbers(i) == 1).sum() for i in range(len(packed))]))
+    n = (packed.numbers(index) == 1).sum()
+    indices = np.full(600, index)
+    batch = make_batch(packed, indices, np.full(600, 2), np.full(600, 0.1), rng)
+    kept = np.add.reduceat(batch.numbers == 1, batch.graph_ptr[:-1]) / n
+    assert kept.var() == pytest.approx(1 / 12 + 1 / (6 * n), rel=0.2)
 
 
 def test_modes_choose_atoms(packed, rng):
@@ -115,6 +199,34 @@ def test_error_against_a_hand_calculation(packed):
     sizes = packed.sizes
     assert error.floor == pytest.approx(6 * len(sizes) / (3 * sizes.sum()))
     assert error.explained == pytest.approx((1 - error.mse) / (1 - error.floor))
+
+
+def test_networks_are_compared_on_the_same_noise(packed):
+    def nothing(numbers, positions, graph_ptr):
+        return np.zeros_like(positions)
+
+    errors = [
+        denoising_error(nothing, packed, np.arange(len(packed)), seed=seed).mse
+        for seed in (2, 2, 3)
+    ]
+    assert errors[0] == errors[1] != errors[2]
+
+
+def test_sources_are_measured_on_their_own_part(packed):
+    def nothing(numbers, positions, graph_ptr):
+        return np.zeros_like(positions)
+
+    for split in ("validation", "train"):
+        inside = packed.indices(split, 0.5)
+        source = packed.source_of[packed.mol_of[inside]]
+        wanted = {
+            name: int((source == number).sum())
+            for number, name in enumerate(packed.sources)
+        }
+        rows = errors_by_source(nothing, packed, split=split, validation=0.5)
+        assert sum(wanted.values()) < len(packed)
+        found = {row["source"]: row["graphs"] for row in rows}
+        assert found == {name: n for name, n in wanted.items() if n}
 
 
 def test_batches_depend_on_seed_step_and_rank_only(packed):

@@ -22,6 +22,7 @@ from mdgeomfeat.pretraining.export import export, load_denoiser, read_checkpoint
 from mdgeomfeat.pretraining.figure import loss_figure
 from mdgeomfeat.pretraining.loop import learning_rate_factor
 from mdgeomfeat.pretraining.run import find_config
+from mdgeomfeat.pretraining.task import remove_rigid_motion
 from mdgeomfeat.pretraining.trainer import Trainer
 
 
@@ -97,6 +98,65 @@ def _save_at_step_five(monkeypatch, request):
         return share(self)
 
     monkeypatch.setattr(Trainer, "_one_step", step)
+
+
+def test_the_loss_asks_for_noise_without_rigid_motion(config, packed, tmp_path):
+    trainer = Trainer(config, tmp_path, data=packed)
+    batch = trainer.sampler.batch(0)
+    guess = trainer.model(batch.numbers, batch.positions, batch.graph_ptr)
+    target = remove_rigid_motion(batch)
+    by_hand = np.square(guess.detach().numpy() - target).mean()
+    assert trainer._loss().item() == pytest.approx(by_hand, rel=1e-5)
+    assert abs(np.square(guess.detach().numpy() - batch.noise).mean() - by_hand) > 0.01
+
+
+def test_the_average_follows_the_weights(config, packed, tmp_path):
+    """As 0.1, then 2/11 of the old: a tenth at first, and ever more of it."""
+    trainer = Trainer(config.with_train(warmup=0.0), tmp_path, data=packed)
+    average = weights(trainer.ema)
+    for step, keep in enumerate((1 / 10, 2 / 11, 3 / 12)):
+        assert trainer.step == step
+        trainer._one_step()
+        trainer.step += 1
+        average = keep * average + (1 - keep) * weights(trainer.model)
+        torch.testing.assert_close(weights(trainer.ema), average, rtol=1e-5, atol=1e-7)
+    last = Trainer(config.with_train(ema=0.05), tmp_path / "b", data=packed)
+    before = weights(last.ema)
+    last._one_step()
+    expected = 0.05 * before + 0.95 * weights(last.model)
+    torch.testing.assert_close(weights(last.ema), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_gradients_are_clipped_and_must_be_numbers(config, packed, tmp_path):
+    trainer = Trainer(config.with_train(clip=1e-4), tmp_path, data=packed)
+    _, norm = trainer._one_step()
+    grads = [p.grad for p in trainer.model.parameters() if p.grad is not None]
+    left = torch.cat([g.flatten() for g in grads]).norm()
+    assert norm > 1e-3
+    assert float(left) == pytest.approx(1e-4, rel=1e-3)
+    with torch.no_grad():
+        next(trainer.model.parameters()).fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="gradient of step 0 is not finite"):
+        trainer._one_step()
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_previous(
+    config, packed, tmp_path, monkeypatch
+):
+    trainer = Trainer(config, tmp_path, data=packed)
+    trainer.elapsed = 123.0
+    trainer.save()
+
+    def half(state, path):
+        path.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", half)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.save()
+    # the clock goes on as well, by which a schedule may be measured
+    assert Trainer(config, tmp_path, data=packed).elapsed == 123.0
 
 
 def test_equal_seeds_give_equal_runs(config, packed, tmp_path):

@@ -88,6 +88,26 @@ def test_a_fragment_is_no_held_out_trajectory(lengths):
     assert (result.note, result.n_test) == (alone.note, 300)
 
 
+def test_rounding_of_a_constant_column_tells_nothing():
+    x, y = runs()
+    # float32 knows 1e4 to 5e-4: differences of that size are no features
+    hidden = [1e4 + 1e-3 * p[:, :1] / np.abs(p[:, :1]).max() for p in y]
+    blind = [np.random.default_rng(3).normal(size=(len(p), 1)) for p in x]
+    both = [np.concatenate(c, axis=1) for c in zip(hidden, blind, strict=True)]
+    assert agreement(both, [p[:, :1] for p in y]).r2[0] < 0.1
+    seen = [100 * (p - 1e4) + 1 for p in hidden]
+    assert agreement(seen, [p[:, :1] for p in y]).r2[0] > 0.8
+
+
+def test_what_does_not_vary_where_it_is_tested_has_no_r2():
+    x, y = runs()
+    y[2][:, 0] = 4.0
+    result = agreement(x, y)
+    assert np.isnan(result.r2[0])
+    assert result.r2[1] > 0.9999
+    assert np.isfinite(result.mean)
+
+
 def test_thinning_and_constant_columns():
     x, y = runs(lengths=(1000, 500))
     x = [np.concatenate([p, np.full((len(p), 2), 1e4)], axis=1) for p in x]

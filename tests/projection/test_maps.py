@@ -60,6 +60,15 @@ def test_subsample_is_even_in_time_and_the_rest_can_be_placed():
     assert neighbour_purity(everything.embedding, label == 1)[0] > 0.99
 
 
+def test_frames_that_were_not_sampled_are_placed_where_the_sample_is():
+    features, _ = clusters(20, 6)
+    # every frame twice, one after the other, on scales and offsets of all sizes
+    twice = np.repeat(features * np.logspace(-2, 2, 6) + 50.0, 2, axis=0)
+    placed = fit_map(twice, "pca", max_points=60, transform_rest=True).embedding
+    np.testing.assert_allclose(placed[::2], placed[1::2], atol=1e-4)
+    assert np.abs(placed[::2] - placed[:1]).max() > 1
+
+
 def test_scale_and_offset_of_columns_do_not_matter():
     features, _ = clusters(40, 6)
     scaled = features * np.logspace(-3, 3, 6) + 100.0

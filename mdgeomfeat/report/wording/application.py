@@ -9,7 +9,7 @@ import numpy as np
 from mdgeomfeat.text import count, enumerate_words, percent
 
 if TYPE_CHECKING:
-    from mdgeomfeat.report.applied import Application
+    from mdgeomfeat.report.application import Application
     from mdgeomfeat.variables import TokenAlignment
 
 __all__ = ["alignment_in_words", "application_in_words", "conclusion_in_words"]
