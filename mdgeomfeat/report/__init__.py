@@ -12,6 +12,7 @@ from mdgeomfeat.report.data import (
     StateAngle,
     StateFrames,
 )
+from mdgeomfeat.report.ensembles import EnsembleComparison, ensembles_page
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.pages import comparison_page, study_page
 from mdgeomfeat.report.wording import (
@@ -21,6 +22,7 @@ from mdgeomfeat.report.wording import (
     convergence_in_words,
     differences_in_words,
     doubts_in_words,
+    ensembles_in_words,
     failures_in_words,
     findings_in_words,
     importance_in_words,
@@ -31,6 +33,7 @@ __all__ = [
     "BiasedRun",
     "Comparison",
     "ComparisonRow",
+    "EnsembleComparison",
     "FrameOrigin",
     "Gallery",
     "Record",
@@ -45,6 +48,8 @@ __all__ = [
     "convergence_in_words",
     "differences_in_words",
     "doubts_in_words",
+    "ensembles_in_words",
+    "ensembles_page",
     "failures_in_words",
     "findings_in_words",
     "importance_in_words",
