@@ -142,6 +142,7 @@ def run_distances(runs: Sequence[NDArray[np.floating]]) -> Array:
     area = lengths[:, None] * lengths
     n_tokens = runs[0].shape[1]
     out = np.empty((n_tokens, len(runs), len(runs)))
+    distances = np.empty((lengths.sum(), lengths.sum()))  # the one large array
     for token in range(n_tokens):
         x = np.concatenate([run[:, token] for run in runs]).astype(np.float64)
         mean = weights @ x
@@ -150,10 +151,12 @@ def run_distances(runs: Sequence[NDArray[np.floating]]) -> Array:
         varies = spread > _ROUNDING * np.maximum(np.abs(mean), _ROUNDING)
         x = x[:, varies] / spread[varies]
         squares = (x**2).sum(axis=1)
-        distances = squares[:, None] + squares
-        distances -= 2 * (x @ x.T)
+        np.matmul(-2 * x, x.T, out=distances)
+        distances += squares[:, None]
+        distances += squares
         np.fill_diagonal(distances, 0)
-        np.sqrt(np.maximum(distances, 0, out=distances), out=distances)
+        np.maximum(distances, 0, out=distances)
+        np.sqrt(distances, out=distances)
         sums = np.add.reduceat(np.add.reduceat(distances, starts, 0), starts, 1)
         out[token] = sums / area
     return out
