@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mdgeomfeat.commands.analyze import analyze, apply
+    from mdgeomfeat.commands.analyze import analyze, apply, compare
     from mdgeomfeat.errors import InputError, MDGeomFeatWarning
     from mdgeomfeat.featurizer import GeomGNNFeaturizer
     from mdgeomfeat.featurizer.transformer import GeomGNNTransformer
@@ -31,6 +31,7 @@ _HOMES = {
     "TokenDataset": "mdgeomfeat.kinetics",
     "analyze": "mdgeomfeat.commands.analyze",
     "apply": "mdgeomfeat.commands.analyze",
+    "compare": "mdgeomfeat.commands.analyze",
     "list_models": "mdgeomfeat.gnn",
     "load_model": "mdgeomfeat.gnn",
 }
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "analyze",
     "apply",
+    "compare",
     "list_models",
     "load_model",
 ]

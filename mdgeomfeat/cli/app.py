@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from mdgeomfeat.cli.apply import apply
 from mdgeomfeat.cli.bias import bias
-from mdgeomfeat.cli.compare import compare
+from mdgeomfeat.cli.compare import TakesTwoEnsembles, compare
 from mdgeomfeat.cli.export import export
 from mdgeomfeat.cli.features import features
 from mdgeomfeat.cli.info import info
@@ -111,7 +111,7 @@ app.command()(vamp)
 app.command()(tica)
 app.command()(spib)
 app.command()(features)
-app.command()(compare)
+app.command(cls=TakesTwoEnsembles)(compare)
 app.command()(info)
 app.command()(apply)
 app.command()(bias)

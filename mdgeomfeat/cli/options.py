@@ -41,6 +41,7 @@ __all__ = [
     "Temperature",
     "Weights",
     "WeightsAre",
+    "With",
     "Workers",
     "feature_parameters",
     "feature_spec",
@@ -83,6 +84,16 @@ Out = Annotated[
         "-o",
         metavar="DIR",
         help="Folder for the results (default: named after the first file).",
+        show_default=False,
+    ),
+]
+With = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with",
+        metavar="FILES",
+        help="Second ensemble: all files up to the next option; the topology may be "
+        "left out if it is the same.",
         show_default=False,
     ),
 ]

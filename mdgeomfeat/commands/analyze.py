@@ -1,4 +1,4 @@
-"""Python calls that write what commands write: studies, and models applied."""
+"""Python calls that write what commands write: studies, models applied, ensembles."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mdgeomfeat.commands.apply import apply_model
+from mdgeomfeat.commands.ensembles import write_ensembles
 from mdgeomfeat.commands.options import ReadOptions, StudyOptions
 from mdgeomfeat.commands.progress import Reporter, SilentReporter
 from mdgeomfeat.commands.study import write_study
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import FeatureSpec, feature_options
 
-__all__ = ["analyze", "apply"]
+__all__ = ["analyze", "apply", "compare"]
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 
@@ -140,13 +141,64 @@ def apply(
     )
 
 
+def compare(
+    files: AnyPath | Sequence[AnyPath],
+    others: AnyPath | Sequence[AnyPath],
+    out: AnyPath | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Reporter | None = None,
+    **options: Any,
+) -> Path:
+    """Find the residues that differ between two ensembles, as ``compare --with`` does.
+
+    Parameters
+    ----------
+    files : path or sequence of paths
+        Trajectories of the first ensemble and their topology, in any order.
+    others : path or sequence of paths
+        The same of the second: of a mutant, with a ligand, at another temperature.
+        The topology may be left out if it is the same.
+    out : path, optional
+        The folder of results; by default it is named after the first file.
+    overwrite : bool
+        Whether earlier results there may be replaced.
+    progress : Reporter, optional
+        Is told what is being done; by default nobody is.
+    **options
+        What makes the features (:class:`~mdgeomfeat.featurespec.FeatureSpec`), and what
+        is read and how (:class:`~mdgeomfeat.commands.options.ReadOptions`).
+
+    Returns
+    -------
+    Path
+        The folder, with ``report.html``, ``residues.csv`` and ``summary.json``.
+
+    Raises
+    ------
+    InputError
+        If an option is not known, files or frames cannot be used, or the molecules are
+        too different.
+    """
+    return write_ensembles(
+        _read_options(files, options),
+        [Path(f) for f in _listed(others)],
+        None if out is None else Path(out),
+        overwrite,
+        progress or SilentReporter(),
+    )
+
+
+def _listed(files: AnyPath | Sequence[AnyPath]) -> list[AnyPath]:
+    return [files] if isinstance(files, (str, os.PathLike)) else list(files)
+
+
 def _read_options(
     files: AnyPath | Sequence[AnyPath],
     options: dict[str, Any],
     also: Collection[str] = (),
 ) -> ReadOptions:
     """Return what is read; `also` are names that a mistyped one may have meant."""
-    given = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     features = feature_options()
     known = {*features, *_READ, *also}
     for name in options:
@@ -158,7 +210,7 @@ def _read_options(
     if options.get("store") is not None:
         options["store"] = Path(options["store"])
     return ReadOptions(
-        files=tuple(Path(f) for f in given),
+        files=tuple(Path(f) for f in _listed(files)),
         features=FeatureSpec(**{n: v for n, v in options.items() if n in features}),
         **{name: value for name, value in options.items() if name in _READ},
     )

@@ -1,4 +1,4 @@
-"""Scripts that show the states' structures coloured by how much residues matter."""
+"""Scripts that show structures coloured by B-factors: how much residues matter."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ __all__ = ["HIGH", "LOW", "write_scripts"]
 #: B-factors of what does not matter and of what matters most.
 LOW, HIGH = 0, 100
 
-_ABOUT = (
-    f"White ({LOW}) to red ({HIGH}) are B-factors: how much a residue matters for the "
-    "slow motions, see report.html."
-)
 
-
-def write_scripts(folder: Path, files: Sequence[str], *, sticks: bool) -> None:
+def write_scripts(
+    folder: Path,
+    files: Sequence[str],
+    *,
+    sticks: bool,
+    meaning: str = "how much a residue matters for the slow motions",
+) -> None:
     """Write scripts for ChimeraX, PyMOL and VMD beside the files that they show.
 
     Each is run in the folder of the files: ``chimerax colour.cxc``,
@@ -30,13 +31,16 @@ def write_scripts(folder: Path, files: Sequence[str], *, sticks: bool) -> None:
     sticks : bool
         Whether all atoms are drawn. Otherwise polymers are shown as cartoons, and
         only what is no polymer as sticks.
+    meaning : str
+        What the B-factors are.
     """
+    about = f"White ({LOW}) to red ({HIGH}) are B-factors: {meaning}, see report.html."
     for name, lines in (
         ("colour.cxc", _chimerax(files, sticks)),
         ("colour.pml", _pymol(files, sticks)),
         ("colour.vmd.tcl", _vmd(files, sticks)),
     ):
-        text = "\n".join([f"# {_ABOUT}", *lines])
+        text = "\n".join([f"# {about}", *lines])
         (folder / name).write_text(text + "\n", encoding="ascii")
 
 

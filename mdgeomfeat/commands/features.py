@@ -26,6 +26,7 @@ __all__ = [
     "chosen_frames",
     "default_folder",
     "featurize",
+    "open_files",
     "source_names",
     "write_features",
 ]
@@ -40,6 +41,8 @@ def featurize(
     check: Callable[[Universe, float | None], object] | None = None,
     usual_dt: float | None = None,
     begin: Callable[[Structure, AtomGroup], object] | None = None,
+    atoms: AtomGroup | None = None,
+    label: str = "features",
 ) -> Featurized:
     """Read trajectories and compute their features into a store.
 
@@ -59,6 +62,11 @@ def featurize(
     begin : callable, optional
         Is shown the structure and its atoms when files, selection and frames have been
         found to be usable, before any frame is computed, and may refuse them.
+    atoms : AtomGroup, optional
+        All that become features, of files that are open already; in place of what
+        ``read`` selects.
+    label : str
+        What is shown while frames are computed.
 
     Raises
     ------
@@ -66,13 +74,15 @@ def featurize(
         If the files, the selection or the frames cannot be used.
     """
     from mdgeomfeat.featurizer import GeomGNNFeaturizer
-    from mdgeomfeat.reading import open_universe, trajectory_info
+    from mdgeomfeat.reading import trajectory_info
     from mdgeomfeat.store import StoreWriter
 
     store = read.store or folder / STORE
-    universe = open_universe(
-        [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames, dt=read.dt
-    )
+    options = read.features.options()
+    if atoms is None:
+        universe = open_files(read)
+    else:
+        universe, options["select"] = atoms.universe, "all"
     dt = read_dt(read.dt)
     kept = None if overwrite else StoreWriter.stated_dt(store)
     if dt is None and kept is None and usual_dt is not None:
@@ -81,8 +91,8 @@ def featurize(
     if check is not None:
         check(universe, kept if dt is None else dt)
     featurizer = GeomGNNFeaturizer(
-        universe,
-        **read.features.options(),
+        universe if atoms is None else atoms,
+        **options,
         dt=dt,
         allow_implausible=read.allow_implausible,
         skip_bad_frames=read.skip_bad_frames,
@@ -94,10 +104,10 @@ def featurize(
         overwrite=overwrite,
     )
     frames = chosen_frames(universe, read.start, read.stop, read.step)
-    atoms = universe.atoms[featurizer.structure.indices]
+    chosen = universe.atoms[featurizer.structure.indices]
     if begin is not None:
-        begin(featurizer.structure, atoms)
-    with progress.stage("features", len(frames)) as advance:
+        begin(featurizer.structure, chosen)
+    with progress.stage(label, len(frames)) as advance:
         featurizer.run(
             frames=frames,
             backend="serial" if read.workers == 1 else "multiprocessing",
@@ -106,12 +116,31 @@ def featurize(
         )
     return Featurized(
         universe=universe,
-        atoms=atoms,
+        atoms=chosen,
         structure=featurizer.structure,
         results=featurizer.results,
         model=featurizer.model,
         sources=tuple(source_names(universe)),
         scratch=store.parent,
+    )
+
+
+def open_files(read: ReadOptions) -> Universe:
+    """Open the files of a command.
+
+    Parameters
+    ----------
+    read : ReadOptions
+
+    Raises
+    ------
+    InputError
+        If they cannot be read.
+    """
+    from mdgeomfeat.reading import open_universe
+
+    return open_universe(
+        [str(f) for f in read.files], skip_bad_frames=read.skip_bad_frames, dt=read.dt
     )
 
 

@@ -1,4 +1,4 @@
-"""What a study found, in terms of the molecule: which residues matter, what differs.
+"""What was found, in terms of the molecule: which residues matter, what differs.
 
 Numbers only; :mod:`mdgeomfeat.report` makes sentences of them.
 """
@@ -9,7 +9,13 @@ from mdgeomfeat.explain.differences import (
     Difference,
     StateComparison,
     StateDifferences,
+    compare_measured,
     compare_states,
+)
+from mdgeomfeat.explain.ensembles import (
+    EnsembleTest,
+    compare_ensembles,
+    run_distances,
 )
 from mdgeomfeat.explain.gradients import token_gradients
 from mdgeomfeat.explain.importance import (
@@ -19,9 +25,12 @@ from mdgeomfeat.explain.importance import (
     exchange_in_folds,
     summarize,
 )
+from mdgeomfeat.explain.measure import measure
 from mdgeomfeat.explain.observables import Kind
+from mdgeomfeat.explain.pairing import Pairing, PartialToken, pair_atoms
 from mdgeomfeat.explain.path import smooth_path
 from mdgeomfeat.explain.permutation import Exchanged, HeldOut, exchange_tokens
+from mdgeomfeat.explain.plain import PlainToken, Turn, plain_tokens
 from mdgeomfeat.explain.quantities import Quantity, QuantityKind, quantities_of
 from mdgeomfeat.explain.sample import Sample, draw_sample
 from mdgeomfeat.explain.secondary import Backbone
@@ -29,22 +38,33 @@ from mdgeomfeat.explain.secondary import Backbone
 __all__ = [
     "Backbone",
     "Difference",
+    "EnsembleTest",
     "Exchanged",
     "FoldEffects",
     "HeldOut",
     "Importance",
     "Kind",
+    "Pairing",
+    "PartialToken",
+    "PlainToken",
     "Quantity",
     "QuantityKind",
     "Sample",
     "StateComparison",
     "StateDifferences",
     "TokenImportance",
+    "Turn",
+    "compare_ensembles",
+    "compare_measured",
     "compare_states",
     "draw_sample",
     "exchange_in_folds",
     "exchange_tokens",
+    "measure",
+    "pair_atoms",
+    "plain_tokens",
     "quantities_of",
+    "run_distances",
     "smooth_path",
     "summarize",
     "token_gradients",

@@ -21,7 +21,13 @@ from mdgeomfeat.explain.sample import MIN_FRAMES, Sample
 from mdgeomfeat.kinetics.arrays import listed
 from mdgeomfeat.structure import Structure
 
-__all__ = ["Difference", "StateComparison", "StateDifferences", "compare_states"]
+__all__ = [
+    "Difference",
+    "StateComparison",
+    "StateDifferences",
+    "compare_measured",
+    "compare_states",
+]
 
 #: Differences of a state that are kept, and the smallest effect of one.
 MAX_KEPT: Final = 40
@@ -179,17 +185,44 @@ def compare_states(
         None where fewer than two states, or not the reference, have at least ten
         frames.
     """
-    enough = [len(sample.of(s)) >= MIN_FRAMES for s in range(sample.n_states)]
+    enough = _enough(sample)
     if not enough[reference] or sum(enough) < 2:
         return None
-    observables = measure(structure, positions, boxes)
+    return compare_measured(
+        measure(structure, positions, boxes),
+        sample,
+        structure.n_tokens,
+        reference=reference,
+    )
+
+
+def compare_measured(
+    observables: Sequence[Observable],
+    sample: Sample,
+    n_tokens: int,
+    *,
+    reference: int = 0,
+) -> StateDifferences:
+    """Rank what differs between a reference state and every other.
+
+    Parameters
+    ----------
+    observables : sequence of Observable
+        Of the sampled frames.
+    sample : Sample
+        With enough frames of the reference state.
+    n_tokens : int
+    reference : int
+        State that the others are compared with, counted from 0.
+    """
+    enough = _enough(sample)
     others = [s for s in range(sample.n_states) if enough[s] and s != reference]
     known = np.flatnonzero(enough).tolist()
     radius, rmsf = (
         _per_state(observables, kind, sample, known, width)
         for kind, width in (
             (Kind.RADIUS_OF_GYRATION, 1),
-            (Kind.RMSF, structure.n_tokens),
+            (Kind.RMSF, n_tokens),
         )
     )
     return StateDifferences(
@@ -200,6 +233,11 @@ def compare_states(
         radius_of_gyration=radius[:, 0],
         rmsf=rmsf,
     )
+
+
+def _enough(sample: Sample) -> list[bool]:
+    """Return which states have frames enough to be compared."""
+    return [len(sample.of(s)) >= MIN_FRAMES for s in range(sample.n_states)]
 
 
 def _per_state(

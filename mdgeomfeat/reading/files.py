@@ -36,7 +36,7 @@ from mdgeomfeat.reading.times import (
 if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
 
-__all__ = ["open_universe"]
+__all__ = ["find_topology", "open_universe"]
 
 
 # They hold frames first of all, and name the atoms on the way.
@@ -103,6 +103,29 @@ def open_universe(
             common_dt(infos)
             _say_doubtful(infos)
     return universe
+
+
+def find_topology(files: Sequence[str | Path]) -> Path | None:
+    """Return which of the files :func:`open_universe` would take as the topology.
+
+    Parameters
+    ----------
+    files : sequence of paths
+
+    Returns
+    -------
+    Path or None
+        None where no file can be one.
+
+    Raises
+    ------
+    InputError
+        If a file is not recognised, or several can be the topology.
+    """
+    kinds = [recognise(path) for path in files]
+    if not any(kind.topology for kind in kinds):
+        return None
+    return _roles(kinds)[0].path
 
 
 def _roles(kinds: list[FileKind]) -> tuple[FileKind, list[FileKind]]:

@@ -13,6 +13,7 @@ from mdgeomfeat.report.data import (
     StateAngle,
     StateFrames,
 )
+from mdgeomfeat.report.ensembles import EnsembleComparison, ensembles_page
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.pages import comparison_page, study_page
 from mdgeomfeat.report.scene import write_viewer
@@ -23,6 +24,7 @@ from mdgeomfeat.report.wording import (
     convergence_in_words,
     differences_in_words,
     doubts_in_words,
+    ensembles_in_words,
     failures_in_words,
     findings_in_words,
     importance_in_words,
@@ -33,6 +35,7 @@ __all__ = [
     "BiasedRun",
     "Comparison",
     "ComparisonRow",
+    "EnsembleComparison",
     "FrameOrigin",
     "Gallery",
     "Record",
@@ -47,6 +50,8 @@ __all__ = [
     "convergence_in_words",
     "differences_in_words",
     "doubts_in_words",
+    "ensembles_in_words",
+    "ensembles_page",
     "failures_in_words",
     "findings_in_words",
     "importance_in_words",

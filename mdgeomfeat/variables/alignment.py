@@ -19,7 +19,13 @@ from mdgeomfeat.store import Rows, map_rows
 from mdgeomfeat.structure import Structure
 from mdgeomfeat.variables.saved import formula, token_elements
 
-__all__ = ["ChangedToken", "TokenAlignment", "align_tokens"]
+__all__ = [
+    "ChangedToken",
+    "TokenAlignment",
+    "align_tokens",
+    "match_residues",
+    "same_residue",
+]
 
 #: Scores of gaps: those that protein searches use beside BLOSUM62. At the ends, where
 #: constructs differ in length, a gap costs little.
@@ -161,7 +167,7 @@ def align_tokens(metadata: dict[str, Any], structure: Structure) -> TokenAlignme
             "learn it again with this release."
         )
     known = Structure.from_dict(stored["table"])
-    counterpart = _align(
+    counterpart = match_residues(
         known.tokens["resname"].tolist(), structure.tokens["resname"].tolist()
     )
     labels, others = known.token_labels(), structure.token_labels()
@@ -195,14 +201,27 @@ def align_tokens(metadata: dict[str, Any], structure: Structure) -> TokenAlignme
     )
 
 
-def _align(known: Sequence[str], new: Sequence[str]) -> NDArray[np.int64]:
-    """Return the position in `new` of every residue of `known`, -1 for none."""
+def match_residues(known: Sequence[str], new: Sequence[str]) -> NDArray[np.int64]:
+    """Return the position in `new` of every residue of `known`, -1 for none.
+
+    Parameters
+    ----------
+    known, new : sequence of str
+        Names of residues, in order.
+
+    Raises
+    ------
+    InputError
+        If the sequences differ and Biopython is not installed.
+    """
+    if len(known) == len(new) and all(map(same_residue, known, new)):
+        return np.arange(len(known))
     try:
         from Bio.Align import PairwiseAligner
     except ModuleNotFoundError as error:
         raise InputError(
-            "--align needs Biopython, which is not installed; install it with: pip "
-            "install 'mdgeomfeat[align]'."
+            "Matching different sequences needs Biopython, which is not installed; "
+            "install it with: pip install 'mdgeomfeat[align]'."
         ) from error
     names = sorted({*known, *new})
     number = {name: i for i, name in enumerate(names)}
@@ -239,6 +258,20 @@ def _scores(names: Sequence[str]) -> NDArray[np.float64]:
         if not a:
             scores[i, i] = _SAME
     return scores
+
+
+def same_residue(one: str, other: str) -> bool:
+    """Whether two names of residues differ at most in how it was prepared.
+
+    Parameters
+    ----------
+    one, other : str
+        Such as ``"HIS"`` and ``"HIE"``.
+    """
+    if one == other:
+        return True
+    letter = _letter(one)
+    return letter not in ("", "X") and letter == _letter(other)
 
 
 def _letter(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mdgeomfeat.report.figures.agreement import draw_agreement
 from mdgeomfeat.report.figures.chapman_kolmogorov import draw_chapman_kolmogorov
+from mdgeomfeat.report.figures.ensembles import draw_ensembles
 from mdgeomfeat.report.figures.importance import draw_importance
 from mdgeomfeat.report.figures.landscape import draw_landscape
 from mdgeomfeat.report.figures.maps import ColorBy, NamedMap, draw_maps
@@ -29,6 +30,7 @@ __all__ = [
     "choose_time_unit",
     "draw_agreement",
     "draw_chapman_kolmogorov",
+    "draw_ensembles",
     "draw_importance",
     "draw_landscape",
     "draw_maps",

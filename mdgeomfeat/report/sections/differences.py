@@ -9,7 +9,7 @@ from mdgeomfeat.report import html
 from mdgeomfeat.report.wording import difference_in_words, differences_in_words
 from mdgeomfeat.text import count, number
 
-__all__ = ["differences_section"]
+__all__ = ["difference_table", "differences_section"]
 
 #: Rows of a state's table.
 MAX_ROWS: Final = 10
@@ -40,19 +40,33 @@ def differences_section(differences: StateDifferences) -> html.Html:
 
 
 def _table(one: StateComparison, differences: StateDifferences) -> html.Html:
+    frames = count(int(differences.n_frames[one.state]), "frame")
+    reference = int(differences.n_frames[differences.reference])
+    more = len(one.differences) - MAX_ROWS
+    return difference_table(
+        one,
+        f"State {one.state + 1} ({frames}) beside state "
+        f"{differences.reference + 1} ({reference:,})"
+        + (f"; {more} smaller differences are in summary.json" if more > 0 else ""),
+    )
+
+
+def difference_table(one: StateComparison, caption: str) -> html.Html:
+    """List the largest differences of a state, or an ensemble, from another.
+
+    Parameters
+    ----------
+    one : StateComparison
+    caption : str
+    """
     rows = [
         [_KINDS[d.kind], difference_in_words(d), number(d.effect), *_checks(d)]
         for d in one.differences[:MAX_ROWS]
     ]
-    frames = count(int(differences.n_frames[one.state]), "frame")
-    reference = int(differences.n_frames[differences.reference])
-    more = len(one.differences) - MAX_ROWS
     return html.table(
         ["kind", "what changes", "effect", "held out", "stable"],
         rows,
-        caption=f"State {one.state + 1} ({frames}) beside state "
-        f"{differences.reference + 1} ({reference:,})"
-        + (f"; {more} smaller differences are in summary.json" if more > 0 else ""),
+        caption=caption,
         numeric=(2, 3),
     )
 

@@ -17,6 +17,7 @@ from mdgeomfeat.report.wording.differences import (
     differences_in_words,
 )
 from mdgeomfeat.report.wording.doubts import doubts_in_words, failures_in_words
+from mdgeomfeat.report.wording.ensembles import ensembles_in_words
 from mdgeomfeat.report.wording.findings import RANDOM, findings_in_words
 from mdgeomfeat.report.wording.importance import (
     importance_in_words,
@@ -33,6 +34,7 @@ __all__ = [
     "difference_in_words",
     "differences_in_words",
     "doubts_in_words",
+    "ensembles_in_words",
     "failures_in_words",
     "findings_in_words",
     "importance_in_words",

@@ -7,7 +7,7 @@ from typing import Final
 from mdgeomfeat.explain import Difference, Kind, StateComparison, StateDifferences
 from mdgeomfeat.text import number, percent, pretty_angle
 
-__all__ = ["difference_in_words", "differences_in_words"]
+__all__ = ["difference_in_words", "differences_in_words", "told_differences"]
 
 #: Differences that are told of each state.
 MAX_TOLD: Final = 3
@@ -31,14 +31,14 @@ def differences_in_words(differences: StateDifferences) -> list[str]:
 
 
 def _sentence(one: StateComparison, differences: StateDifferences) -> str:
-    told = [d for d in one.differences if _worth_telling(d)][:MAX_TOLD]
+    told = told_differences(one)
     head = f"State {one.state + 1}, compared with state {differences.reference + 1}: "
     if not told:
         return (
             f"{head}none of the contacts, torsions and other quantities that were "
             "compared differs much."
         )
-    text = head + "; ".join(difference_in_words(d) for d in told) + "."
+    text = head + "; ".join(told) + "."
     if not one.checked:
         text += (
             " This could not be checked, because only one half of the "
@@ -46,6 +46,17 @@ def _sentence(one: StateComparison, differences: StateDifferences) -> str:
             + " visits both states often enough."
         )
     return text
+
+
+def told_differences(one: StateComparison) -> list[str]:
+    """Return the differences, at most three, that are sure and large, in words.
+
+    Parameters
+    ----------
+    one : StateComparison
+    """
+    told = [d for d in one.differences if _worth_telling(d)][:MAX_TOLD]
+    return [difference_in_words(d) for d in told]
 
 
 def _worth_telling(difference: Difference) -> bool:

@@ -14,9 +14,27 @@ from systems import entry
 DEGREES = 120.0
 
 
-def flips(rng: np.random.Generator, length: int, rate: float) -> np.ndarray:
-    """Return states 0 and 1, which change with a probability per frame."""
-    return np.cumsum(rng.random(length) < rate) % 2
+def flips(
+    rng: np.random.Generator, length: int, rate: float, share: float = 0.5
+) -> np.ndarray:
+    """Return states 0 and 1 of a chain in equilibrium, 1 in a share of the frames.
+
+    Parameters
+    ----------
+    rng : Generator
+    length : int
+        Frames.
+    rate : float
+        Probability of a change per frame, on average.
+    share : float
+    """
+    chances = rng.random(length)
+    leave = rate / (2 * np.array([1 - share, share]))
+    states = np.empty(length, dtype=np.int64)
+    states[0] = chances[0] < share
+    for t in range(1, length):
+        states[t] = states[t - 1] ^ (chances[t] < leave[states[t - 1]])
+    return states
 
 
 def fifty() -> mda.Universe:
@@ -43,6 +61,9 @@ def write_flips(
     n_runs: int = 4,
     length: int = 400,
     seed: int = 0,
+    rate: float = 0.02,
+    share: float = 0.5,
+    name: str = "run",
 ) -> list[Path]:
     """Write a topology and runs in which one residue's side chain turns.
 
@@ -53,6 +74,12 @@ def write_flips(
         The residue, from 0.
     sigma : float
         Noise of every coordinate, Å.
+    rate : float
+        Turns per frame, forth and back.
+    share : float
+        Share of the time, in equilibrium, in which the side chain is turned.
+    name : str
+        Of the runs.
     """
     universe = fifty()
     atoms = universe.atoms
@@ -68,10 +95,10 @@ def write_flips(
         warnings.simplefilter("ignore")
         atoms.write(files[0])
         for run in range(n_runs):
-            states = flips(rng, length, 0.02)
+            states = flips(rng, length, rate, share)
             frames = np.where(states[:, None, None] == 1, moved, still)
             frames = frames + rng.normal(0, sigma, frames.shape)
             universe.load_new(frames.astype(np.float32), order="fac", dt=10.0)
-            files.append(folder / f"run-{run}.xtc")
+            files.append(folder / f"{name}-{run}.xtc")
             universe.atoms.write(files[-1], frames="all")
     return files
