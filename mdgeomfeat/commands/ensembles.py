@@ -13,12 +13,12 @@ import numpy as np
 from mdgeomfeat.commands.colouring import write_scripts
 from mdgeomfeat.commands.features import default_folder
 from mdgeomfeat.commands.featurized import STORE
+from mdgeomfeat.commands.molecule import by_residue, describe_molecule
 from mdgeomfeat.commands.notes import remembered_warnings
 from mdgeomfeat.commands.options import ReadOptions
 from mdgeomfeat.commands.output import check_output, output_folder
 from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.commands.record import make_record
-from mdgeomfeat.commands.state_structures import MAX_DRAWN_ATOMS
 from mdgeomfeat.commands.summary import record_summary
 from mdgeomfeat.commands.tables import write_json
 from mdgeomfeat.commands.two_ensembles import (
@@ -29,8 +29,7 @@ from mdgeomfeat.commands.two_ensembles import (
 from mdgeomfeat.text import format_time
 
 if TYPE_CHECKING:
-    from mdgeomfeat.report import EnsembleComparison
-    from mdgeomfeat.report.data import Record
+    from mdgeomfeat.report.data import EnsembleComparison, Record
 
 __all__ = ["write_ensembles"]
 
@@ -115,7 +114,7 @@ def _compare(both: TwoEnsembles) -> EnsembleComparison:
         plain_tokens,
         run_distances,
     )
-    from mdgeomfeat.report import EnsembleComparison
+    from mdgeomfeat.report.data import EnsembleComparison
 
     labels = both.structure.token_labels()
     test = compare_ensembles(
@@ -271,7 +270,7 @@ def _write_structures(
     from mdgeomfeat.descriptors import superpose
 
     folder.mkdir()
-    names = []
+    names, traced = [], False
     target: np.ndarray | None = None
     for side, data in enumerate(both.data):
         rows = np.flatnonzero(both.side == side)
@@ -289,11 +288,13 @@ def _write_structures(
         copy.atoms.positions = own
         values = comparison.test.shown[data.structure.token_of_atom]
         copy.add_TopologyAttr("tempfactors", values)
+        residues = by_residue(copy, data.structure)
+        traced |= bool(describe_molecule(copy, data.structure, residues).traced)
         names.append(f"{_NAMES[side]}.pdb")
         copy.atoms.write(folder / names[-1])
     write_scripts(
         folder,
         names,
-        sticks=both.structure.n_atoms <= MAX_DRAWN_ATOMS,
+        sticks=not traced,
         meaning="how far the ensembles differ in a residue",
     )

@@ -8,12 +8,13 @@ from mdgeomfeat.report.biased import BiasedRun, bias_page
 from mdgeomfeat.report.data import (
     Comparison,
     ComparisonRow,
+    EnsembleComparison,
     FrameOrigin,
     Record,
     StateAngle,
     StateFrames,
 )
-from mdgeomfeat.report.ensembles import EnsembleComparison, ensembles_page
+from mdgeomfeat.report.ensembles import ensembles_page
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.pages import comparison_page, study_page
 from mdgeomfeat.report.scene import write_viewer

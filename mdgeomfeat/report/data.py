@@ -12,12 +12,19 @@ from mdgeomfeat.report.molecule import Molecule
 
 if TYPE_CHECKING:
     from mdgeomfeat.descriptors import Coordinate
+    from mdgeomfeat.explain import (
+        EnsembleTest,
+        Pairing,
+        PlainToken,
+        StateDifferences,
+    )
     from mdgeomfeat.kinetics import FreeEnergy
 
 __all__ = [
     "ChosenFreeEnergy",
     "Comparison",
     "ComparisonRow",
+    "EnsembleComparison",
     "FrameOrigin",
     "Record",
     "StateAngle",
@@ -232,4 +239,48 @@ class ChosenFreeEnergy:
             ],
             "representatives": listed(self.representatives),
             "surface": None if self.surface is None else self.surface.to_dict(),
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EnsembleComparison:
+    """What differs between two ensembles.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        Of the N tokens that both have, as the first names them.
+    test : EnsembleTest
+    plain : tuple of N PlainToken
+    differences : StateDifferences or None
+        Of the second ensemble, in place of a state, from the first; None where there
+        are too few frames.
+    pairing : Pairing
+    single : tuple of int
+        Ensembles (0, 1) that have one run, which was cut into halves.
+    """
+
+    labels: tuple[str, ...]
+    test: EnsembleTest
+    plain: tuple[PlainToken, ...]
+    differences: StateDifferences | None
+    pairing: Pairing
+    single: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the page shows, with tokens counted from 1."""
+        ranked: list[object] = []
+        if self.differences is not None:
+            ranked = [
+                difference.to_dict()
+                for one in self.differences.compared
+                for difference in one.differences
+            ]
+        return {
+            "tokens": list(self.labels),
+            "halves_of_one_run": [side + 1 for side in self.single],
+            "test": self.test.to_dict(),
+            "plain": [token.to_dict() for token in self.plain],
+            "differences": ranked,
+            "pairing": self.pairing.to_dict(),
         }

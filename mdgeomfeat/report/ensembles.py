@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import numpy as np
 
 from mdgeomfeat.report import html
-from mdgeomfeat.report.data import Record
+from mdgeomfeat.report.data import EnsembleComparison, Record
 from mdgeomfeat.report.figures import draw_ensembles
 from mdgeomfeat.report.gallery import Gallery
 from mdgeomfeat.report.sections.differences import difference_table
@@ -20,63 +19,11 @@ from mdgeomfeat.report.sections.record import (
 from mdgeomfeat.report.wording.ensembles import ensembles_in_words
 from mdgeomfeat.text import enumerate_words, number, pretty_angle
 
-if TYPE_CHECKING:
-    from mdgeomfeat.explain import (
-        EnsembleTest,
-        Pairing,
-        PlainToken,
-        StateDifferences,
-    )
-
-__all__ = ["EnsembleComparison", "ensembles_page"]
+__all__ = ["ensembles_page"]
 
 MAX_ROWS: Final = 20
 #: Contacts of one residue that a table names.
 _CONTACTS: Final = 3
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class EnsembleComparison:
-    """What differs between two ensembles.
-
-    Attributes
-    ----------
-    labels : tuple of str
-        Of the N tokens that both have, as the first names them.
-    test : EnsembleTest
-    plain : tuple of N PlainToken
-    differences : StateDifferences or None
-        Of the second ensemble, in place of a state, from the first; None where there
-        are too few frames.
-    pairing : Pairing
-    single : tuple of int
-        Ensembles (0, 1) that have one run, which was cut into halves.
-    """
-
-    labels: tuple[str, ...]
-    test: EnsembleTest
-    plain: tuple[PlainToken, ...]
-    differences: StateDifferences | None
-    pairing: Pairing
-    single: tuple[int, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what the page shows, with tokens counted from 1."""
-        ranked: list[object] = []
-        if self.differences is not None:
-            ranked = [
-                difference.to_dict()
-                for one in self.differences.compared
-                for difference in one.differences
-            ]
-        return {
-            "tokens": list(self.labels),
-            "halves_of_one_run": [side + 1 for side in self.single],
-            "test": self.test.to_dict(),
-            "plain": [token.to_dict() for token in self.plain],
-            "differences": ranked,
-            "pairing": self.pairing.to_dict(),
-        }
 
 
 def ensembles_page(

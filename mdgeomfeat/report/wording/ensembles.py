@@ -12,7 +12,7 @@ from mdgeomfeat.text import count, enumerate_words, number
 
 if TYPE_CHECKING:
     from mdgeomfeat.explain import EnsembleTest, Pairing
-    from mdgeomfeat.report.ensembles import EnsembleComparison
+    from mdgeomfeat.report.data import EnsembleComparison
 
 __all__ = ["ensembles_in_words", "pairing_in_words"]
 
