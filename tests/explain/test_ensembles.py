@@ -1,4 +1,4 @@
-"""Which tokens differ between two sets of runs: exact numbers, and chances as stated."""
+"""Which tokens differ between two sets of runs: exact numbers, stated chances."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def test_parts_of_one_run_have_effects_and_no_p(unlike):
 
 
 def test_a_set_of_one_run_is_refused(unlike):
-    with pytest.raises(InputError, match="6 and 1 runs.*at least two of each"):
+    with pytest.raises(InputError, match=r"6 and 1 runs.*at least two of each"):
         compare_ensembles(run_distances(unlike), second(6, 1))
 
 
