@@ -17,6 +17,8 @@ from mdgeomfeat.explain import (
     Importance,
     TokenImportance,
     exchange_in_folds,
+    network_gradients,
+    outputs_of_networks,
     quantities_of,
     summarize,
     token_gradients,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from mdgeomfeat.gnn import Backbone
     from mdgeomfeat.kinetics import CVModel, StudyResult
     from mdgeomfeat.store import Rows
+    from mdgeomfeat.variables import CollectiveVariables
 
 __all__ = ["token_importance", "write_importance"]
 
@@ -103,35 +106,51 @@ def _gradients(
     sample: Sample,
     quantities: list[Quantity],
 ) -> Importance:
-    """Differentiate the saved model, those of the folds, and the twin's first."""
+    """Differentiate the saved model, its networks, and the models of the folds."""
     from mdgeomfeat.variables import CollectiveVariables
 
     boxes = data.results.boxes
     positions = np.asarray(data.positions[sample.rows])
     cells = None if boxes is None else np.asarray(boxes[sample.rows])
 
-    def slopes(
-        model: CVModel, network: Backbone, matrix: np.ndarray | None = None
-    ) -> np.ndarray:
+    def variables(model: CVModel, network: Backbone) -> CollectiveVariables:
         metadata = {**study.model.metadata, "model_fingerprint": network.fingerprint}
-        variables = CollectiveVariables(
+        return CollectiveVariables(
             replace(model, metadata=metadata),
             replace(data.results.spec, model=network, allow_unseen=True),
             data.structure,
         )
-        return token_gradients(variables, positions, cells, sample, quantities, matrix)
 
-    own = slopes(study.model, data.model)
+    def slopes(model: CVModel, network: Backbone, matrix: np.ndarray) -> np.ndarray:
+        return token_gradients(
+            variables(model, network), positions, cells, sample, quantities, matrix
+        )[None]
+
+    model = study.model
+    n_networks = 0 if model.lobe is None else len(model.lobe.members)
+    if n_networks > 1:
+        own = network_gradients(
+            variables(outputs_of_networks(model), data.model),
+            model.rotation,
+            n_networks,
+            positions,
+            cells,
+            sample,
+            quantities,
+        )
+    else:
+        own = slopes(model, data.model, np.eye(model.dim))
     folds = [
-        slopes(model, data.model, found.matrix)[None]
-        for model, found in zip(trained.models, trained.exchanged, strict=True)
+        slopes(one, data.model, found.matrix)
+        for one, found in zip(trained.models, trained.exchanged, strict=True)
     ]
     # one fold tells what never having been trained does, at a fraction of the time
     others = [
-        slopes(model, twin_of(data), found.matrix)[None]
-        for model, found in zip(twin.models[:1], twin.exchanged[:1], strict=True)
+        slopes(one, twin_of(data), found.matrix)
+        for one, found in zip(twin.models[:1], twin.exchanged[:1], strict=True)
     ]
-    return replace(summarize(folds, others), values=own)
+    seeds = summarize([own], []).sd_seeds
+    return replace(summarize(folds, others), values=own[0], sd_seeds=seeds)
 
 
 def write_importance(path: Path, importance: TokenImportance) -> None:
@@ -154,7 +173,6 @@ def write_importance(path: Path, importance: TokenImportance) -> None:
             ("_sd_seeds", "sd_seeds"),
             ("_untrained", "twin"),
         )
-        if (name, field) != ("gradient", "sd_seeds")
     }
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

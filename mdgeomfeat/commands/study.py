@@ -80,6 +80,7 @@ _STAGES = (
     "slow motions",
     "maps and agreement",
     "what differs between states",
+    "which residues matter",
     "report",
 )
 

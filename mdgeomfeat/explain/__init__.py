@@ -17,7 +17,11 @@ from mdgeomfeat.explain.ensembles import (
     compare_ensembles,
     run_distances,
 )
-from mdgeomfeat.explain.gradients import token_gradients
+from mdgeomfeat.explain.gradients import (
+    network_gradients,
+    outputs_of_networks,
+    token_gradients,
+)
 from mdgeomfeat.explain.importance import (
     FoldEffects,
     Importance,
@@ -61,6 +65,8 @@ __all__ = [
     "exchange_in_folds",
     "exchange_tokens",
     "measure",
+    "network_gradients",
+    "outputs_of_networks",
     "pair_atoms",
     "plain_tokens",
     "quantities_of",

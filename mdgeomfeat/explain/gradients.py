@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.explain.quantities import Quantity, QuantityKind
 from mdgeomfeat.explain.sample import Sample
+from mdgeomfeat.kinetics import CVModel, LinearMap
+from mdgeomfeat.kinetics.standardize import Standardizer
 from mdgeomfeat.variables import CollectiveVariables
 
-__all__ = ["token_gradients"]
+if TYPE_CHECKING:
+    from mdgeomfeat.structure import Structure
+
+__all__ = ["network_gradients", "outputs_of_networks", "token_gradients"]
 
 
 def token_gradients(
@@ -44,11 +52,93 @@ def token_gradients(
     (R, N) ndarray, 1/Å
         NaN for the score, which has no gradient, and where there is no frame.
     """
-    structure = variables.structure
-    slopes = np.full((len(quantities), structure.n_tokens), np.nan)
     _, gradients = variables.differentiate(positions, boxes)
     if matrix is not None:
-        gradients = np.einsum("fkax,kd->fdax", gradients, matrix)
+        gradients = _mapped(gradients, matrix)
+    return _by_token(gradients, variables.structure, sample, quantities)
+
+
+def outputs_of_networks(model: CVModel) -> CVModel:
+    """Return the model whose outputs are those of each of its networks, unmapped.
+
+    Parameters
+    ----------
+    model : CVModel
+        With networks.
+    """
+    assert model.lobe is not None
+    n = model.lobe.n_outputs
+    return replace(
+        model,
+        rotation=LinearMap(
+            standardizer=Standardizer(np.zeros(n, np.float32), np.ones(n, np.float32)),
+            matrix=np.eye(n),
+            offset=np.zeros(n),
+            timescales=np.full(n, np.nan),
+            width=n,
+        ),
+    )
+
+
+def network_gradients(
+    outputs: CollectiveVariables,
+    rotation: LinearMap,
+    n_networks: int,
+    positions: NDArray[np.floating],
+    boxes: NDArray[np.floating] | None,
+    sample: Sample,
+    quantities: list[Quantity],
+) -> NDArray[np.float64]:
+    """Return slopes of the joined variables, and of those of each network by itself.
+
+    A network by itself finds the slow variables in an order and with signs of its own;
+    the least squares in these frames take them to the joined ones.
+
+    Parameters
+    ----------
+    outputs : CollectiveVariables
+        Of :func:`outputs_of_networks`.
+    rotation : LinearMap
+        From these outputs to the joined variables.
+    n_networks : int
+        S, at least two.
+    positions, boxes, sample, quantities
+        As for :func:`token_gradients`.
+
+    Returns
+    -------
+    (1 + S, R, N) ndarray, 1/Å
+    """
+    values, gradients = outputs.differentiate(positions, boxes)
+    matrix = rotation.standardizer.factor[:, None] * rotation.matrix
+    root = np.sqrt(_shares(sample))[:, None]
+    centred = values - root[:, 0] ** 2 @ values
+    structure = outputs.structure
+    found = [_by_token(_mapped(gradients, matrix), structure, sample, quantities)]
+    for own in np.split(np.arange(values.shape[1]), n_networks):
+        reader = np.linalg.lstsq(
+            root * centred[:, own], root * (centred @ matrix), rcond=1e-8
+        )[0]
+        mapped = _mapped(gradients[:, own], reader)
+        found.append(_by_token(mapped, structure, sample, quantities))
+    return np.stack(found)
+
+
+def _mapped(
+    gradients: NDArray[np.floating], matrix: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Map gradients (F, k, A, 3) of outputs to those (F, d, A, 3) of variables."""
+    return np.einsum("fkax,kd->fdax", gradients, matrix)
+
+
+def _by_token(
+    gradients: NDArray[np.floating],
+    structure: Structure,
+    sample: Sample,
+    quantities: list[Quantity],
+) -> NDArray[np.float64]:
+    """Return the mean norms (R, N) of gradients (F, d, A, 3) over tokens' atoms."""
+    slopes = np.full((len(quantities), structure.n_tokens), np.nan)
     share = _shares(sample)
     for r, quantity in enumerate(quantities):
         if quantity.kind is QuantityKind.SCORE:

@@ -44,8 +44,8 @@ class Importance:
     sd_folds : (R, N) ndarray
         Standard deviation over the models of the folds; NaN with one.
     sd_seeds : (R, N) ndarray
-        Standard deviation over single networks, root mean square over folds; NaN with
-        one network, or where single networks were not looked at.
+        Standard deviation over single networks, of permutations the root mean square
+        over folds, of gradients that of the saved model; NaN with one network.
     twin : (R, N) ndarray
         The same with features of a network that was never trained.
     """
@@ -75,7 +75,7 @@ class TokenImportance:
         exchanged between held-out frames; means over folds.
     gradient : Importance or None
         Mean norms of gradients by a token's atoms, 1/Å, of the saved model; with its
-        spread over the models of the folds.
+        spread over the models of the folds, and over its own networks.
     no_gradient : str or None
         Why there is no gradient.
     n_folds, n_pairs, n_frames : int

@@ -23,7 +23,12 @@ def test_the_table_says_what_the_summary_says(study, lines):
     assert all(name.startswith("states ") for name in quantities[3:])
     keys = [(line["quantity"], line["label"]) for line in lines]
     assert keys == [(q, label) for q in quantities for label in tokens]
-    columns = {"": "values", "_sd_folds": "sd_folds", "_untrained": "twin"}
+    columns = {
+        "": "values",
+        "_sd_folds": "sd_folds",
+        "_sd_seeds": "sd_seeds",
+        "_untrained": "twin",
+    }
     for prefix in ("permutation", "gradient"):
         for suffix, name in columns.items():
             stated = np.array(told[prefix][name], float).ravel()

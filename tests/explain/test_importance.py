@@ -18,6 +18,8 @@ from mdgeomfeat.explain import (
     draw_sample,
     exchange_in_folds,
     exchange_tokens,
+    network_gradients,
+    outputs_of_networks,
     quantities_of,
     summarize,
     token_gradients,
@@ -266,6 +268,37 @@ def test_gradients_are_norms_over_the_atoms_of_a_token():
     mapped = token_gradients(variables, positions, None, sample, quantities, swap)
     assert np.allclose(mapped[1], found[2])
     assert np.allclose(mapped[2], 2 * found[1])
+
+
+def test_gradients_of_networks_by_themselves():
+    system = Dipeptide(lively("et"))
+    model = system.model("flat", seeds=3)
+    positions = system.positions
+    sample = draw_sample(np.zeros(len(positions), int), np.zeros(len(positions)), 1)
+    quantities = variables_only(2)
+    found = network_gradients(
+        system.variables(outputs_of_networks(model)),
+        model.rotation,
+        3,
+        positions,
+        None,
+        sample,
+        quantities,
+    )
+    joined = system.variables(model)
+    wanted, _ = joined.differentiate(positions)
+    expected = token_gradients(joined, positions, None, sample, quantities)
+    assert found.shape == (1 + 3, 3, 3)
+    assert np.allclose(found[0, 1:], expected[1:], rtol=1e-5)
+    for network, own in zip(model.lobe.members, found[1:], strict=True):
+        alone = replace(model, lobe=LobeStack([network]))
+        single = system.variables(outputs_of_networks(alone))
+        values, _ = single.differentiate(positions)
+        design = np.c_[values, np.ones(len(values))]
+        reader = (np.linalg.pinv(design) @ wanted)[:-1]
+        slopes = token_gradients(single, positions, None, sample, quantities, reader)
+        assert np.allclose(own[1:], slopes[1:], rtol=1e-4)
+        assert not np.allclose(own[1:], found[0, 1:], rtol=0.01)
 
 
 def fifty_tokens(n_runs=4, length=800) -> tuple[list[np.ndarray], int]:

@@ -26,6 +26,7 @@ def difference(kind, name, before, after):
         (Kind.CONTACT, 0.4, 0.6, "contact x becomes more frequent"),
         (Kind.LIGAND_DISTANCE, 3.0, 9.5, "from 3.0 to 9.5 Å"),
         (Kind.TORSION, -102.0, 56.0, "to 56°"),
+        (Kind.TORSION, -179.0, 175.0, "(mean \u2212179° and then 175°)"),
     ],
 )
 def test_both_values_are_told_and_differ(kind, before, after, said):

@@ -98,7 +98,9 @@ def test_labels_are_left_out_where_there_are_many():
     n = 120
     values = np.random.default_rng(0).random((2, n))
     labels = [f"X{k}" for k in range(n)]
-    fig = draw_importance(["a", "b"], labels, values, values, values * np.nan, None)
+    fig = draw_importance(
+        ["a", "b"], labels, values, values, values * np.nan, None, None
+    )
     shown = [t.get_text() for t in fig.axes[-1].get_xticklabels()]
     assert shown == labels[::3]
     drawn = fig.axes[1].patches

@@ -32,6 +32,7 @@ def draw_importance(
     spread: np.ndarray,
     untrained: np.ndarray,
     gradients: np.ndarray | None,
+    gradient_spread: np.ndarray | None,
 ) -> Figure:
     """Draw one panel for each quantity: bars, and gradients on an axis of their own.
 
@@ -42,16 +43,17 @@ def draw_importance(
     values, spread, untrained : (R, N) ndarray
         Effects of permutations, their standard deviation, and those of an untrained
         network; NaN is not drawn.
-    gradients : (R, N) ndarray or None
-        Mean norms, 1/Å.
+    gradients, gradient_spread : (R, N) ndarray or None
+        Mean norms, 1/Å, and their standard deviation.
     """
     n = len(labels)
     with figure_style():
         fig = figure(0.7 + 1.15 * len(titles))
         panels = fig.subplots(len(titles), 1, sharex=True, squeeze=False)[:, 0]
         for r, ax in enumerate(panels):
-            slopes = None if gradients is None else gradients[r]
-            _panel(ax, values[r], spread[r], untrained[r], slopes)
+            _panel(ax, values[r], spread[r], untrained[r])
+            if gradients is not None and gradient_spread is not None:
+                _dots(ax, gradients[r], gradient_spread[r])
             panel_title(ax, titles[r])
         step = -(-n // MAX_LABELS)
         shown = np.arange(0, n, step)
@@ -68,11 +70,7 @@ def draw_importance(
 
 
 def _panel(
-    ax: Axes,
-    values: np.ndarray,
-    spread: np.ndarray,
-    untrained: np.ndarray,
-    slopes: np.ndarray | None,
+    ax: Axes, values: np.ndarray, spread: np.ndarray, untrained: np.ndarray
 ) -> None:
     x = np.arange(len(values))
     ax.bar(
@@ -88,11 +86,21 @@ def _panel(
     if np.isfinite(untrained).any():
         ax.plot(x, untrained, "_", color="black", label="untrained network")
     ax.axhline(0, color=GREY, linewidth=0.6)
-    if slopes is None or not np.isfinite(slopes).any():
+
+
+def _dots(ax: Axes, slopes: np.ndarray, spread: np.ndarray) -> None:
+    if not np.isfinite(slopes).any():
         return
     right = ax.twinx()
-    right.plot(
-        x, slopes, "o", markersize=3, color=_GRADIENT, label="gradient (right, 1/Å)"
+    right.errorbar(
+        np.arange(len(slopes)),
+        slopes,
+        np.nan_to_num(spread),
+        fmt="o",
+        markersize=3,
+        elinewidth=0.9,
+        color=_GRADIENT,
+        label="gradient (right, 1/Å)",
     )
     right.set_ylim(bottom=0)
     right.spines["right"].set_visible(True)

@@ -53,6 +53,7 @@ def _figure(importance: TokenImportance, gallery: Gallery) -> html.Html:
         permutation.sd_folds[drawn],
         permutation.twin[drawn],
         None if gradient is None else gradient.values[drawn],
+        None if gradient is None else gradient.sd_seeds[drawn],
     )
     return gallery.add(
         "importance",
@@ -64,8 +65,16 @@ def _figure(importance: TokenImportance, gallery: Gallery) -> html.Html:
         "variance, mean and standard deviation over "
         f"{count(importance.n_folds, 'held-out part')}. Dashes: the same with a "
         "network that was never trained. Dots: mean gradient by the positions of the "
-        "residue's atoms. All numbers are in importance.csv.",
+        f"residue's atoms{_seeds(importance)}. All numbers are in importance.csv.",
     )
+
+
+def _seeds(importance: TokenImportance) -> str:
+    """Say what the error bars of gradients are, if there are any."""
+    gradient = importance.gradient
+    if gradient is None or not np.isfinite(gradient.sd_seeds).any():
+        return ""
+    return ", with the standard deviation over networks of different seeds"
 
 
 def _rank(quantity: Quantity, importance: TokenImportance) -> int:

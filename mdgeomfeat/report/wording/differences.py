@@ -17,6 +17,9 @@ LEAST_TOLD: Final = 0.3
 _MOSTLY: Final = 2 / 3
 _SELDOM: Final = 1 / 3
 
+#: Mean angles that are nearer than this do not tell how two distributions differ.
+_ALIKE: Final = 20.0
+
 _CLASSES: Final = ("coil", "helix", "strand")
 
 
@@ -79,6 +82,11 @@ def difference_in_words(difference: Difference) -> str:
     if isinstance(before, tuple) or isinstance(after, tuple):
         return _secondary(difference)
     if kind is Kind.TORSION:
+        if abs((after - before + 180) % 360 - 180) < _ALIKE:
+            return (
+                f"{_angle(name)} spreads differently (mean {_degrees(before)} and then "
+                f"{_degrees(after)})"
+            )
         return f"{_angle(name)} turns from {_degrees(before)} to {_degrees(after)}"
     if kind is Kind.CONTACT:
         return _appears(f"contact {_pair(name)}", before, after)
