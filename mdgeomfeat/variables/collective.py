@@ -65,6 +65,8 @@ class CollectiveVariables(nn.Module):
     ----------
     dim : int
         Number of outputs d, the distance included.
+    outputs : TokenOutputs
+        The last part of the way, from token features.
     engine : {"cpu", "torch"}
         What computes.
     reason : str
