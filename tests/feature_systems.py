@@ -7,10 +7,10 @@ import pickle
 import MDAnalysis as mda
 import numpy as np
 
-from mdgeomfeat.featurizer.parallel import PartsBackend
+from mdgeomfeat.featurizer.parallel import PortionsBackend
 
 
-class PickledParts(PartsBackend):
+class PickledPortions(PortionsBackend):
     """Every part in this process, but with all that parallel work goes through."""
 
     def apply(self, func, computations):

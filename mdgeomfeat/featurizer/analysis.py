@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import FeatureOptions, FeatureSpec, takes_features
-from mdgeomfeat.featurizer.batches import Merger, Part
+from mdgeomfeat.featurizer.batches import Merger, Portion
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.frames import reader_of, used_frames
 from mdgeomfeat.featurizer.parallel import (
     NOT_STORED,
     InProcessBackend,
-    PartsBackend,
+    PortionsBackend,
     make_backend,
     refuse_memory,
 )
@@ -204,7 +204,7 @@ class GeomGNNFeaturizer(AnalysisBase):
         n_workers : int, optional
             Processes; by default one for each core this process may use.
         n_parts : int, optional
-            Parts that the frames are shared out in, each of whole chunks.
+            Portions that the frames are shared out in, each of whole chunks.
         backend : {"serial", "multiprocessing", "dask"} or Client, optional
         unsupported_backend : bool
             Accept a backend object of another kind.
@@ -267,7 +267,7 @@ class GeomGNNFeaturizer(AnalysisBase):
             self.n_frames = len(self.frames)
         return self
 
-    def _check_room(self, n_frames: int, executor: PartsBackend | None) -> None:
+    def _check_room(self, n_frames: int, executor: PortionsBackend | None) -> None:
         """Refuse a run that memory, or the store and its backend, will not do for."""
         if self._options.store is None:
             copies = 1 if isinstance(executor, InProcessBackend) else 2
@@ -289,7 +289,7 @@ class GeomGNNFeaturizer(AnalysisBase):
     def _configure_backend(
         self, backend: Any, n_workers: int, unsupported_backend: bool = False
     ) -> BackendBase:
-        if not isinstance(backend, PartsBackend):
+        if not isinstance(backend, PortionsBackend):
             return super()._configure_backend(backend, n_workers, unsupported_backend)
         backend.check_transformations(self._trajectory.transformations)
         return backend
@@ -297,11 +297,11 @@ class GeomGNNFeaturizer(AnalysisBase):
     def _setup_computation_groups(  # type: ignore[override]
         self, n_parts: int, **_: Any
     ) -> list[NDArray[np.int64]]:
-        return self._now.parts(n_parts)
+        return self._now.portions(n_parts)
 
     def _compute(  # type: ignore[override]
         self, indexed_frames: NDArray[np.int64], **_: Any
-    ) -> Part:
+    ) -> Portion:
         return self._now.compute(indexed_frames)
 
     def _get_aggregator(self) -> Merger:

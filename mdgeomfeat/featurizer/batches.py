@@ -23,7 +23,7 @@ __all__ = [
     "Collector",
     "Keeper",
     "Merger",
-    "Part",
+    "Portion",
     "Recorder",
     "join_batches",
     "read_batch",
@@ -106,12 +106,15 @@ def join_batches(
         np.concatenate([batch.rows for batch in batches]),
         np.concatenate([batch.times for batch in batches]),
         np.concatenate([batch.good for batch in batches]),
-        {name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]},
+        {
+            name: np.concatenate([portion[name] for portion in arrays])
+            for name in arrays[0]
+        },
     )
 
 
 @dataclass(frozen=True)
-class Part:
+class Portion:
     """What a worker hands back, with the attributes that AnalysisBase reads.
 
     Attributes
@@ -119,7 +122,7 @@ class Part:
     frames, times : (n,) ndarray
         Empty where rows were written to a store.
     results : Results
-        Arrays to be joined with those of other parts.
+        Arrays to be joined with those of other portions.
     """
 
     frames: NDArray[np.int64]
@@ -128,7 +131,7 @@ class Part:
 
 
 class Collector(Protocol):
-    """Takes the chunks of a part as they are computed."""
+    """Takes the chunks of a portion as they are computed."""
 
     def add(
         self,
@@ -139,12 +142,12 @@ class Collector(Protocol):
     ) -> None:
         """Take in n rows: their times and use, and arrays of the usable ones."""
 
-    def finish(self) -> Part:
+    def finish(self) -> Portion:
         """Return what goes back to the parent."""
 
 
 class Keeper:
-    """Holds the rows of a part in memory.
+    """Holds the rows of a portion in memory.
 
     ``good`` (n,) among the results tells which rows could be used; every other array
     has one entry for each of those.
@@ -152,7 +155,7 @@ class Keeper:
     Parameters
     ----------
     frames : (n,) ndarray of int
-        Of the whole part.
+        Of the whole portion.
     """
 
     def __init__(self, frames: NDArray[np.int64]) -> None:
@@ -182,16 +185,16 @@ class Keeper:
             self._results[name][place] = values
         self._filled = place.stop
 
-    def finish(self) -> Part:
+    def finish(self) -> Portion:
         """Return the arrays, without the room that unusable rows have left."""
         for name, values in self._results.items():
             if name != "good":
                 self._results[name] = values[: self._filled]
-        return Part(self._frames, self._times, self._results)
+        return Portion(self._frames, self._times, self._results)
 
 
 class Recorder:
-    """Writes the rows of a part to a store, chunk by chunk.
+    """Writes the rows of a portion to a store, chunk by chunk.
 
     Only the ranges of rows go back to the parent.
 
@@ -224,26 +227,26 @@ class Recorder:
         )
         self._ranges.append((int(rows[0]), int(rows[-1]) + 1))
 
-    def finish(self) -> Part:
+    def finish(self) -> Portion:
         """Return the ranges of rows that stand in the store now."""
         ranges = np.array(self._ranges, dtype=np.int64)
         nothing = np.empty(0)
-        return Part(nothing.astype(np.int64), nothing, Results(ranges=ranges))
+        return Portion(nothing.astype(np.int64), nothing, Results(ranges=ranges))
 
 
 class Merger(ResultsGroup):
-    """Join the results of parts, freeing each part's arrays on the way."""
+    """Join the results of portions, freeing each portion's arrays on the way."""
 
     def merge(
         self, objects: Sequence[Results], require_all_aggregators: bool = True
     ) -> Results:
-        """Concatenate every array over the parts."""
+        """Concatenate every array over the portions."""
         del require_all_aggregators
         if len(objects) == 1:
             return objects[0]
         return Results(
             {
-                name: np.concatenate([part.pop(name) for part in objects])
+                name: np.concatenate([portion.pop(name) for portion in objects])
                 for name in list(objects[0])
             }
         )

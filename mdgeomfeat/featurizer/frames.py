@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 
-_PARTS_PER_WORKER = 16
-_CHUNKS_PER_PART = 8
+_PORTIONS_PER_WORKER = 16
+_CHUNKS_PER_PORTION = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class FramePlan:
     ) -> FramePlan:
         """Find the trajectories of a reader's frames.
 
-        The parts of a ChainReader are independent runs, unless it was made with
+        The files of a ChainReader are independent runs, unless it was made with
         ``continuous=True``, which joins the files of one run.
         """
         readers = [reader] if is_one_run(reader) else file_readers(reader)
@@ -128,20 +128,22 @@ class FramePlan:
         ends[self.bounds[1:] - 1] = True
         return ends
 
-    def parts(self, chunks: NDArray[np.int64], n_parts: int) -> list[NDArray[np.int64]]:
-        """Share chunks out in at most ``n_parts`` parts.
+    def portions(
+        self, chunks: NDArray[np.int64], n_parts: int
+    ) -> list[NDArray[np.int64]]:
+        """Share chunks out in at most ``n_parts`` portions.
 
         Returns
         -------
-        parts : list of (n, 2) ndarray of int
+        portions : list of (n, 2) ndarray of int
             Row and frame, the form that AnalysisBase works with.
         """
-        parts = []
+        portions = []
         for group in np.array_split(chunks, min(n_parts, len(chunks))):
             ranges = zip(self.bounds[group], self.bounds[group + 1], strict=True)
             rows = np.concatenate([np.arange(a, b) for a, b in ranges])
-            parts.append(np.column_stack([rows, self.frames[rows]]))
-        return parts
+            portions.append(np.column_stack([rows, self.frames[rows]]))
+        return portions
 
     def batches(self, rows: NDArray[np.int64], size: int) -> Iterator[slice]:
         """Cut the rows of whole chunks into batches that lie within a chunk.
@@ -163,13 +165,16 @@ class FramePlan:
                 yield slice(start, min(start + size, end))
 
     @staticmethod
-    def default_parts(n_chunks: int, n_workers: int) -> int:
-        """Return how many parts suit some workers.
+    def default_portions(n_chunks: int, n_workers: int) -> int:
+        """Return how many portions suit some workers.
 
         Enough for an even load, and for each to be small whatever the length of the
-        run: a part is what a progress bar advances by and what is lost with a worker.
+        run: a portion is what a progress bar advances by and what a worker takes with
+        it when it is lost.
         """
-        return max(_PARTS_PER_WORKER * n_workers, ceil(n_chunks / _CHUNKS_PER_PART))
+        return max(
+            _PORTIONS_PER_WORKER * n_workers, ceil(n_chunks / _CHUNKS_PER_PORTION)
+        )
 
     def time(self, ts: Timestep, reader: Any) -> float:
         """Return the time of a frame that has just been read, ps, NaN if unknown."""

@@ -4,8 +4,8 @@ MDAnalysis's own multiprocessing backend forks. A process that is forked after O
 MKL or numba threads have run inherits their locks but not the threads that would open
 them, and hangs at the first parallel region. Its dask backend cannot be told about
 threads either. The ones here start fresh interpreters with one BLAS, torch and numba
-thread each, send the analysis to a worker once, keep few finished parts waiting, and
-hand each part to a callback as soon as it arrives.
+thread each, send the analysis to a worker once, keep few finished portions waiting, and
+hand each portion to a callback as soon as it arrives.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
     "ClientBackend",
     "DaskBackend",
     "InProcessBackend",
-    "PartsBackend",
+    "PortionsBackend",
     "SpawnBackend",
     "make_backend",
     "refuse_memory",
@@ -62,7 +62,7 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
 )
 
-# Parts that may be under way or waiting to be collected, for each worker.
+# Portions that may be under way or waiting to be collected, for each worker.
 _IN_FLIGHT = 2
 
 
@@ -73,16 +73,16 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-class PartsBackend(BackendBase):
-    """A backend that reports and hands on every part when it is finished.
+class PortionsBackend(BackendBase):
+    """A backend that reports and hands on every portion when it is finished.
 
     Parameters
     ----------
     n_workers : int
     collect : callable, optional
-        Gets each part as it arrives, in any order, and returns what is kept of it.
+        Gets each portion as it arrives, in any order, and returns what is kept of it.
     advance : callable, optional
-        Gets the number of frames of each finished part.
+        Gets the number of frames of each finished portion.
     """
 
     def __init__(
@@ -121,12 +121,12 @@ class PartsBackend(BackendBase):
         """Return ``func(*args)``, computed on the machine that does the work."""
         return func(*args)
 
-    def _finished(self, computation: Sequence, part: Any) -> Any:
+    def _finished(self, computation: Sequence, portion: Any) -> Any:
         if self.collect is not None:
-            part = self.collect(part)
+            portion = self.collect(portion)
         if self.advance is not None:
             self.advance(len(computation))
-        return part
+        return portion
 
 
 def refuse_memory(transformations: Iterable[Any], why: str) -> None:
@@ -150,29 +150,29 @@ def refuse_memory(transformations: Iterable[Any], why: str) -> None:
             raise InputError(f"The trajectory's transformation {name} {why}.")
 
 
-class InProcessBackend(PartsBackend, BackendSerial):
-    """One part after the other in this process, which may use all its threads."""
+class InProcessBackend(PortionsBackend, BackendSerial):
+    """One portion after the other in this process, which may use all its threads."""
 
     def check_transformations(self, transformations: Iterable[Any]) -> None:
         """Accept all: frames are read in order."""
         del transformations
 
     def apply(self, func: Callable, computations: list) -> list:
-        """Return ``func`` of every part."""
-        return [self._finished(part, func(part)) for part in computations]
+        """Return ``func`` of every portion."""
+        return [self._finished(portion, func(portion)) for portion in computations]
 
 
-class SpawnBackend(PartsBackend):
+class SpawnBackend(PortionsBackend):
     """Spawned processes with one thread each."""
 
     def apply(self, func: Callable, computations: list) -> list:
-        """Return ``func`` of every part, in order.
+        """Return ``func`` of every portion, in order.
 
         Raises
         ------
         InputError
             If the analysis cannot be sent to another process, or a process ends
-            before its part is finished.
+            before its portion is finished.
         """
         with _pool(func, min(self.n_workers, len(computations))) as pool:
             return self._drive(pool, computations)
@@ -183,8 +183,8 @@ class SpawnBackend(PartsBackend):
         waiting = {}
 
         def submit(n: int) -> None:
-            for number, part in itertools.islice(todo, n):
-                waiting[pool.submit(_run, part)] = number
+            for number, portion in itertools.islice(todo, n):
+                waiting[pool.submit(_run, portion)] = number
 
         submit(_IN_FLIGHT * self.n_workers)
         while waiting:
@@ -205,17 +205,17 @@ class DaskBackend(SpawnBackend):
         step = _IN_FLIGHT * self.n_workers
         for first in range(0, len(computations), step):
             wave = computations[first : first + step]
-            parts = dask.compute(
-                *[dask.delayed(_run, pure=False)(part) for part in wave],
+            portions = dask.compute(
+                *[dask.delayed(_run, pure=False)(portion) for portion in wave],
                 scheduler="processes",
                 pool=pool,
                 chunksize=1,
             )
-            results += map(self._finished, wave, parts)
+            results += map(self._finished, wave, portions)
         return results
 
 
-class ClientBackend(PartsBackend):
+class ClientBackend(PortionsBackend):
     """The workers of a ``dask.distributed`` cluster.
 
     Parameters
@@ -223,7 +223,7 @@ class ClientBackend(PartsBackend):
     client : dask.distributed.Client
         Its workers must see the same files under the same paths.
     **kwargs
-        As for :class:`PartsBackend`.
+        As for :class:`PortionsBackend`.
     """
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
@@ -235,7 +235,7 @@ class ClientBackend(PartsBackend):
         return self.client.submit(func, *args, pure=False).result()
 
     def apply(self, func: Callable, computations: list) -> list:
-        """Return ``func`` of every part, in order."""
+        """Return ``func`` of every portion, in order."""
         distributed = _import_dask("distributed")
         payload = self.client.scatter(_dumps(func), hash=False, broadcast=True)
         todo = iter(enumerate(computations))
@@ -244,8 +244,10 @@ class ClientBackend(PartsBackend):
 
         def submit(n: int) -> list:
             futures = []
-            for number, part in itertools.islice(todo, n):
-                future = self.client.submit(_run_on_cluster, payload, part, pure=False)
+            for number, portion in itertools.islice(todo, n):
+                future = self.client.submit(
+                    _run_on_cluster, payload, portion, pure=False
+                )
                 numbers[future.key] = number
                 futures.append(future)
             return futures
@@ -258,7 +260,7 @@ class ClientBackend(PartsBackend):
         return results
 
 
-def make_backend(backend: Any, n_workers: int | None) -> PartsBackend | None:
+def make_backend(backend: Any, n_workers: int | None) -> PortionsBackend | None:
     """Return our stand-in for what a user may pass as ``run(backend=...)``.
 
     Parameters
@@ -269,7 +271,7 @@ def make_backend(backend: Any, n_workers: int | None) -> PartsBackend | None:
 
     Returns
     -------
-    PartsBackend or None
+    PortionsBackend or None
         None for a custom backend, which MDAnalysis itself has to judge.
 
     Raises
@@ -277,7 +279,7 @@ def make_backend(backend: Any, n_workers: int | None) -> PartsBackend | None:
     InputError
         If the name is not known or dask is not installed.
     """
-    if isinstance(backend, PartsBackend):
+    if isinstance(backend, PortionsBackend):
         return backend
     if backend is None or backend == "serial" or isinstance(backend, BackendSerial):
         return InProcessBackend()
@@ -338,7 +340,7 @@ def _pool(func: Callable, n_workers: int) -> Iterator[ProcessPoolExecutor]:
             yield pool
         except BrokenProcessPool as error:
             raise InputError(
-                "A worker process ended before its part was finished: either memory "
+                "A worker process ended before its portion was finished: either memory "
                 "ran out (use fewer workers), or the script that was started calls "
                 "run() outside of `if __name__ == '__main__':`."
             ) from error
@@ -414,10 +416,10 @@ def _held(payload: bytes) -> Callable:
     return _local.func
 
 
-def _run(part: Any) -> Any:
-    return _held(_payload)(part)
+def _run(portion: Any) -> Any:
+    return _held(_payload)(portion)
 
 
-def _run_on_cluster(payload: bytes, part: Any) -> Any:
+def _run_on_cluster(payload: bytes, portion: Any) -> Any:
     with _one_thread_here():
-        return _held(payload)(part)
+        return _held(payload)(portion)

@@ -18,7 +18,7 @@ from mdgeomfeat.featurizer.batches import (
     Batch,
     Collector,
     Keeper,
-    Part,
+    Portion,
     Recorder,
     join_batches,
     read_batch,
@@ -26,7 +26,7 @@ from mdgeomfeat.featurizer.batches import (
 from mdgeomfeat.featurizer.boxes import decide_box
 from mdgeomfeat.featurizer.encoder import STORE_DTYPES, TokenEncoder
 from mdgeomfeat.featurizer.frames import FramePlan
-from mdgeomfeat.featurizer.parallel import InProcessBackend, PartsBackend
+from mdgeomfeat.featurizer.parallel import InProcessBackend, PortionsBackend
 from mdgeomfeat.featurizer.pipeline import Behind, ahead
 from mdgeomfeat.featurizer.provenance import run_provenance
 from mdgeomfeat.featurizer.results import FeatureResults
@@ -203,15 +203,18 @@ class FeatureRun:
         return tell
 
     def connect(
-        self, executor: PartsBackend, tell: Callable[[int], None], n_parts: int | None
-    ) -> tuple[PartsBackend, int]:
-        """Return a backend that reports to this run, and how many parts it shall get.
+        self,
+        executor: PortionsBackend,
+        tell: Callable[[int], None],
+        n_parts: int | None,
+    ) -> tuple[PortionsBackend, int]:
+        """Return a backend that reports to this run, and how many portions it gets.
 
         Parameters
         ----------
-        executor : PartsBackend
+        executor : PortionsBackend
         tell : callable
-            Of :meth:`teller`: by batches in this process, else by parts.
+            Of :meth:`teller`: by batches in this process, else by portions.
         n_parts : int or None
             What was asked for.
         """
@@ -222,15 +225,15 @@ class FeatureRun:
         )
         if here and self._writer is None:
             return connected, 1
-        wanted = self.plan.default_parts(len(self.chunks), executor.n_workers)
+        wanted = self.plan.default_portions(len(self.chunks), executor.n_workers)
         return connected, n_parts or wanted
 
-    def parts(self, n_parts: int) -> list[NDArray[np.int64]]:
-        """Return rows and frames (n, 2) of each part, of whole chunks."""
-        return self.plan.parts(self.chunks, n_parts)
+    def portions(self, n_parts: int) -> list[NDArray[np.int64]]:
+        """Return rows and frames (n, 2) of each portion, of whole chunks."""
+        return self.plan.portions(self.chunks, n_parts)
 
-    def compute(self, indexed_frames: NDArray[np.int64]) -> Part:
-        """Read, compute and keep or store the rows of a part.
+    def compute(self, indexed_frames: NDArray[np.int64]) -> Portion:
+        """Read, compute and keep or store the rows of a portion.
 
         Parameters
         ----------
@@ -262,21 +265,21 @@ class FeatureRun:
                 if self.plan.chunk_ends[batch.rows[-1]]:
                     keep(*join_batches(chunk))
                     chunk = []
-        part = collector.finish()
-        part.results.batch = np.array([self._encoder.batch_limit])
-        return part
+        portion = collector.finish()
+        portion.results.batch = np.array([self._encoder.batch_limit])
+        return portion
 
     def _batches(
         self, rows: NDArray[np.int64], frames: NDArray[np.int64]
     ) -> Iterator[Batch]:
         """Read the batches of whole chunks, and tell which of their rows are usable."""
-        for part in self.plan.batches(rows, self._encoder.batch_size):
+        for place in self.plan.batches(rows, self._encoder.batch_size):
             batch = read_batch(
                 self._reader,
                 self.plan,
                 self._encoder.structure,
-                rows[part],
-                frames[part],
+                rows[place],
+                frames[place],
                 boxed=self._box_used,
                 skip_bad=self._options.skip_bad_frames,
             )
@@ -297,11 +300,11 @@ class FeatureRun:
         arrays = {"scalars": scalars, "vectors": vectors, "positions": whole}
         return arrays if used is None else arrays | {"boxes": used}
 
-    def _note_batch(self, part: Part) -> Part:
+    def _note_batch(self, portion: Portion) -> Portion:
         """Put down that memory has forced smaller batches, if it has."""
         if self._writer is not None:
-            self._writer.note_batch(int(part.results.batch.min()))
-        return part
+            self._writer.note_batch(int(portion.results.batch.min()))
+        return portion
 
     def finish(self, merged: Results, times: NDArray[np.float64]) -> FeatureResults:
         """Leave out unusable rows and give the results their final form.
@@ -309,7 +312,7 @@ class FeatureRun:
         Parameters
         ----------
         merged : Results
-            Arrays of all parts; empty where they are in a store.
+            Arrays of all portions; empty where they are in a store.
         times : (F,) ndarray, ps
             Likewise.
         """

@@ -150,7 +150,7 @@ def _compare_versions(writer: StoreWriter, provenance: Mapping[str, Any]) -> Non
             f"{name} {begun[name]} (now {new})" for name, new in changed.items()
         )
         _warn(
-            f"{writer.path} was begun with {shown}; the features of both parts agree "
+            f"{writer.path} was begun with {shown}; the features of both agree "
             "to rounding, not bit for bit."
         )
 

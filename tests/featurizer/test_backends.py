@@ -180,7 +180,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path, model):
     """
     done = script(tmp_path, model, work, start="main()")
     assert done.returncode != 0
-    assert "InputError: A worker process ended before its part" in done.stderr
+    assert "InputError: A worker process ended before its portion" in done.stderr
     assert "if __name__ == '__main__':" in done.stderr.splitlines()[-1]
 
 

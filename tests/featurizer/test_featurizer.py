@@ -4,7 +4,7 @@ import warnings
 import MDAnalysis as mda
 import numpy as np
 import pytest
-from feature_systems import PickledParts, error, peptide
+from feature_systems import PickledPortions, error, peptide
 from MDAnalysis.lib.distances import calc_dihedrals
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
@@ -64,8 +64,8 @@ def test_no_frame_is_lost_however_the_work_is_shared_out(
         assert error(got, want) < 1e-6
     same(serial, reference.results, ("positions", "times", "frames", "trajectory"))
     for n_parts in (2, 3):
-        parts = feat.run(frames=frames, backend=PickledParts(2), n_parts=n_parts)
-        same(parts.results, serial)
+        portions = feat.run(frames=frames, backend=PickledPortions(2), n_parts=n_parts)
+        same(portions.results, serial)
 
 
 def test_trajectories_stay_apart(gly2, options):
@@ -155,7 +155,7 @@ def test_store_and_memory_hold_the_same(gly2, options, tmp_path):
     options |= {"batch_size": 8}
     memory = GeomGNNFeaturizer(gly2, **options).run(step=300).results
     path = tmp_path / "features.zarr"
-    for backend in ("serial", PickledParts(2)):
+    for backend in ("serial", PickledPortions(2)):
         feat = GeomGNNFeaturizer(gly2, **options, store=path, overwrite=True)
         stored = feat.run(step=300, backend=backend).results
         same(stored, memory)
@@ -194,7 +194,7 @@ def test_frames_that_are_no_numbers_are_named(chain, options):
     with pytest.raises(InputError, match=message):
         feat.run()
     with pytest.raises(InputError, match=r"atom CA, index 9"):
-        feat.run(backend=PickledParts(2), n_parts=2)
+        feat.run(backend=PickledPortions(2), n_parts=2)
     assert feat.run(stop=4).results.scalars.shape == (4, 6, 16)
 
 
@@ -294,11 +294,11 @@ def test_progress_is_shown_with_every_backend(chain, options, capfd):
     feat = GeomGNNFeaturizer(chain, **options, batch_size=2, verbose=True)
     feat.run()
     assert "7/7" in capfd.readouterr().err
-    feat.run(backend=PickledParts(2), progressbar_kwargs={"desc": "features"})
+    feat.run(backend=PickledPortions(2), progressbar_kwargs={"desc": "features"})
     err = capfd.readouterr().err
     assert "7/7" in err
     assert "features" in err
-    feat.run(backend=PickledParts(2), verbose=False)
+    feat.run(backend=PickledPortions(2), verbose=False)
     assert capfd.readouterr().err == ""
 
 
@@ -307,7 +307,7 @@ def test_workers_are_sent_no_weights(chain, model, tmp_path):
     save_model(model, path, {})
     feat = GeomGNNFeaturizer(chain, model=path, engine="torch").run()
 
-    class Watched(PickledParts):
+    class Watched(PickledPortions):
         def apply(self, func, computations):
             sent = pickle.dumps(func)
             assert b"_rebuild_tensor" not in sent
@@ -326,7 +326,7 @@ def test_a_run_changes_neither_featurizer_nor_backend_and_goes_away(
     chain, options, tmp_path
 ):
     feat = GeomGNNFeaturizer(chain, **options, store=tmp_path / "f.zarr")
-    backend = PickledParts(2)
+    backend = PickledPortions(2)
     encoder = feat._encoder
     _ = encoder.engine  # made on first use, which is no change of a choice
     before = dict(vars(encoder)), dict(vars(backend)), vars(feat).keys()

@@ -47,18 +47,18 @@ def test_frames_of_a_trajectory_stand_together():
 @pytest.mark.parametrize("frames", [range(16), [0, 1, 5, 9, 10, 15], [7]])
 def test_parts_are_whole_chunks_and_lose_no_frame(chunk_size, n_parts, frames):
     made = plan(list(frames), chunk_size=chunk_size)
-    parts = made.parts(np.arange(made.n_chunks), n_parts)
-    assert len(parts) <= n_parts
-    assert all(len(part) for part in parts)
-    table = np.concatenate(parts)
+    portions = made.portions(np.arange(made.n_chunks), n_parts)
+    assert len(portions) <= n_parts
+    assert all(len(portion) for portion in portions)
+    table = np.concatenate(portions)
     np.testing.assert_array_equal(table[:, 0], np.arange(len(frames)))
     np.testing.assert_array_equal(table[:, 1], list(frames))
-    assert all(made.chunk_ends[part[-1, 0]] for part in parts)
+    assert all(made.chunk_ends[portion[-1, 0]] for portion in portions)
 
 
 def test_parts_of_some_chunks_hold_their_rows_only():
     made = plan(np.arange(16))
-    first, second = made.parts(np.array([1, 2, 4]), 2)
+    first, second = made.portions(np.array([1, 2, 4]), 2)
     assert first[:, 0].tolist() == [4, 5, 6, 7, 8, 9]
     assert second.tolist() == [[14, 14], [15, 15]]
 
@@ -245,11 +245,11 @@ def test_what_is_no_universe_is_said(tmp_path):
 
 def test_batches_lie_within_chunks():
     made = plan(list(range(16)), chunk_size=5)  # 10 and 6 frames: 5, 5, 5, 1
-    (part,) = made.parts(np.arange(made.n_chunks), 1)
-    cuts = [(s.start, s.stop) for s in made.batches(part[:, 0], 2)]
+    (portion,) = made.portions(np.arange(made.n_chunks), 1)
+    cuts = [(s.start, s.stop) for s in made.batches(portion[:, 0], 2)]
     want = [(0, 2), (2, 4), (4, 5), (5, 7), (7, 9), (9, 10)]
     assert cuts == [*want, (10, 12), (12, 14), (14, 15), (15, 16)]
-    # A part that begins later is cut at the same places.
-    later = made.parts(np.array([1, 3]), 1)[0]
+    # A portion that begins later is cut at the same places.
+    later = made.portions(np.array([1, 3]), 1)[0]
     found = [later[s, 0].tolist() for s in made.batches(later[:, 0], 2)]
     assert found == [[5, 6], [7, 8], [9], [15]]

@@ -145,7 +145,7 @@ def test_a_run_reads_computes_and_stores_at_the_same_time(
             in_time.append(computing.wait(10))
         return write(self, *args)
 
-    # Chunks of one batch, of which every part has two or three.
+    # Chunks of one batch, of which every portion has two or three.
     monkeypatch.setattr(TokenEncoder, "chunk_size", 4)
     monkeypatch.setattr(TokenEncoder, "encode", watched_encode)
     monkeypatch.setattr(StoreWriter, "write", watched_write)

@@ -7,7 +7,7 @@ from pathlib import Path
 import MDAnalysis as mda
 import numpy as np
 import pytest
-from feature_systems import PickledParts, peptide
+from feature_systems import PickledPortions, peptide
 
 from mdgeomfeat import GeomGNNFeaturizer, MDGeomFeatWarning
 from mdgeomfeat.featurizer.results import FeatureResults
@@ -44,12 +44,12 @@ def test_unknown_times_stay_unknown(bare, options, tmp_path):
         assert results.provenance["dt"] is None
 
 
-@pytest.mark.parametrize("backend", ["serial", "parts"])
+@pytest.mark.parametrize("backend", ["serial", "portions"])
 @pytest.mark.parametrize("step", [1, 3])
 def test_times_are_counted_in_each_file_before_the_step(bare, options, backend, step):
     feat = GeomGNNFeaturizer(bare, **options, dt="0.1ns")
     frames = np.r_[0:20:step, 20:32:step]
-    how = None if backend == "serial" else PickledParts(2)
+    how = None if backend == "serial" else PickledPortions(2)
     results = feat.run(frames=frames, backend=how).results
     np.testing.assert_array_equal(results.times, expected(step))
     assert results.dt == pytest.approx(100.0 * step)

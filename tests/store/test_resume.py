@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from feature_systems import PickledParts, peptide
+from feature_systems import PickledPortions, peptide
 
 from mdgeomfeat import GeomGNNFeaturizer, InputError, MDGeomFeatWarning
 from mdgeomfeat.featurizer.encoder import TokenEncoder
@@ -162,7 +162,7 @@ def tree(store):
     return {name: path.read_bytes() for name, path in files.items()}
 
 
-@pytest.mark.parametrize("backend", ["serial", PickledParts(2)])
+@pytest.mark.parametrize("backend", ["serial", PickledPortions(2)])
 def test_only_what_is_missing_is_computed(
     universe, options, tmp_path, computed, backend
 ):
