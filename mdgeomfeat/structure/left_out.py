@@ -41,7 +41,7 @@ def say_left_out(
     select : str
         The selection that gave it, to be added to.
     word : str
-        What it is called: protein, nucleic …
+        What it is called: protein, nucleic acid …
     """
     large = _large(table, residues & (table.residue_size > 1))
     single = _touching(table, residues & (table.residue_size == 1), atoms)

@@ -142,7 +142,7 @@ def _default(table: AtomTable) -> tuple[np.ndarray, np.ndarray, str]:
     """Return the default atoms (A,), the residues they are of (R,), what these are."""
     for word, chosen in (
         ("protein", table.is_protein),
-        ("nucleic", table.is_nucleic),
+        ("nucleic acid", table.is_nucleic),
         ("solute", solute(table)),
     ):
         atoms = np.flatnonzero(chosen[table.residue])

@@ -160,6 +160,16 @@ def test_nucleic_acid_without_its_ions(tmp_path):
         assert len(ag.residues) == 8
 
 
+def test_a_ligand_of_a_nucleic_acid_is_named():
+    ligand = entry("2src").select_atoms("resname ANP")
+    u = mda.Merge(entry("nucleic").atoms, ligand)
+    _, texts = said(lambda: select_atoms(u))
+    assert any(
+        "Only the nucleic acid is analysed; residues left out: ANP (1)" in text
+        for text in texts
+    )
+
+
 def test_a_selection_is_taken_at_its_word():
     u = entry("2juy")
     ag = select_atoms(u, "resid 1-3")
