@@ -96,7 +96,7 @@ def test_a_state_that_was_never_left_is_named():
 def test_the_section_shows_crossings_and_shares():
     page = convergence_section(convergence())
     assert "<td>entered</td>" in page
-    assert "50 % (40 % to 60 %)" in page
+    assert "50 %<br>(40 % to 60 %)" in page
     assert "run 2" in page
     assert "nan" not in page
     assert "<details>" not in page

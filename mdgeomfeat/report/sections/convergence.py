@@ -74,7 +74,9 @@ def _rows(
     ]
 
 
-def _share(share: float, low: float, high: float) -> str:
+def _share(share: float, low: float, high: float) -> html.Child:
     if not np.isfinite(low):
         return percent(share)
-    return f"{percent(share)} ({percent(low)} to {percent(high)})"
+    # two lines, so that a table of many states is no wider than the page
+    interval = f"({percent(low)} to {percent(high)})"
+    return html.join([percent(share), html.Html("<br>"), interval])

@@ -206,8 +206,8 @@ def _origin(frames: StateFrames, state: int) -> str:
 def _link(frames: StateFrames, state: int) -> html.Html | str:
     if not frames.origins[state]:
         return number(None)
-    path = f"states/{frames.files[state]}"
-    return html.tag("a", path, href=path)
+    name = frames.files[state]
+    return html.tag("a", name, href=f"states/{name}")
 
 
 def _structures(frames: StateFrames, gallery: Gallery) -> html.Html:
