@@ -80,23 +80,30 @@ def leading_tokens(importance: TokenImportance, r: int) -> list[int]:
 def _sentence(importance: TokenImportance, r: int, agreement: float) -> str:
     name = quantity_in_words(importance.quantities[r]).capitalize()
     named = leading_tokens(importance, r)
-    if not named:
-        return (
-            f"{name} rests on no residue by itself: what each adds is little, or "
-            "differs between held-out parts, as it does where several carry the same "
-            "information."
-        )
     values = importance.permutation.values[r]
-    told = [f"{importance.labels[k]} ({number(values[k])})" for k in named]
-    text = f"{name} rests most on {enumerate_words(told)}"
+    if named:
+        told = [f"{importance.labels[k]} ({number(values[k])})" for k in named]
+        text = f"{name} rests most on {enumerate_words(told)}"
+    else:
+        most = int(np.argmax(np.nan_to_num(values, nan=-np.inf)))
+        text = (
+            f"{name} rests on no residue by itself: what each adds is little (at most "
+            f"{number(values[most])}, {importance.labels[most]}), or differs between "
+            "held-out parts, as it does where several carry the same information"
+        )
+    return f"{text}{_agreement(agreement)}."
+
+
+def _agreement(agreement: float) -> str:
+    """Say how far both methods agree, as the end of a sentence."""
     if not np.isfinite(agreement):
-        return f"{text}."
+        return ""
     how = "differently"
     if agreement >= _ALIKE:
         how = "alike"
     elif agreement > _UNLIKE:
         how = "partly alike"
     return (
-        f"{text}; permutations and gradients rank the residues {how} (Spearman "
-        f"correlation {number(agreement)})."
+        f"; permutations and gradients rank the residues {how} (Spearman correlation "
+        f"{number(agreement)})"
     )
