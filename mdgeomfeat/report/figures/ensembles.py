@@ -19,6 +19,9 @@ from mdgeomfeat.report.figures.style import (
 
 __all__ = ["draw_ensembles"]
 
+#: Axes reach at least so far, or noise would fill them.
+_EFFECTS, _TORSIONS = 0.02, 0.3
+
 _FIRST, _SECOND = CATEGORY_COLORS[0], CATEGORY_COLORS[5]
 
 
@@ -49,6 +52,7 @@ def draw_ensembles(
         panels = fig.subplots(3 if known else 2, 1, sharex=True)
         _effects(panels[0], effects, sure, changed)
         panels[1].bar(x, torsions, width=0.7, color=GREY)
+        panels[1].set_ylim(0, max(_TORSIONS, 1.05 * np.nanmax(torsions, initial=0)))
         panel_title(panels[1], "torsion that differs most, effect")
         if known:
             panels[2].plot(x, rmsf[:, 0], color=_FIRST, label="first")
@@ -75,5 +79,6 @@ def _effects(
         if own.any():
             ax.bar(x[own], effects[own], width=0.7, label=label, **style)
     ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.set_ylim(top=max(_EFFECTS, 1.05 * float(effects.max())))
     ax.legend(ncols=3)
     panel_title(ax, "features, effect")

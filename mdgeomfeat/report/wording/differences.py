@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mdgeomfeat.explain import Difference, Kind, StateComparison, StateDifferences
-from mdgeomfeat.text import number, percent, pretty_angle
+from mdgeomfeat.text import count, number, percent, pretty_angle
 
 __all__ = ["difference_in_words", "differences_in_words", "told_differences"]
 
@@ -19,6 +19,13 @@ _SELDOM: Final = 1 / 3
 
 #: Mean angles that are nearer than this do not tell how two distributions differ.
 _ALIKE: Final = 20.0
+
+_MORE: Final = {
+    Kind.CONTACT: "contact",
+    Kind.TORSION: "torsion",
+    Kind.SALT_BRIDGE: "salt bridge",
+    Kind.HYDROGEN_BOND: "hydrogen bond",
+}
 
 _CLASSES: Final = ("coil", "helix", "strand")
 
@@ -54,12 +61,25 @@ def _sentence(one: StateComparison, differences: StateDifferences) -> str:
 def told_differences(one: StateComparison) -> list[str]:
     """Return the differences, at most three, that are sure and large, in words.
 
+    The largest of every kind come first: where domains move, twenty contacts change
+    together, and the torsion at the hinge says more than the second of them.
+
     Parameters
     ----------
     one : StateComparison
     """
-    told = [d for d in one.differences if _worth_telling(d)][:MAX_TOLD]
-    return [difference_in_words(d) for d in told]
+    worth = [d for d in one.differences if _worth_telling(d)]
+    leading = list({d.kind: d for d in reversed(worth)}.values())
+    told = sorted(leading, key=worth.index)[:MAX_TOLD]
+    told += [d for d in worth if d not in told][: MAX_TOLD - len(told)]
+    texts = [difference_in_words(d) for d in told]
+    for place, kind in enumerate(d.kind for d in told):
+        more = sum(d.kind is kind for d in worth) - sum(d.kind is kind for d in told)
+        last = all(d.kind is not kind for d in told[place + 1 :])
+        if more > 0 and last and kind in _MORE:
+            change = "changes" if more == 1 else "change"
+            texts[place] += f", and {count(more, f'more {_MORE[kind]}')} {change}"
+    return texts
 
 
 def _worth_telling(difference: Difference) -> bool:
