@@ -41,10 +41,17 @@ oracle: $(VENV)/installed-test
 	$(PIP) --constraint constraints.txt --editable ".[oracle]"
 	$(TESTS) tests/gnn/test_oracle.py tests/kinetics/test_spib.py
 
+# Files that other people's machines read are checked against their schemas.
+SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.readthedocs .readthedocs.yaml
+	$(SCHEMA) vendor.citation-file-format CITATION.cff
 
 docs: $(VENV)/installed-test
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

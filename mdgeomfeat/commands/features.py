@@ -78,7 +78,9 @@ def featurize(
     from mdgeomfeat.store import StoreWriter
 
     store = read.store or folder / STORE
+    # a model that is applied keeps its own mixtures, whatever the default is by now
     options = read.features.options()
+    options["invariants_seed"] = read.features.invariants_seed
     if atoms is None:
         universe = open_files(read)
     else:

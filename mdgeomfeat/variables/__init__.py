@@ -15,7 +15,6 @@ from mdgeomfeat.variables.alignment import (
 )
 from mdgeomfeat.variables.collective import CollectiveVariables
 from mdgeomfeat.variables.novelty import Novelty, measure_novelty
-from mdgeomfeat.variables.outputs import TokenOutputs
 from mdgeomfeat.variables.saved import (
     check_same_molecule,
     read_model_folder,
@@ -30,7 +29,6 @@ __all__ = [
     "Novelty",
     "Reach",
     "TokenAlignment",
-    "TokenOutputs",
     "TrainingRecord",
     "align_tokens",
     "check_same_molecule",

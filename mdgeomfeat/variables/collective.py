@@ -65,8 +65,6 @@ class CollectiveVariables(nn.Module):
     ----------
     dim : int
         Number of outputs d, the distance included.
-    outputs : TokenOutputs
-        The last part of the way, from token features.
     engine : {"cpu", "torch"}
         What computes.
     reason : str
@@ -254,7 +252,7 @@ class CollectiveVariables(nn.Module):
             own = own_copies(self.windows, F, A).to(scalars.device)
             scalars, vectors = scalars[own], vectors[own]
         C = scalars.shape[1]
-        return self.outputs(
+        return self.from_tokens(
             self.pooled(scalars.view(F, A, C)), self.pooled(vectors.view(F, A, 3, C))
         )
 
@@ -335,3 +333,30 @@ class CollectiveVariables(nn.Module):
         pooled = summed / self.divisors.view(1, -1, *(1 for _ in rest))
         grouped = pooled.unflatten(1, (-1, self.pool.n_groups))
         return grouped.movedim(2, -2).flatten(-2)
+
+    def from_tokens(self, scalars: Tensor, vectors: Tensor) -> Tensor:
+        """Compute the collective variables from token features.
+
+        Parameters
+        ----------
+        scalars : (F, N, C) Tensor
+        vectors : (F, N, 3, C) Tensor
+
+        Returns
+        -------
+        (F, d) float64 Tensor
+        """
+        return self.outputs(scalars, vectors)
+
+    def from_features(self, features: Tensor) -> Tensor:
+        """Compute the collective variables from what the model was trained on.
+
+        Parameters
+        ----------
+        features : (F, N, K) or (F, N, 4, C) Tensor
+
+        Returns
+        -------
+        (F, d) float64 Tensor
+        """
+        return self.outputs.from_features(features)

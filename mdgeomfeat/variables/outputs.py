@@ -93,16 +93,25 @@ class TokenOutputs(nn.Module):
         (F, d) float64 Tensor
         """
         if self.joined:
-            return self._of(torch.cat([scalars.unsqueeze(2), vectors], dim=2))
+            return self.from_features(torch.cat([scalars.unsqueeze(2), vectors], dim=2))
         if self.invariants == "scalars":
-            return self._of(scalars)
+            return self.from_features(scalars)
         products = vector_invariants(
             vectors, self.next_token, self.invariants, self.mixes, torch
         )
-        return self._of(torch.cat([scalars, products], dim=2))
+        return self.from_features(torch.cat([scalars, products], dim=2))
 
-    def _of(self, features: Tensor) -> Tensor:
-        """Map what the model was trained on, (F, N, K) or (F, N, 4, C), to (F, d)."""
+    def from_features(self, features: Tensor) -> Tensor:
+        """Compute the outputs from what the model was trained on.
+
+        Parameters
+        ----------
+        features : (F, N, K) or (F, N, 4, C) Tensor
+
+        Returns
+        -------
+        (F, d) float64 Tensor
+        """
         flat = features
         if features.ndim == 4 and (self.lobe is None or self.reach is not None):
             norms = vector_norm(features[:, :, 1:], dim=2)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdgeomfeat.commands.bias import BiasOptions, _ranges
 from mdgeomfeat.reading.colvar import read_colvar
 
 openmm = pytest.importorskip("openmm", reason="OpenMM (the extra bias) is missing")
@@ -130,6 +131,21 @@ def test_killed_it_goes_on_as_if_nothing_had_been(run_cli, report, tmp_path):
     assert done.exit_code == 0, done.stderr
     for name in ("COLVAR", "trajectory.xtc"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_walls_stand_inside_a_grid_that_is_given(report):
+    options = {"model": report, "structure": PDB, "n_steps": 1}
+    (given,) = _ranges(BiasOptions(**options, grid=(-4.0, 11.0)))
+    assert given.grid == (-4, 11)
+    assert (given.lower, given.upper) == (-2, 9)
+    # as far from the ends, in shares of the grid, as where it is proposed
+    (proposed,) = _ranges(BiasOptions(**options))
+    shares = [
+        ((r.lower - r.grid[0]) / (r.grid[1] - r.grid[0])) for r in (given, proposed)
+    ]
+    assert shares[0] == pytest.approx(shares[1])
+    (wide,) = _ranges(BiasOptions(**options, width=0.7))
+    assert (wide.width, wide.grid) == (0.7, proposed.grid)
 
 
 def test_bad_input_is_one_sentence(run_cli, report, tmp_path):

@@ -42,6 +42,24 @@ def test_two_runs_are(walk):
     assert found.neighbours_elsewhere
 
 
+def test_a_target_is_not_scored_on_itself(walk):
+    x, torsion = walk
+    circle = np.stack([np.sin(torsion.values), np.cos(torsion.values)], axis=1)
+    found = compare_inputs(
+        {"walk": [x], "dihedrals": [circle], "distances": [x[:, 1:2]]},
+        torsions=[torsion],
+        distances=(["d"], x[:, 1:2]),
+        same_as={"dihedrals": "dihedrals", "distances": "distances"},
+        max_points=60,
+    )
+    rows = {row.name: row for row in found.rows}
+    assert rows["dihedrals"].torsion_r2 is None
+    assert rows["distances"].distance_r2 is None
+    assert rows["walk"].torsion_r2.shape == (1,)
+    assert rows["dihedrals"].distance_r2 is not None
+    assert rows["walk"].distance_r2 > 0.99
+
+
 @pytest.mark.parametrize("cut", [3, 394])
 def test_a_fragment_beside_a_run_stops_nothing(walk, cut):
     found = compare(walk, [cut])
