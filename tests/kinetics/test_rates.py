@@ -56,8 +56,9 @@ def fit(runs, lag=5, **options):
 def test_passage_times_are_exact_and_do_not_depend_on_the_lag(lag):
     matrix = rate_matrix(model_at(lag), np.eye(3))
     np.testing.assert_allclose(matrix.sum(axis=1), 0, atol=1e-12)
-    relaxation = np.sort(-1 / np.linalg.eigvals(matrix).real)
-    np.testing.assert_allclose(relaxation[:2][::-1], timescales(CHAIN), rtol=1e-6)
+    # the largest is 0 up to rounding, of either sign
+    slowest = np.sort(np.linalg.eigvals(matrix).real)[1::-1]
+    np.testing.assert_allclose(-1 / slowest, timescales(CHAIN), rtol=1e-6)
     # a chain steps once a frame and misses visits within one, which a rate matrix has:
     # by Kac's formula a state of probability p is found 1 / 2p frames later
     late = np.broadcast_to(0.5 / SHARES, (3, 3))

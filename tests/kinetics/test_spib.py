@@ -197,7 +197,7 @@ def study(runs):
         dt=2.0,
         max_folds=2,
         n_bootstrap=5,
-        spib=SpibOptions(n_labels=6, max_epochs=25),
+        spib=SpibOptions(n_labels=6, max_epochs=60),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MDGeomFeatWarning)

@@ -120,4 +120,5 @@ def test_a_model_without_names_is_refused():
 def test_biopython_is_asked_for_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "Bio.Align", None)
     with pytest.raises(InputError, match=r"mdgeomfeat\[align\]"):
-        align("AC", "AC")
+        align("AC", "AG")
+    assert align("AC", "AC").whole
