@@ -18,6 +18,14 @@ from mdgeomfeat.bias.simulation import (
     TRAJECTORY,
     RunSettings,
 )
+from mdgeomfeat.commands.bias_folder import (
+    SETTINGS,
+    SYSTEM,
+    TOPOLOGY,
+    agree,
+    check_folder,
+    empty_folder,
+)
 from mdgeomfeat.commands.notes import Notes, remembered_warnings
 from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.commands.record import versions
@@ -32,10 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BiasOptions", "run_bias"]
 
-SETTINGS, SYSTEM, TOPOLOGY = "settings.json", "system.xml", "topology.pdb"
 FORMAT: Final = 1
-_OURS = (SETTINGS, SYSTEM, TOPOLOGY, COLVAR, TRAJECTORY, CHECKPOINT)
-_WRITTEN = ("summary.json", "report.html", "figures", f"{COLVAR}.lock")
 _FILES = (
     (COLVAR, "variables, bias and weights, for PLUMED's tools and --weights"),
     (TRAJECTORY, "frames, one for each line of COLVAR or every few of them"),
@@ -134,11 +139,11 @@ def run_bias(
     )
     ranges = _ranges(options)
     settings = _settings(options, simulated, ranges)
-    _check_folder(folder, overwrite)
+    check_folder(folder, overwrite)
     with StoreLock(folder / COLVAR), remembered_warnings() as notes:
         if overwrite:
-            _empty(folder)
-        _agree(folder, settings, simulated)
+            empty_folder(folder)
+        agree(folder, settings, simulated)
         for name, r in zip(_names(options, len(ranges)), ranges, strict=True):
             progress.say(
                 f"{name}: width {r.width:.3g}, walls at {r.lower:.3g} and "
@@ -266,77 +271,6 @@ def _settings(
 
 def _digest(*texts: str) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
-
-
-def _check_folder(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder that holds anything but a simulation of this command."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"'{folder}' is a file, so --out must name another folder.")
-    if not folder.is_dir():
-        return
-    known = {*_OURS, *_WRITTEN}
-    strange = [
-        entry.name
-        for entry in sorted(folder.iterdir())
-        if entry.name.removeprefix(".").removesuffix(".part") not in known
-    ]
-    if strange:
-        raise InputError(
-            f"The folder '{folder}' holds something other than a biased simulation "
-            f"('{strange[0]}'); choose another with --out."
-        )
-    if not overwrite and any(folder.iterdir()) and not (folder / SETTINGS).is_file():
-        raise InputError(
-            f"The simulation in '{folder}' lacks {SETTINGS}; start over with "
-            "--overwrite, or choose another folder with --out."
-        )
-
-
-def _empty(folder: Path) -> None:
-    """Remove an earlier simulation; the checkpoint goes first, the settings last."""
-    for name in (CHECKPOINT, COLVAR, TRAJECTORY, "summary.json", "report.html"):
-        (folder / name).unlink(missing_ok=True)
-    (folder / SETTINGS).unlink(missing_ok=True)
-
-
-def _agree(folder: Path, settings: dict[str, Any], simulated: Simulated) -> None:
-    """Write settings and system, or compare with those that are there."""
-    import openmm
-    from openmm import app
-
-    path = folder / SETTINGS
-    if path.is_file():
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(
-                f"'{path}' is damaged ({error}); start over with --overwrite."
-            ) from error
-        here = json.loads(json.dumps(settings))
-        for key in here:
-            if there.get(key) != here[key]:
-                raise InputError(
-                    f"The simulation in '{folder}' was started with another {key} "
-                    f"({_difference(there.get(key), here[key])}); give the same again, "
-                    "choose another folder with --out, or start over with --overwrite."
-                )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / TOPOLOGY).open("w") as file:
-        app.PDBFile.writeFile(
-            simulated.topology, 10 * simulated.positions, file, keepIds=True
-        )
-    (folder / SYSTEM).write_text(openmm.XmlSerializer.serialize(simulated.system))
-    write_json(path, settings)
-
-
-def _difference(there: Any, here: Any) -> str:
-    """Return the first thing that differs, in words."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in here:
-            if there.get(key) != here[key]:
-                return f"{key} {there.get(key)}, here {here[key]}"
-    return f"{there}, here {here}"
 
 
 def _report(

@@ -99,21 +99,6 @@ def study_page(
                 told=False,
             ),
         ),
-        (
-            "timescales",
-            "Timescales and the Chapman-Kolmogorov test",
-            no_timescales_section()
-            if study.biased
-            else _judged(
-                study,
-                timescales_section(study.timescales, study.states, clock, gallery),
-            ),
-        ),
-        (
-            "states",
-            "States",
-            _judged(study, states_section(study.states, frames, clock, gallery)),
-        ),
     ]
     if chosen:
         markup = coordinates_section(
@@ -122,12 +107,19 @@ def study_page(
             temperature=study.settings.temperature,
             gallery=gallery,
         )
-        place = [key for key, *_ in sections].index("free-energy") + 1
         title = "Free energy over chosen coordinates"
-        sections.insert(place, ("chosen", title, _judged(study, markup)))
+        sections.append(("chosen", title, _judged(study, markup)))
+    markup = no_timescales_section()
+    if not study.biased:
+        markup = timescales_section(study.timescales, study.states, clock, gallery)
+        markup = _judged(study, markup)
+    title = "Timescales and the Chapman-Kolmogorov test"
+    sections.append(("timescales", title, markup))
     if study.bottleneck is not None:
         markup = bottleneck_section(study.bottleneck, clock)
-        sections.insert(-1, ("bottleneck", "States that last", markup))
+        sections.append(("bottleneck", "States that last", markup))
+    markup = states_section(study.states, frames, clock, gallery)
+    sections.append(("states", "States", _judged(study, markup)))
     if differences is not None:
         markup = _judged(study, differences_section(differences))
         sections.append(("differences", "What differs between states", markup))

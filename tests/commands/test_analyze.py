@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mdgeomfeat import InputError, analyze
+from mdgeomfeat.commands.progress import SilentReporter
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,33 @@ def test_the_call_writes_what_the_command_writes(command, data, tmp_path):
     assert (out / "figures/free-energy-2.png").is_file()
     page = (out / "report.html").read_text()
     assert "Free energy over chosen coordinates" in page
+
+
+class Listener(SilentReporter):
+    """Remembers what is said and begun."""
+
+    def __init__(self):
+        self.said, self.begun = [], []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def stage(self, label, total, unit="frames"):
+        self.begun.append(label)
+        return super().stage(label, total, unit)
+
+    def steps(self, label):
+        self.begun.append(label)
+        return super().steps(label)
+
+
+def test_every_stage_is_told_before_it_begins(data, tmp_path):
+    listener = Listener()
+    analyze(
+        [data / "ala2/ala2.pdb", data / "ala2/ala2-0.xtc"], tmp_path / "o",
+        method="tica", step=100, lag=2, maps=False, progress=listener,
+    )  # fmt: skip
+    assert listener.said[0] == f"to do: {', '.join(listener.begun)}"
 
 
 def test_the_stages_are_told_before_they_begin(command):
