@@ -42,9 +42,10 @@ def compare(
 ) -> None:
     """Map the features and compare them with distances and dihedrals, or two ensembles.
 
-    With --with the residues in which two sets of runs differ: a mutant, with and
-    without a ligand, two temperatures. For example: mdgeomfeat compare wt/*.xtc wt.pdb
-    --with mut/*.xtc mut.pdb
+    Two ensembles are a wild type and its mutant, runs with and without a ligand, or at
+    two temperatures; --with names the files of the second, and the page tells which
+    residues differ. For example: mdgeomfeat compare wt/*.xtc wt.pdb --with mut/*.xtc
+    mut.pdb
     """
     if with_:
         from mdgeomfeat.commands.ensembles import write_ensembles

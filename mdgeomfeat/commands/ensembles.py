@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mdgeomfeat.commands.colouring import write_scripts
+from mdgeomfeat.commands.ensemble_files import (
+    write_residues,
+    write_typical_structures,
+)
 from mdgeomfeat.commands.features import default_folder
 from mdgeomfeat.commands.featurized import STORE
-from mdgeomfeat.commands.molecule import by_residue, describe_molecule
 from mdgeomfeat.commands.notes import remembered_warnings
 from mdgeomfeat.commands.options import ReadOptions
 from mdgeomfeat.commands.output import check_output, output_folder
@@ -87,8 +88,8 @@ def write_ensembles(
         with progress.stage("which residues differ", None):
             comparison = _compare(both)
         with progress.stage("report", None):
-            _write_table(work / "residues.csv", comparison, both)
-            _write_structures(work / "structures", comparison, both)
+            write_residues(work / "residues.csv", comparison, both)
+            write_typical_structures(work / "structures", comparison, both)
             warnings = [*_doubts(both), *notes]
             record = _record(both, read, warnings, notes.assumed)
             page = ensembles_page(comparison, record, Gallery(work / "figures"))
@@ -216,85 +217,4 @@ def _record(
         subtitle=f"First ensemble: {first.subtitle} Second: {second.subtitle}",
         analysed=tuple(rows),
         files=tuple(kept),
-    )
-
-
-def _write_table(
-    path: Path, comparison: EnsembleComparison, both: TwoEnsembles
-) -> None:
-    """Write one line for each residue; numbers that are not known are empty."""
-    test, labels = comparison.test, comparison.labels
-    others = both.data[1].structure.token_labels()
-    columns = [
-        *("token", "first", "second", "tested", "effect", "p", "p_corrected"),
-        *("torsion", "torsion_first", "torsion_second", "torsion_effect"),
-        *("rmsf_first", "rmsf_second", "contacts_made", "contacts_lost"),
-    ]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for k, plain in enumerate(comparison.plain):
-            turn = plain.turn
-            angles: list[float | str] = [""] * 4
-            if turn is not None:
-                angles = [turn.name, turn.before, turn.after, turn.effect]
-            p = [None if v is None else v[k] for v in (test.p_values, test.corrected)]
-            values = [test.effects[k], *p, *angles, *plain.rmsf]
-            writer.writerow(
-                [
-                    k + 1,
-                    labels[k],
-                    others[k],
-                    "yes" if test.tested[k] else "no",
-                    *map(_cell, values),
-                    *(
-                        ";".join(labels[i] for i in own)
-                        for own in (plain.made, plain.lost)
-                    ),
-                ]
-            )
-
-
-def _cell(value: float | str | None) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return f"{value:.6g}" if np.isfinite(value) else ""
-
-
-def _write_structures(
-    folder: Path, comparison: EnsembleComparison, both: TwoEnsembles
-) -> None:
-    """Write the frame of either ensemble that is nearest to its mean, with effects."""
-    import MDAnalysis as mda
-
-    from mdgeomfeat.descriptors import superpose
-
-    folder.mkdir()
-    names, traced = [], False
-    target: np.ndarray | None = None
-    for side, data in enumerate(both.data):
-        rows = np.flatnonzero(both.side == side)
-        rows = rows[np.linspace(0, len(rows) - 1, min(500, len(rows))).astype(int)]
-        frames = both.positions(rows).astype(float)
-        moved = superpose(frames, frames[0] if target is None else target)
-        moved = superpose(moved, moved.mean(axis=0))
-        nearest = int(((moved - moved.mean(axis=0)) ** 2).sum(axis=(1, 2)).argmin())
-        typical = frames[nearest : nearest + 1]
-        typical = superpose(typical, typical[0] if target is None else target)[0]
-        target = typical if target is None else target
-        own = np.empty_like(typical)
-        own[both.order[side]] = typical  # as the files order their atoms
-        copy = mda.Merge(data.atoms)
-        copy.atoms.positions = own
-        values = comparison.test.shown[data.structure.token_of_atom]
-        copy.add_TopologyAttr("tempfactors", values)
-        residues = by_residue(copy, data.structure)
-        traced |= bool(describe_molecule(copy, data.structure, residues).traced)
-        names.append(f"{_NAMES[side]}.pdb")
-        copy.atoms.write(folder / names[-1])
-    write_scripts(
-        folder,
-        names,
-        sticks=not traced,
-        meaning="how far the ensembles differ in a residue",
     )

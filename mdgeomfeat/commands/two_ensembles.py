@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mdgeomfeat.explain import Pairing
     from mdgeomfeat.structure import Structure
 
-__all__ = ["SECOND_STORE", "TwoEnsembles", "read_ensembles"]
+__all__ = ["SECOND_STORE", "TwoEnsembles", "joined_chains", "read_ensembles"]
 
 #: Name of the second ensemble's store in a folder of results.
 SECOND_STORE: Final = "features-with.zarr"
@@ -163,6 +163,10 @@ def read_ensembles(
     chosen = [select_structure(u, spec.select, tokens=spec.tokens) for u in universes]
     pairing = pair_atoms(chosen[0][1], chosen[1][1], tokens=spec.tokens)
     kept = (pairing.first, pairing.second)
+    progress.say(
+        "to do: features of the first ensemble, features of the second ensemble, which "
+        "residues differ, report"
+    )
     first, second = (
         featurize(
             own,
@@ -175,7 +179,7 @@ def read_ensembles(
             reads, chosen, kept, ("first", "second"), strict=True
         )
     )
-    structure = _joined(first.structure, second.structure, spec.window)
+    structure = joined_chains(first.structure, second.structure, spec.window)
     side, run, single = _runs((first, second))
     return TwoEnsembles(
         data=(first, second),
@@ -208,20 +212,30 @@ def _rank(local: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(local, kind="stable"), kind="stable")
 
 
-def _joined(first: Structure, second: Structure, window: int | None) -> Structure:
-    """Return the first structure, with the gaps of both in its chains."""
+def joined_chains(first: Structure, second: Structure, window: int | None) -> Structure:
+    """Return the first structure, with the gaps of both in its chains.
+
+    Parameters
+    ----------
+    first, second : Structure
+        Of the same tokens.
+    window : int or None
+        Of the features.
+
+    Raises
+    ------
+    InputError
+        If the gaps differ and windows would reach across them.
+    """
     if np.array_equal(first.chain, second.chain):
-        structure = first
-    else:
-        if window is not None:
-            raise InputError(
-                "The chains have gaps at different places, so that windows hold other "
-                "residues in both ensembles; leave out --window."
-            )
-        follows = (first.next_token >= 0) & (second.next_token >= 0)
-        chain = np.concatenate([[0], np.cumsum(~follows[:-1])])
-        structure = replace(first, chain=chain)
-    return structure
+        return first
+    if window is not None:
+        raise InputError(
+            "The chains have gaps at different places, so that windows hold other "
+            "residues in both ensembles; leave out --window."
+        )
+    follows = (first.next_token >= 0) & (second.next_token >= 0)
+    return replace(first, chain=np.concatenate([[0], np.cumsum(~follows[:-1])]))
 
 
 def _check_runs(universe: Universe, read: ReadOptions) -> None:

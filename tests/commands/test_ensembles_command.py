@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import MDAnalysis as mda
@@ -14,7 +15,8 @@ import pytest
 from flip import write_flips
 
 import mdgeomfeat
-from mdgeomfeat import InputError
+from mdgeomfeat import InputError, Structure
+from mdgeomfeat.commands.two_ensembles import joined_chains
 
 #: A side chain in the middle of the first protein.
 TOKEN = 10
@@ -235,3 +237,22 @@ def test_short_runs_and_missing_files_are_refused(files, common, run_cli, tmp_pa
     assert result.exit_code == 2
     assert "none.xtc" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_chain_is_broken_where_it_is_in_either_ensemble():
+    u = mda.Universe.empty(6, n_residues=6, atom_resindex=range(6), trajectory=True)
+    for name, values in (
+        ("names", ["CA"] * 6), ("elements", ["C"] * 6), ("resnames", ["ALA"] * 6)
+    ):  # fmt: skip
+        u.add_TopologyAttr(name, values)
+    plain = Structure.from_atomgroup(u.atoms)
+    one, other = (
+        replace(plain, chain=np.array(chain))
+        for chain in ([0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1])
+    )
+    both = joined_chains(one, other, None)
+    assert both.next_token.tolist() == [1, -1, 3, -1, 5, -1]
+    assert both.chain.tolist() == joined_chains(other, one, None).chain.tolist()
+    assert joined_chains(one, one, 2) is one
+    with pytest.raises(InputError, match="leave out --window"):
+        joined_chains(one, other, 2)

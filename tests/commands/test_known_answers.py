@@ -22,7 +22,8 @@ from mdgeomfeat.report.wording.differences import told_differences
 
 pytestmark = pytest.mark.slow
 
-LAG = 5
+#: Frames, and ps between them.
+LAG, DT = 5, 10.0
 
 
 def study(files, out, **options):
@@ -145,10 +146,10 @@ def test_a_ligand_that_leaves(tmp_path):
 def test_first_passage_times_of_a_chain_with_known_rates(tmp_path):
     """Three rotamers of one side chain, between which a Markov chain jumps."""
     transition = np.array([[0.97, 0.02, 0.01], [0.03, 0.96, 0.01], [0.01, 0.02, 0.97]])
-    atoms = protein("2juy", "protein")
+    atoms = protein("2juy", "protein and resid 8:14")  # seven residues of a chain
     rng = np.random.default_rng(0)
     runs = [chain_of_states(rng, transition, 900) for _ in range(4)]
-    structures = rotamers(atoms, 10, (0.0, 120.0, 240.0))
+    structures = rotamers(atoms, 3, (0.0, 120.0, 240.0))
     files = write_runs(tmp_path, atoms, structures, runs, sigma=0.12, seed=1)
     found = study(files, tmp_path / "out", states=3)
     rates = found["rates"]
@@ -163,7 +164,7 @@ def test_first_passage_times_of_a_chain_with_known_rates(tmp_path):
     meant = table.argmax(axis=1)
     assert sorted(meant) == [0, 1, 2]
     assert table.max(axis=1).sum() / table.sum() > 0.98
-    want = first_passage_times(transition, LAG)[np.ix_(meant, meant)]
+    want = DT * first_passage_times(transition, LAG)[np.ix_(meant, meant)]
     low, high = (
         np.array(rates[f"passage_times_{end}"], float) for end in ("lower", "upper")
     )
