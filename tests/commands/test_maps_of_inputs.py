@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mdgeomfeat.commands.mapping import Torsion, choose_torsions, compare_inputs
+from mdgeomfeat.commands.mapping import (
+    NEIGHBOURS,
+    Torsion,
+    choose_torsions,
+    compare_inputs,
+)
+from mdgeomfeat.projection import knn_r2
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +46,21 @@ def test_two_runs_are(walk):
     found = compare(walk, [250])
     assert "tested on the last 1" in found.split
     assert found.neighbours_elsewhere
+
+
+def test_neighbours_in_a_map_are_of_other_trajectories(walk):
+    _, torsion = walk
+    found, whole = compare(walk, [130, 260]), compare(walk, [])
+    (layout,) = found.maps
+    run = np.digitize(layout.frames, [130, 260])
+    angles = torsion.values[layout.frames][:, None]
+    elsewhere, anywhere = (
+        knn_r2(layout.embedding, angles, k=NEIGHBOURS, groups=groups)[0]
+        for groups in (run, None)
+    )
+    assert found.rows[0].map_r2 == pytest.approx([elsewhere])
+    assert whole.rows[0].map_r2 == pytest.approx([anywhere], abs=0.05)
+    assert anywhere > elsewhere + 0.1
 
 
 def test_a_target_is_not_scored_on_itself(walk):
