@@ -29,8 +29,9 @@ BOND_SPRING = 50_000.0  # kJ/mol/nm^2
 SPRING = 500.0
 CONTACT_CUTOFF = 0.45  # nm: protein and ligand in the structure
 CONTACT_WIDTH = 0.1  # nm
+FUNNEL_WIDTH = 0.6  # nm: half of the attraction reaches so far, and guides it back
 CONTACT_ENERGY = 39.0  # kJ/mol, all contacts together
-REPULSION_RADIUS = 0.3  # nm
+REPULSION_RADIUS = 0.25  # nm
 WALL_RADIUS = 1.8  # nm between the centres of ligand and pocket
 WALL_SPRING = 200.0
 
@@ -87,7 +88,9 @@ def _contacts(
     positions: np.ndarray, protein: np.ndarray, ligand: np.ndarray
 ) -> mm.Force:
     """Attract pairs that are in contact in the structure, by Gaussian wells."""
-    force = mm.CustomBondForce(f"-e*exp(-(r-r0)^2/(2*{CONTACT_WIDTH}^2))")
+    force = mm.CustomBondForce(
+        f"-e/2*(exp(-d^2/(2*{CONTACT_WIDTH}^2))+exp(-d^2/(2*{FUNNEL_WIDTH}^2))); d=r-r0"
+    )
     force.addPerBondParameter("r0")
     force.addPerBondParameter("e")
     distances = cdist(positions[protein], positions[ligand])
