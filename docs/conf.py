@@ -1,5 +1,6 @@
 """Sphinx configuration."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,13 +9,18 @@ import mdgeomfeat
 sys.path.insert(0, str(Path(__file__).parent))
 from generate import write_pages
 
+# Tutorials type `mdgeomfeat ...`; this environment's must be the one that answers, on
+# one thread, so that times and numbers do not depend on the machine.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 project = "mdgeomfeat"
 author = "The mdgeomfeat developers"
 copyright = f"2026, {author}"
 release = mdgeomfeat.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
@@ -22,6 +28,14 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+# Tutorials are run when the site is built, and again only if their cells have changed:
+# `make clean` forgets the results.
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(Path(__file__).parent / "_build" / "jupyter-cache")
+nb_execution_timeout = 900
+nb_execution_raise_on_error = True
+nb_merge_streams = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
@@ -31,7 +45,9 @@ autosummary_generate = True
 
 html_theme = "furo"
 html_title = "mdgeomfeat"
-exclude_patterns = ["_build", "generated"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+exclude_patterns = ["_build", "generated", "paper", "packaging", "tutorials/out"]
 
 
 def write_generated(app):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import json
 import re
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import typer
+from refusals import refusals
 
 import mdgeomfeat
 
-__all__ = ["command_lines", "messages", "model_cards", "write_pages"]
+__all__ = ["command_lines", "model_cards", "remedies", "write_pages"]
 
 PACKAGE = Path(mdgeomfeat.__file__).parent
 
@@ -41,34 +41,60 @@ ROOMS = {
     "pretraining": "Pre-training",
     "finetuning": "Fine-tuning",
 }
-_RAISED = {"InputError", "ScoreError"}
 
-
-def messages(tree: ast.AST) -> Iterator[str]:
-    """Yield the sentences that a module refuses with; … stands for what it fills in."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args and _name(node.func) in _RAISED:
-            yield from _texts(node.args[0])
-
-
-def _name(function: ast.expr) -> str:
-    if isinstance(function, ast.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ast.Name) else ""
-
-
-def _texts(text: ast.expr) -> Iterator[str]:
-    """Yield the wordings of an expression; nothing if they are made elsewhere."""
-    if isinstance(text, ast.IfExp):
-        yield from _texts(text.body)
-        yield from _texts(text.orelse)
-    elif isinstance(text, ast.Constant) and isinstance(text.value, str):
-        yield text.value
-    elif isinstance(text, ast.JoinedStr):
-        yield "".join(
-            str(part.value) if isinstance(part, ast.Constant) else "…"
-            for part in text.values
-        )
+#: Cause and remedy where a refusal is too short to state them, by words that it holds.
+REMEDIES = {
+    "names the column": "Keep one column of each name in the comment line.",
+    "transformation …": "Workers cannot pass it on. Write the transformed trajectory "
+    "to a file first, or run without workers.",
+    "cannot be combined with start, stop or step": "Give one or the other.",
+    "Vectors have the shape": "Hand over scalars (F, N, C) and vectors (F, N, 3, C) of "
+    "the same frames.",
+    "not a feature store: no zarr": "Name the folder that --store or `features` wrote, "
+    "features.zarr for example.",
+    "is not there: …": "Residues are named as in the report, such as A:ALA2; "
+    "`mdgeomfeat info` lists them.",
+    "A free energy has one or two axes": "Choose the variables to draw.",
+    "is not above 0 K": "Temperatures are in kelvin.",
+    "No frame has a weight": "The weights are 0 wherever there are frames: check their "
+    "column and the files' order.",
+    "There are too few pairs": "Too few frames lie one lag apart. Take a shorter lag, "
+    "every frame, or longer runs.",
+    "no pairs at a lag": "Runs, or parts of them that are held out, are no longer than "
+    "the lag. Take a shorter lag or longer runs.",
+    "No trajectory is longer than the lag": "Take a shorter lag or longer runs; frames "
+    "of different files are never paired.",
+    "is longer than any trajectory": "Take a shorter lag; frames of two files are never "
+    "paired.",
+    "contain numbers that are not finite": "Compute the variables again; a frame was "
+    "damaged or a network diverged.",
+    "outputs are not finite": "The network or the input has numbers that are not "
+    "finite: check the frames, or train with another seed.",
+    "has a weight.": "The weights of this part are all 0: give more evenly weighted "
+    "runs, or leave weights out.",
+    "outputs do not vary": "The variables are the same in every frame of this part. "
+    "Nothing may happen there: take more data or another input.",
+    "No column varies": "The input is the same in every frame: check the selection and "
+    "that the trajectory moves.",
+    "no direction varies": "The input is the same in every frame: check the selection "
+    "and that the trajectory moves.",
+    "TICA failed (…)": "The covariances cannot be inverted. Take fewer inputs or more "
+    "frames.",
+    "the loss is not finite": "Train with another seed, or scale the input.",
+    "Training failed at step": "Train with another seed, or scale the input.",
+    "so that no frame counts": "Check the column, and whether it holds logarithms.",
+    "names no [[source]]": "Write at least one table that begins with [[source]].",
+    "has an option of a wrong type": "The page on pre-training lists the types.",
+    "matches no atom of": "Check the selection with `mdgeomfeat info --select`.",
+    "is not a multi-frame xyz file": "Write one frame after the other, each with its "
+    "count and a comment line.",
+    "go to a file ending in .npz": "Name the file so.",
+    "The split leaks": "The test would ask for what was trained on. Let the program "
+    "split (--split), or put all of a molecule or scaffold into one part.",
+    "are labels of kind": "Files of --tests hold labels of the same kind as those "
+    "that are learnt.",
+    "No seed was given": "Give one or more seeds, or a number of them.",
+}
 
 
 def message_page() -> Iterator[str]:
@@ -76,13 +102,20 @@ def message_page() -> Iterator[str]:
     for room, title in ROOMS.items():
         folder = PACKAGE / room
         paths = sorted(folder.rglob("*.py")) or [PACKAGE / f"{room}.py"]
-        found = {
-            text for path in paths for text in messages(ast.parse(path.read_text()))
-        }
+        found = {text for path in paths for text in refusals(path)}
         if found:
             yield from (f"## {title}", "")
-            yield from (f"- {_plain(text)}" for text in sorted(found, key=_order))
+            for text in sorted(found, key=_order):
+                yield f"- {_plain(text)}"
+                yield from (f"  {_plain(words)}" for words in remedies(text))
             yield ""
+
+
+def remedies(text: str) -> Iterator[str]:
+    """Yield cause and remedy of a refusal that does not state them itself."""
+    for beginning, words in REMEDIES.items():
+        if beginning in text:
+            yield words
 
 
 def _order(text: str) -> str:

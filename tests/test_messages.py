@@ -5,22 +5,17 @@ import re
 from pathlib import Path
 
 import pytest
+from generated import refusals_of_docs
 
 import mdgeomfeat
 from mdgeomfeat.errors import clause, sentence
 
 PACKAGE = Path(mdgeomfeat.__file__).parent
-ERRORS = {"InputError", "ScoreError"}
 WARNERS = {"warn", "_warn"}
+CALLS, called = refusals_of_docs().CALLS, refusals_of_docs().called
 # A capital, number, quotation mark or [table]; an option (--lag, select=) or an
 # argument in Python's spelling (max_neighbors).
 BEGINNING = re.compile(r"""[A-Z0-9"'\[]|--[a-z]|[a-z][a-z_0-9]*=|[a-z]+_[a-z_]+\b""")
-
-
-def _name(function: ast.expr) -> str:
-    if isinstance(function, ast.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ast.Name) else ""
 
 
 def problem(text: ast.expr) -> str | None:
@@ -42,13 +37,7 @@ def problem(text: ast.expr) -> str | None:
 
 
 def messages(tree: ast.AST):
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Call)
-            and node.args
-            and _name(node.func) in ERRORS | WARNERS
-        ):
-            yield node.args[0]
+    return called(tree, CALLS | WARNERS)
 
 
 @pytest.mark.parametrize(
