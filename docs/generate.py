@@ -64,8 +64,8 @@ REMEDIES = {
     "the lag. Take a shorter lag or longer runs.",
     "No trajectory is longer than the lag": "Take a shorter lag or longer runs; frames "
     "of different files are never paired.",
-    "is longer than any trajectory": "Take a shorter lag; frames of two files are never "
-    "paired.",
+    "is longer than any trajectory": "Take a shorter lag; frames of two files are "
+    "never paired.",
     "contain numbers that are not finite": "Compute the variables again; a frame was "
     "damaged or a network diverged.",
     "outputs are not finite": "The network or the input has numbers that are not "
