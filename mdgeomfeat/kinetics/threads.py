@@ -24,7 +24,7 @@ def threads_for(operations: float) -> Iterator[None]:
     Parameters
     ----------
     operations : float
-        Floating-point operations of one training step.
+        Floating-point operations of one step: of training, or of one frame.
     """
     before = torch.get_num_threads()
     if operations < _LARGE_STEP:

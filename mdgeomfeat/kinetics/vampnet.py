@@ -300,7 +300,9 @@ def run_lobe(lobe: Lobe | LobeStack, arrays: Arrays) -> list[NDArray[np.float32]
     rows = _batch_rows(lobe.spec)
     lobe.eval()
     outputs = []
-    with torch.no_grad():
+    usual = TrainingOptions()  # as many threads as it is trained with
+    work = step_operations(lobe.spec, usual.pairs(lobe.spec), usual)
+    with torch.no_grad(), threads_for(work):
         for array in arrays:
             out = np.empty((len(array), lobe.n_outputs), dtype=np.float32)
             for start in range(0, len(array), rows):

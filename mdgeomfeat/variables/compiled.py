@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from mdgeomfeat.boxes import check_boxes
 from mdgeomfeat.gnn.engine.cpu.gradients import GradientEngine, cannot_differentiate
+from mdgeomfeat.kinetics.threads import threads_for
 from mdgeomfeat.neighbors.search import check_positions
 from mdgeomfeat.variables.head import TokenHead
 
@@ -90,6 +91,13 @@ class CompiledVariables:
         values : (F, d) ndarray
         gradients : (F, d, A, 3) ndarray, 1/Å
         """
+        # the head of one frame is hundreds of kernels of some microseconds
+        with threads_for(0.0):
+            return self._frame_by_frame(positions, boxes, gradients)
+
+    def _frame_by_frame(
+        self, positions: NDArray, boxes: NDArray | None, gradients: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         F, A, _ = positions.shape
         check_positions(positions.reshape(-1, 3), np.arange(F + 1) * A)
         cells = None if boxes is None else check_boxes(boxes, F)
