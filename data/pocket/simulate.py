@@ -29,10 +29,10 @@ BOND_SPRING = 50_000.0  # kJ/mol/nm^2
 SPRING = 500.0
 CONTACT_CUTOFF = 0.45  # nm: protein and ligand in the structure
 CONTACT_WIDTH = 0.1  # nm
-FUNNEL_WIDTH = 0.6  # nm: half of the attraction reaches so far, and guides it back
-CONTACT_ENERGY = 39.0  # kJ/mol, all contacts together
+FUNNEL_WIDTH = 0.4  # nm: half of the attraction reaches so far, and guides it back
+CONTACT_ENERGY = 45.0  # kJ/mol, all contacts together
 REPULSION_RADIUS = 0.25  # nm
-WALL_RADIUS = 1.8  # nm between the centres of ligand and pocket
+WALL_RADIUS = 1.3  # nm between the centres of ligand and pocket
 WALL_SPRING = 200.0
 
 TEMPERATURE = 300.0  # K
@@ -41,7 +41,7 @@ TIME_STEP = 0.005  # ps
 MASS = 14.0  # u, of every heavy atom
 N_RUNS = 4
 N_FRAMES = 400  # of each run
-EVERY = 500  # steps between frames
+EVERY = 2500  # steps between frames
 SEED = 5_000_000
 PRECISION = 250.0  # per nm: positions are rounded to 0.04 Å
 
