@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from deeptime.decomposition.deep import VAMPNet
+from deeptime.decomposition.deep import vampnet_loss
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -203,12 +203,12 @@ def fit_vampnet(
     weights: Arrays | None = None,
     stop_weights: Arrays | None = None,
 ) -> VampnetFit:
-    """Train deeptime's VAMPNet with our lobe.
+    """Train a VAMPNet of our lobe with deeptime's loss.
 
-    Batches go through ``partial_fit``; the short last one of an epoch is dropped. The
-    stopping part is scored as a whole, in float64, since a mean of batch scores grows
-    with the noise in a batch. Checks include step 0, and the weights of the best one
-    are restored.
+    A step is that of deeptime's ``VAMPNet.partial_fit``, with both halves of the pairs
+    in one pass. The short last batch of an epoch is dropped. The stopping part is
+    scored as a whole, in float64, since a mean of batch scores grows with the noise in
+    a batch. Checks include step 0, and the weights of the best one are restored.
 
     Parameters
     ----------
@@ -258,19 +258,15 @@ def fit_vampnet(
     with torch.random.fork_rng(devices=devices), threads_for(work):
         torch.manual_seed(seed)
         lobe = _start(pairs, spec, standardizer, seed, options)
-        estimator = VAMPNet(
-            lobe=lobe,
-            device=device,
-            learning_rate=options.learning_rate,
-            score_mode="regularize",
-            epsilon=options.epsilon,
+        optimizer = torch.optim.Adam(
+            lobe.parameters(), options.learning_rate, fused=True
         )
         batches = _endless(pairs.batches(options.pairs(spec), seed=seed), device)
         best = _score(lobe, thinned)
         history, best_step, kept = [(0, best)], 0, _copy(lobe)
         for step in range(1, max_steps + 1):
             try:
-                estimator.partial_fit(next(batches))
+                _step(lobe, optimizer, next(batches), options.epsilon)
             except torch.linalg.LinAlgError as error:
                 raise ScoreError(
                     f"Training failed at step {step} ({error})."
@@ -289,6 +285,21 @@ def fit_vampnet(
         raise ScoreError("The outputs do not vary in the stopping part.")
     lobe.load_state_dict(kept)
     return VampnetFit(lobe.eval(), best, best_step, history)
+
+
+def _step(
+    lobe: Lobe,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    epsilon: float,
+) -> None:
+    """Take one step up the VAMP-2 score of a batch of pairs."""
+    lobe.train()
+    optimizer.zero_grad()
+    early, late = lobe(torch.cat(batch)).chunk(2)
+    loss = vampnet_loss(early, late, "VAMP2", epsilon, "regularize")
+    loss.backward()
+    optimizer.step()
 
 
 def run_lobe(lobe: Lobe | LobeStack, arrays: Arrays) -> list[NDArray[np.float32]]:

@@ -137,3 +137,22 @@ def test_mistakes_are_named(system):
     engine = GradientEngine(lively(architecture="et"), numbers)
     with pytest.raises(InputError, match="call features\\(\\) first"):
         engine.gradient(*derivatives(lively(architecture="et"), rng))
+
+
+def test_a_network_with_other_weights_has_filters_of_its_own(system):
+    # tables are kept from one engine to the next
+    x, numbers, rng = system
+    model = lively(architecture="et")
+    given = derivatives(model, rng)
+    before = GradientEngine(model, numbers)
+    before.features(x)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "filter_proj" in name:
+                weight.mul_(1.2)
+    _, expected = by_autograd(model, numbers, x, None, given)
+    engine = GradientEngine(model, numbers)
+    engine.features(x)
+    gradient = engine.gradient(*given)
+    assert relative_error(gradient, expected) < GRADIENT
+    assert relative_error(before.gradient(*given), expected) > 100 * GRADIENT

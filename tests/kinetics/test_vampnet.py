@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from deeptime.decomposition.deep import VAMPNet
 
-from mdgeomfeat.kinetics import ScoreError, TrainingOptions, fit_vampnet, vamp2_score
-from mdgeomfeat.kinetics.vampnet import run_lobe
+from mdgeomfeat.kinetics import (
+    ScoreError,
+    TokenDataset,
+    TrainingOptions,
+    fit_vampnet,
+    vamp2_score,
+)
+from mdgeomfeat.kinetics.standardize import fit_standardizer
+from mdgeomfeat.kinetics.vampnet import Lobe, run_lobe
 from mdgeomfeat.mixing import MixerSpec
 
 
@@ -50,6 +58,29 @@ def test_best_weights_are_restored(three_states):
         np.testing.assert_array_equal(
             short.transform(runs[2:])[0], fit.transform(runs[2:])[0]
         )
+
+
+def test_a_step_is_that_of_deeptime(three_states):
+    _, runs = three_states
+    options = TrainingOptions(n_starts=1, max_steps=5)
+    fit = fit_vampnet(runs[:1], runs[:1], 5, spec(10), seed=3, options=options)
+    # the same start and the same pairs through deeptime's estimator
+    start = np.random.SeedSequence(3).generate_state(1)[0]
+    lobe = Lobe(spec(10), fit_standardizer(runs[:1]), int(start))
+    net = VAMPNet(lobe, learning_rate=1e-3, score_mode="regularize", epsilon=1e-6)
+    batches = TokenDataset(runs[:1], 5).batches(200, seed=3)
+    for _, batch in zip(range(5), batches, strict=False):
+        net.partial_fit(batch)
+    assert fit.step == 5  # otherwise the outputs are those of an earlier check
+    untrained = Lobe(spec(10), fit_standardizer(runs[:1]), int(start))
+    # a constant does not change the score, so that rounding alone decides on it
+    ours, expected, before = (
+        out - out.mean(axis=0)
+        for one in (fit.lobe, lobe, untrained)
+        for out in run_lobe(one, runs[2:3])
+    )
+    moved = np.abs(before - expected).max()
+    assert np.abs(ours - expected).max() < 1e-3 * moved
 
 
 def test_stops_early(three_states):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -73,7 +75,7 @@ class GradientEngine:
         self._cutoff = spec.cutoff
         layout = plan_layout(spec.n_channels, spec.n_heads, register_floats())
         exact = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
-        table = _tables(exact)
+        table = _tables(_Weights(exact))
         values, slopes = np.split(table.rows, 2)
         self._intervals = table.intervals
         self._weights = et_weights(
@@ -241,12 +243,33 @@ class GradientEngine:
             self._reserve(found + found // 8)
 
 
-def _tables(exact: ET) -> FilterTable:
+class _Weights:
+    """A network that equals others of the same shape and weights."""
+
+    def __init__(self, exact: ET) -> None:
+        self.exact = exact
+        digest = hashlib.sha256(repr(exact.spec).encode())
+        for tensor in exact.state_dict().values():
+            digest.update(tensor.numpy().tobytes())
+        self._digest = digest.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Weights) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+
+@lru_cache(maxsize=2)
+def _tables(weights: _Weights) -> FilterTable:
     """Tabulate the filters of every layer, and after them their slopes.
 
     Slopes have a table of their own: what rounding does to neighbouring coefficients
-    of float32 would grow by the number of intervals in a slope made of them.
+    of float32 would grow by the number of intervals in a slope made of them. The last
+    tables are kept: they take a second, and the variables of many models share one
+    network.
     """
+    exact = weights.exact
 
     def both(distance: torch.Tensor) -> torch.Tensor:
         ones = torch.ones_like(distance)
