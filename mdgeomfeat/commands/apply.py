@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mdgeomfeat.commands.baselines import gnn_input
+from mdgeomfeat.commands.explaining import states_of_frames
 from mdgeomfeat.commands.features import default_folder, featurize
 from mdgeomfeat.commands.featurized import STORE, Featurized
 from mdgeomfeat.commands.models import assign_states
@@ -17,10 +18,17 @@ from mdgeomfeat.commands.options import ReadOptions
 from mdgeomfeat.commands.output import check_output, output_folder
 from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.commands.record import make_record
+from mdgeomfeat.commands.state_structures import (
+    ChosenFrames,
+    choose_way,
+    rows_of,
+    write_states,
+)
 from mdgeomfeat.commands.summary import record_summary
 from mdgeomfeat.commands.tables import frame_origins, write_cvs, write_json
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import FeatureSpec, feature_options
+from mdgeomfeat.kinetics.typical import central_frames
 from mdgeomfeat.report.data import FrameOrigin
 from mdgeomfeat.report.wording.application import (
     application_in_words,
@@ -39,6 +47,7 @@ from mdgeomfeat.variables.training import TrainingRecord, mean_tokens
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics import CVModel
     from mdgeomfeat.report import Application
+    from mdgeomfeat.report.data import StateFrames
     from mdgeomfeat.store import Rows
 
 __all__ = ["Applied", "apply_model", "apply_to_files"]
@@ -48,6 +57,8 @@ _FILES = (
     ("cvs.csv", "variables, state and distance from training of every frame"),
     ("summary.json", "all numbers of this page"),
     (STORE, "token features of every frame"),
+    ("states", "typical frames of states and of the way between, as PDB"),
+    ("viewer", "the 3-D view of this page; move it together with the page"),
     ("figures", "the figures of this page, as PNG"),
 )
 _FARTHEST = 10
@@ -112,6 +123,7 @@ def apply_model(
                 applied.states,
                 distances=None if novelty is None else novelty.distances,
             )
+            frames = _state_frames(applied, work)
             record = make_record(
                 data,
                 applied.read,
@@ -121,7 +133,7 @@ def apply_model(
                 assumed=notes.assumed,
             )
             page = application_page(
-                application, record, Gallery(work / "figures"), data.dt
+                application, record, Gallery(work / "figures"), data.dt, frames
             )
             (work / "report.html").write_text(page, encoding="utf-8")
             content = record_summary(record, "application")
@@ -167,6 +179,11 @@ class Applied:
     features: list[Rows]
     alignment: TokenAlignment | None
     training: TrainingRecord | None
+
+    @property
+    def n_states(self) -> int:
+        """States of the model, whether a frame is in them or not."""
+        return max(self.model.metadata["states"]["state_of_centre"]) + 1
 
 
 def apply_to_files(
@@ -219,6 +236,36 @@ def apply_to_files(
     )
 
 
+def _state_frames(applied: Applied, work: Path) -> StateFrames | None:
+    """Write typical frames of the states that were found, and the way between.
+
+    Returns
+    -------
+    StateFrames or None
+        None if no frame belongs to a state.
+    """
+    from mdgeomfeat.report import write_viewer
+
+    data, n_states = applied.data, applied.n_states
+    typical = central_frames(applied.cvs, applied.states, n_states)
+    states = [rows_of(own, data) for own in typical]
+    if not any(map(len, states)):
+        return None
+    first = np.concatenate(applied.cvs)[:, 0]
+    frames = write_states(
+        work / "states",
+        data,
+        ChosenFrames(
+            states=states,
+            way=choose_way(data, first),
+            values=first,
+            state_of=states_of_frames(applied.states, data),
+        ),
+    )
+    write_viewer(work, frames)
+    return frames
+
+
 def _application(applied: Applied) -> Application:
     """Measure how far the frames lie from training, and gather what a page shows."""
     from mdgeomfeat.report import Application
@@ -243,7 +290,7 @@ def _application(applied: Applied) -> Application:
         cvs=applied.cvs,
         states=applied.states,
         trajectories=applied.data.groups,
-        n_states=max(applied.model.metadata["states"]["state_of_centre"]) + 1,
+        n_states=applied.n_states,
         training=training,
         novelty=novelty,
         alignment=alignment,

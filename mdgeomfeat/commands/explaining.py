@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,17 +22,18 @@ if TYPE_CHECKING:
 __all__ = ["sample_of_states", "state_differences", "states_of_frames"]
 
 
-def states_of_frames(study: StudyResult, data: Featurized) -> np.ndarray:
+def states_of_frames(found: Sequence[np.ndarray], data: Featurized) -> np.ndarray:
     """Return the state (F,) of every frame, -1 where it belongs to none.
 
     Parameters
     ----------
-    study : StudyResult
+    found : list of (F_i,) ndarray of int
+        States of each unbroken run.
     data : Featurized
-        What it was made of.
+        What they were made of.
     """
     states = np.full(len(data.results.times), -1)
-    for rows, own in zip(data.rows, study.states.dtrajs, strict=True):
+    for rows, own in zip(data.rows, found, strict=True):
         states[rows.start : rows.stop] = own
     return states
 
@@ -55,7 +57,7 @@ def sample_of_states(
         for rows, own in zip(data.rows, study.weights.values, strict=True):
             weights[rows.start : rows.stop] = own
     return draw_sample(
-        states_of_frames(study, data),
+        states_of_frames(study.states.dtrajs, data),
         data.results.trajectory,
         study.states.n_states,
         weights=weights,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mdgeomfeat.commands.featurized import Featurized
     from mdgeomfeat.structure import Structure
 
-__all__ = ["ChosenFrames", "choose_way", "state_angles", "write_states"]
+__all__ = ["ChosenFrames", "choose_way", "rows_of", "state_angles", "write_states"]
 
 #: Names of what lies beside the states' files.
 WAY: Final = "way.pdb"
@@ -70,6 +70,20 @@ def choose_way(data: Featurized, values: np.ndarray) -> np.ndarray:
     """
     positions = data.positions
     return smooth_path(values, lambda rows: np.asarray(positions[rows]))
+
+
+def rows_of(frames: np.ndarray, data: Featurized) -> np.ndarray:
+    """Return rows (n,) of all frames, trajectories one after another.
+
+    Parameters
+    ----------
+    frames : (n, 2) array of int
+        Unbroken run, and frame in it.
+    data : Featurized
+    """
+    starts = np.array([rows.start for rows in data.rows], dtype=np.int64)
+    run, frame = np.reshape(frames, (-1, 2)).T
+    return starts[run] + frame
 
 
 def write_states(

@@ -36,6 +36,7 @@ from mdgeomfeat.commands.record import make_record
 from mdgeomfeat.commands.state_structures import (
     ChosenFrames,
     choose_way,
+    rows_of,
     state_angles,
     write_states,
 )
@@ -333,16 +334,12 @@ def _study(
 
 def _chosen_frames(study: StudyResult, data: Featurized) -> ChosenFrames:
     """Return the frames that are shown: typical ones of states, and a way."""
-    starts = np.array([rows.start for rows in data.rows])
     first = np.concatenate(study.cvs)[:, 0]
     return ChosenFrames(
-        states=[
-            starts[index[:, 0]] + index[:, 1] if len(index) else np.empty(0, dtype=int)
-            for index in study.states.representatives
-        ],
+        states=[rows_of(index, data) for index in study.states.representatives],
         way=choose_way(data, first),
         values=first,
-        state_of=states_of_frames(study, data),
+        state_of=states_of_frames(study.states.dtrajs, data),
     )
 
 
@@ -351,6 +348,6 @@ def _told_angles(
 ) -> tuple[StateAngle, ...]:
     """Return the angles that are told of each state, at most three."""
     chosen = choose_torsions(baselines.torsions, np.concatenate(study.cvs), n=3)
-    states = states_of_frames(study, data)
+    states = states_of_frames(study.states.dtrajs, data)
     named = [(t.name, t.values) for t in chosen]
     return state_angles(named, states, study.states.n_states)

@@ -60,6 +60,8 @@ def central_frames(
 ) -> list[NDArray[np.int64]]:
     """Return the frames nearest the mean of each state, as representatives.
 
+    A state without frames has none.
+
     Parameters
     ----------
     cvs : list of (F, d) ndarrays
@@ -78,7 +80,8 @@ def central_frames(
     found = []
     for state in range(n_states):
         rows = np.flatnonzero(joined == state)
-        distance = np.linalg.norm(points[rows] - points[rows].mean(axis=0), axis=1)
+        mean = points[rows].sum(axis=0) / max(len(rows), 1)
+        distance = np.linalg.norm(points[rows] - mean, axis=1)
         found.append(index[rows[np.argsort(distance, kind="stable")[:n]]])
     return found
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mdgeomfeat.report import html
 from mdgeomfeat.report.application import Application
-from mdgeomfeat.report.data import Record
+from mdgeomfeat.report.data import Record, StateFrames
 from mdgeomfeat.report.figures import draw_old_map, draw_time_series
 from mdgeomfeat.report.figures.old_map import UNSEEN_COLOR
 from mdgeomfeat.report.gallery import Gallery
@@ -18,6 +18,7 @@ from mdgeomfeat.report.sections.record import (
     run_section,
     warnings_block,
 )
+from mdgeomfeat.report.sections.states import structures
 from mdgeomfeat.report.wording.application import (
     alignment_in_words,
     application_in_words,
@@ -34,7 +35,11 @@ MAX_ROWS: Final = 20
 
 
 def application_page(
-    application: Application, record: Record, gallery: Gallery, dt: float | None
+    application: Application,
+    record: Record,
+    gallery: Gallery,
+    dt: float | None,
+    frames: StateFrames | None = None,
 ) -> str:
     """Return the report of an applied model as one page.
 
@@ -47,6 +52,8 @@ def application_page(
         Receives the figures.
     dt : float or None
         Time between frames, ps.
+    frames : StateFrames, optional
+        Typical frames of the states, which are shown.
     """
     lead = html.join(
         [
@@ -71,6 +78,11 @@ def application_page(
         sections.append(("alignment", "Tokens of both molecules", markup))
     sections += [
         ("states", "States, here and in training", _states(application)),
+        *(
+            []
+            if frames is None
+            else [("structures", "Structures", structures(frames, gallery))]
+        ),
         ("map", "On the map of training", _map(application, gallery)),
         ("series", "Variables over time", _series(application, gallery, dt)),
         (

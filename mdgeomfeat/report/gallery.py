@@ -8,7 +8,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from mdgeomfeat.report import html
-from mdgeomfeat.report.figures import to_data_uri, to_png
+from mdgeomfeat.report.figures import to_data_uri, to_png, to_svg
 
 __all__ = ["Gallery"]
 
@@ -50,8 +50,11 @@ class Gallery:
         kind : {"svg", "png"}
             How it is embedded.
         """
+        picture = to_png(figure)
         if self._folder is not None:
-            (self._folder / f"{name}.png").write_bytes(to_png(figure))
+            (self._folder / f"{name}.png").write_bytes(picture)
+        if kind == "svg":
+            picture = to_svg(figure)
         return html.figure(
-            to_data_uri(figure, kind), alt, caption, figure.get_size_inches()[0]
+            to_data_uri(picture, kind), alt, caption, figure.get_size_inches()[0]
         )

@@ -10,6 +10,7 @@ import MDAnalysis as mda
 import numpy as np
 import pytest
 from MDAnalysis.analysis.dihedrals import Dihedral
+from MDAnalysis.analysis.rms import rmsd
 from scipy.spatial import cKDTree
 
 import mdgeomfeat
@@ -95,11 +96,12 @@ def test_states_of_alanine_are_found_in_glycine_as_its_torsions_say(
     assert (found == 2).mean() == pytest.approx((want == 2).mean(), abs=0.07)
 
 
-def test_folder_page_and_summary(dipeptides):
+def test_folder_page_and_summary(dipeptides, data):
     alanine, out, said = dipeptides
     names = {p.name for p in out.iterdir()}
     assert names == {
-        "report.html", "summary.json", "cvs.csv", "features.zarr", "figures"
+        "report.html", "summary.json", "cvs.csv", "features.zarr", "figures",
+        "states", "viewer",
     }  # fmt: skip
     page = (out / "report.html").read_text()
     found = column(out / "cvs.csv", "state")
@@ -123,9 +125,28 @@ def test_folder_page_and_summary(dipeptides):
     assert f"{visited[1]} of 4" in page
     assert "may be read as there" in page
     assert re.findall(r'<h2>(.*?)</h2>', page) == [
-        "What was analysed", "States, here and in training", "On the map of training",
-        "Variables over time", "How far from the training data", "How to repeat this",
+        "What was analysed", "States, here and in training", "Structures",
+        "On the map of training", "Variables over time",
+        "How far from the training data", "How to repeat this",
     ]  # fmt: skip
+    # frames that are shown are of their states, and read from where they are said to be
+    where = {(r["file"], r["frame"]): r for r in rows(out / "cvs.csv")}
+    shown = rows(out / "states" / "frames.csv")
+    typical = [r for r in shown if r["structure"].startswith("state-")]
+    assert len(typical) == 20
+    for r in typical:
+        assert r["structure"] == f"state-{where[r['file'], r['frame']]['state']}.pdb"
+    way = [r for r in shown if r["structure"] == "way.pdb"]
+    along = [float(where[r["file"], r["frame"]]["cv1"]) for r in way]
+    assert len(way) > 5
+    assert along == sorted(along)
+    first = mda.Universe(str(out / "states" / "state-2.pdb"))
+    own = next(r for r in typical if r["structure"] == "state-2.pdb")
+    folder = data / "gly2"
+    glycine = mda.Universe(str(folder / "gly2.pdb"), str(folder / own["file"]))
+    glycine.trajectory[int(own["frame"])]
+    atoms = glycine.select_atoms(COMMON_ATOMS)
+    assert rmsd(atoms.positions, first.atoms.positions, superposition=True) < 0.01
     # the frame that lies farthest out stands on the page
     worst = rows(out / "cvs.csv")[int(distance.argmax())]
     shown = re.findall(r"<tr><td>(\S+)</td><td[^>]*>(\d+)</td><td[^>]*>\S+</td>", page)

@@ -170,7 +170,8 @@ def test_figures_use_no_global_state_and_embed_whole():
     before = dict(mpl.rcParams)
     fig = figure(1.0)
     assert isinstance(fig.canvas, FigureCanvasAgg)
-    uri = f.to_data_uri(f.draw_populations(None, np.array([0.5, 0.5])))
+    picture = f.to_svg(f.draw_populations(None, np.array([0.5, 0.5])))
+    uri = f.to_data_uri(picture, "svg")
     assert dict(mpl.rcParams) == before
     head, payload = uri.split(",")
     assert head == "data:image/svg+xml;base64"
@@ -179,6 +180,6 @@ def test_figures_use_no_global_state_and_embed_whole():
 
 def test_same_figure_same_bytes():
     def draw():
-        return f.to_data_uri(f.draw_populations(np.array([0.4, 0.6]), np.ones(2) / 2))
+        return f.to_svg(f.draw_populations(np.array([0.4, 0.6]), np.ones(2) / 2))
 
     assert draw() == draw()

@@ -14,7 +14,7 @@ from mdgeomfeat.report import Gallery, StateFrames, html
 from mdgeomfeat.report.data import FrameOrigin, Way
 from mdgeomfeat.report.molecule import RIBBON, Drawing, Molecule, Role, drawings
 from mdgeomfeat.report.scene import scene, write_viewer
-from mdgeomfeat.report.sections.states import _structures
+from mdgeomfeat.report.sections.states import structures
 
 NASTY = "</script><script>alert(1)</script>\N{LINE SEPARATOR}"
 
@@ -67,7 +67,7 @@ def shown(molecule, xyz, n_models=2, n_way=4):
 
 
 def page_of(frames) -> str:
-    markup = _structures(frames, Gallery(None))
+    markup = structures(frames, Gallery(None))
     return html.page("t", "", [("states", "States", markup)])
 
 
@@ -143,9 +143,7 @@ def test_names_from_files_are_never_markup(tmp_path):
     text = (tmp_path / "viewer/structures.js").read_text(encoding="ascii")
     content = json.loads(re.fullmatch(r"[\w.]+ = (.*);\n", text)[1])
     assert content["residues"]["label"][-1] == NASTY
-    page = html.page(
-        "t", "", [("states", "States", _structures(frames, Gallery(None)))]
-    )
+    page = html.page("t", "", [("states", "States", structures(frames, Gallery(None)))])
     assert "alert(1)" not in page
     view = (tmp_path / "viewer/view.js").read_text()
     for way_in in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write",
@@ -157,9 +155,7 @@ def test_the_page_loads_only_what_lies_beside_it(tmp_path):
     molecule, xyz = chain(RIBBON)
     frames = shown(molecule, xyz)
     write_viewer(tmp_path, frames)
-    page = html.page(
-        "t", "", [("states", "States", _structures(frames, Gallery(None)))]
-    )
+    page = html.page("t", "", [("states", "States", structures(frames, Gallery(None)))])
     scripts = re.findall(r'<script src="([^"]+)"', page)
     assert len(scripts) == page.count("<script") == 3
     assert all((tmp_path / path).is_file() for path in scripts)

@@ -18,6 +18,7 @@ from mdgeomfeat.report.figures.style import (
     choose_time_unit,
     to_data_uri,
     to_png,
+    to_svg,
 )
 from mdgeomfeat.report.figures.time_series import draw_time_series
 from mdgeomfeat.report.figures.timescales import draw_timescales
@@ -43,4 +44,5 @@ __all__ = [
     "draw_timescales",
     "to_data_uri",
     "to_png",
+    "to_svg",
 ]

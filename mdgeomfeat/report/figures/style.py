@@ -36,6 +36,7 @@ __all__ = [
     "state_color",
     "to_data_uri",
     "to_png",
+    "to_svg",
 ]
 
 CATEGORY_COLORS = (
@@ -132,25 +133,31 @@ def to_png(fig: Figure, dpi: int = 160) -> bytes:
     return buffer.getvalue()
 
 
-def to_data_uri(fig: Figure, kind: Literal["svg", "png"] = "svg") -> str:
-    """Return the figure as a ``data:`` address that a page can carry inside.
-
-    SVG keeps lines and text sharp in print; figures with thousands of points are
-    smaller as PNG.
+def to_svg(fig: Figure) -> bytes:
+    """Return the figure as an SVG file, which keeps lines and text sharp in print.
 
     Parameters
     ----------
     fig : matplotlib Figure
-    kind : {"svg", "png"}, optional
     """
-    if kind == "png":
-        payload, mime = to_png(fig), "image/png"
-    else:
-        buffer = io.BytesIO()
-        with figure_style():
-            fig.savefig(buffer, format="svg", dpi=200, metadata={"Date": None})
-        payload, mime = buffer.getvalue(), "image/svg+xml"
-    return f"data:{mime};base64,{base64.b64encode(payload).decode('ascii')}"
+    buffer = io.BytesIO()
+    with figure_style():
+        fig.savefig(buffer, format="svg", dpi=200, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def to_data_uri(picture: bytes, kind: Literal["svg", "png"]) -> str:
+    """Return a picture as a ``data:`` address that a page can carry inside.
+
+    Parameters
+    ----------
+    picture : bytes
+        Of :func:`to_svg` or :func:`to_png`.
+    kind : {"svg", "png"}
+        Which. Figures with thousands of points are smaller as PNG.
+    """
+    mime = "image/svg+xml" if kind == "svg" else "image/png"
+    return f"data:{mime};base64,{base64.b64encode(picture).decode('ascii')}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mdgeomfeat.kinetics import Bottleneck, StateModel
     from mdgeomfeat.report.data import StateFrames
 
-__all__ = ["bottleneck_section", "states_section"]
+__all__ = ["bottleneck_section", "states_section", "structures"]
 
 
 def states_section(
@@ -58,7 +58,7 @@ def states_section(
     )
     parts.append(_table(states, raw, frames))
     if frames is not None and any(len(p) for p in frames.positions):
-        parts.append(_structures(frames, gallery))
+        parts.append(structures(frames, gallery))
     return html.join(parts)
 
 
@@ -210,8 +210,16 @@ def _link(frames: StateFrames, state: int) -> html.Html | str:
     return html.tag("a", name, href=f"states/{name}")
 
 
-def _structures(frames: StateFrames, gallery: Gallery) -> html.Html:
-    """Return the place of the 3-D view, and pictures for where it cannot run."""
+def structures(frames: StateFrames, gallery: Gallery) -> html.Html:
+    """Return the place of the 3-D view, and pictures for where it cannot run.
+
+    Parameters
+    ----------
+    frames : StateFrames
+        With frames of at least one state.
+    gallery : Gallery
+        Receives the pictures.
+    """
     shown = [i for i, p in enumerate(frames.positions) if len(p)]
     figure = draw_structures(
         [frames.positions[i] for i in shown],
