@@ -25,7 +25,7 @@ from mdgeomfeat.explain import (
 )
 
 if TYPE_CHECKING:
-    from mdgeomfeat.commands.features import Featurized
+    from mdgeomfeat.commands.featurized import Featurized
     from mdgeomfeat.explain import Quantity, Sample
     from mdgeomfeat.gnn import Backbone
     from mdgeomfeat.kinetics import CVModel, StudyResult

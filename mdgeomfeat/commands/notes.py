@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mdgeomfeat.errors import AssumptionWarning, MDGeomFeatWarning
 from mdgeomfeat.upstream import ignore_made_up_dt
@@ -41,7 +42,9 @@ def remembered_warnings(*, show: bool = True) -> Iterator[Notes]:
         ignore_made_up_dt()
         pass_on = warnings.showwarning
 
-        def remember(message, category, *rest, **more) -> None:
+        def remember(
+            message: Warning | str, category: type[Warning], *rest: Any, **more: Any
+        ) -> None:
             if issubclass(category, MDGeomFeatWarning):
                 kind: list[str] = notes
                 if issubclass(category, AssumptionWarning):

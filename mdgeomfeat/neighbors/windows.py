@@ -93,7 +93,7 @@ def own_copies(windows: WindowsLike, n_frames: int, n_atoms: int) -> torch.Tenso
 
 
 @cached_njit()
-def _window_rows(
+def _window_rows(  # type: ignore[no-untyped-def]
     ptr, atoms, frames, n_atoms, row_ptr, sender, counts, new, origin, fill
 ):
     """Count the edges of every copy, or write their senders and their origin."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openmm.app import ForceField, Modeller
@@ -88,7 +88,7 @@ def build_peptide(
     return modeller
 
 
-def _turn_into_cap(residue, name: str, drop: tuple[str, ...]) -> None:
+def _turn_into_cap(residue: Any, name: str, drop: tuple[str, ...]) -> None:
     """Rename a glycine to a cap and take away the atoms that the cap lacks."""
     for atom in list(residue):
         if atom.get_name() in drop:

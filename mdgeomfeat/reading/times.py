@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from MDAnalysis.coordinates.DCD import DCDReader
 
 from mdgeomfeat.boxes import has_box
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
-from mdgeomfeat.reading.dcd import DCDReader, read_header, states_times
+from mdgeomfeat.reading.dcd import read_header, states_times
 from mdgeomfeat.reading.doubtful_times import doubt_about, made_up, time_rounding
 from mdgeomfeat.upstream import is_one_run, no_made_up_dt, read_frame
 
