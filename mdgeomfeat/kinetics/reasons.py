@@ -96,6 +96,8 @@ class Choices:
         None without a VAMPNet.
     n_tokens : int
         Tokens of the primary input.
+    merged : int
+        Consecutive tokens that are joined to one before they are mixed.
     fewer_seeds : bool
         Whether there are fewer seeds than usual, because the networks are large.
     """
@@ -105,6 +107,7 @@ class Choices:
     dim_given: bool
     mixer: MixerReason | None
     n_tokens: int
+    merged: int
     fewer_seeds: bool
 
 

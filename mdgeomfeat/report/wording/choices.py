@@ -99,6 +99,11 @@ def _mixer(study: StudyResult) -> str:
         MixerReason.VECTORS: ": the input has vector channels",
         MixerReason.TOKENS: f": {tokens}",
     }[reason]
+    if study.choices.merged > 1:
+        return (
+            f"Mixer {study.mixer}{why}. To save time, {study.choices.merged} tokens "
+            "that follow each other are joined to one before they are mixed."
+        )
     return f"Mixer {study.mixer}{why}."
 
 
