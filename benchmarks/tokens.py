@@ -4,7 +4,7 @@ r"""Measure what a training step of a mixer takes for systems of thousands of to
 
 Every row is a process of its own with one thread, which trains a VAMPNet on random
 numbers in the shape of the default features (112 for each token). It prints the median
-time of a step, and the peak of the memory above what is held before the network is made.
+time of a step, and the peak of the memory above what is held before.
 """
 
 from __future__ import annotations
