@@ -57,7 +57,7 @@ def heap() -> tuple[Structure, np.ndarray]:
 
 def random_map(network: Backbone, structure: Structure, dim: int) -> CVModel:
     """Return a linear map of geometric invariants to `dim` outputs."""
-    K = n_invariants("geometric", network.spec.n_channels)
+    K = n_invariants(FeatureSpec(), network.spec.n_channels)
     D = structure.n_tokens * K
     rng = np.random.default_rng(1)
     return CVModel(

@@ -103,7 +103,9 @@ def arrays(recipe: Recipe, results: FeatureResults) -> list[np.ndarray]:
     spec = FeatureSpec(model=network, pool=recipe.pool, allow_unseen=True)
     encoder = TokenEncoder(structure, spec)
     scalars, vectors = encoder.encode(positions, boxes)
-    return results.split(compute_invariants(scalars, vectors, structure.next_token))
+    return results.split(
+        compute_invariants(scalars, vectors, structure.next_token, spec)
+    )
 
 
 def fold_fits(

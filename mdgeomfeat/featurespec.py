@@ -239,15 +239,8 @@ class FeatureSpec:
                 check_choice(name, value, option.metadata["choices"])
             if option.metadata["least"] is not None:
                 check_count(name, value, option.metadata["least"])
-        for name, others in (("periodic", ("auto",)), ("allow_unseen", ())):
-            value = getattr(self, name)
-            if type(value).__name__ in ("bool", "bool_"):  # numpy's too
-                object.__setattr__(self, name, bool(value))
-            elif not isinstance(value, str) or value not in others:
-                allowed = ", ".join(map(repr, (*others, True, False)))
-                raise InputError(
-                    f"{name}={value!r} is not known; use one of {allowed}."
-                )
+            if option.metadata["switch"]:
+                object.__setattr__(self, name, _true_or_false(option, value))
 
     @property
     def model_name(self) -> str:
@@ -423,6 +416,17 @@ def check_count(
         f"{option}={value!r} must be a whole number of at least {least}, or "
         f"{otherwise!r}."
     )
+
+
+def _true_or_false(option: dataclasses.Field[Any], value: object) -> object:
+    """Return the value of a switch, which may be text where its default is."""
+    if type(value).__name__ in ("bool", "bool_"):  # numpy's too
+        return bool(value)
+    others = (option.default,) if isinstance(option.default, str) else ()
+    if isinstance(value, str) and value in others:
+        return value
+    allowed = ", ".join(map(repr, (*others, True, False)))
+    raise InputError(f"{option.name}={value!r} is not known; use one of {allowed}.")
 
 
 def _whole_numbers(tokens: Any) -> Any:

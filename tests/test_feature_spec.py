@@ -13,6 +13,7 @@ from pathlib import Path
 import MDAnalysis as mda
 import numpy as np
 import pytest
+from other_options import OTHER
 
 from mdgeomfeat import GeomGNNFeaturizer, GeomGNNTransformer
 from mdgeomfeat.errors import InputError
@@ -21,19 +22,6 @@ from mdgeomfeat.featurizer import FeatureResults
 
 # A store and a model that were written before specs had a format.
 EARLIER = Path(__file__).parent / "earlier"
-# For every option a value that is not its default.
-OTHER = {
-    "select": "name CA",
-    "model": "another.safetensors",
-    "tokens": "atom",
-    "window": 1,
-    "pool": "sum",
-    "invariants": "norms",
-    "max_neighbors": 9,
-    "periodic": False,
-    "allow_unseen": True,
-    "dtype": "float64",
-}
 
 
 def test_every_option_is_known_to_type_checkers_and_to_these_tests():

@@ -119,7 +119,7 @@ class ScriptedVariables(nn.Module):
         scalars, vectors = v.network(v.numbers.index_select(0, self.atom), edges)
         scalars = scalars.index_select(0, self.own).unsqueeze(0)
         vectors = vectors.index_select(0, self.own).unsqueeze(0)
-        return v.from_tokens(v.pooled(scalars), v.pooled(vectors)).to(torch.float32)
+        return v.from_atoms(scalars, vectors).to(torch.float32)
 
 
 def write_torchscript(

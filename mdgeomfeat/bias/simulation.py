@@ -135,7 +135,6 @@ class BiasedSimulation:
             state=None if found is None else found.bias,
         )
         self._names = list(variables)
-        self._periodic = system.usesPeriodicBoundaryConditions()
         self._simulation = _simulation(topology, system, bias, run, self.bias)
         self._saved = 0 if found is None else found.step
         self.exact = True
@@ -264,7 +263,8 @@ class BiasedSimulation:
         )
         if self.step % self._run.frames == 0:
             state = context.getState(getPositions=True)
-            box = state.getPeriodicBoxVectors() if self._periodic else None
+            # written only where the topology has one, too
+            box = state.getPeriodicBoxVectors()
             self._trajectory.writeModel(state.getPositions(), periodicBoxVectors=box)
 
     def _check(self, values: Sequence[float]) -> None:

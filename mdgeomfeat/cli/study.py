@@ -1,4 +1,4 @@
-"""The commands ``vamp`` and ``tica``: from a trajectory to a report."""
+"""The commands ``vamp``, ``spib`` and ``tica``: from trajectories to a report."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def analyze(
         `window`, ...), what is read and how
         (:class:`~mdgeomfeat.commands.options.ReadOptions`: `start`, `stop`, `step`,
         `dt`, `workers`, `store`, ...) and how to look for slow motions
-        (:class:`~mdgeomfeat.commands.options.StudyOptions`: `method`, ``"vampnet"`` or
-        ``"tica"``, `lag`, `dim`, `mixer`, `states`, `seeds`, `temperature`, ...).
+        (:class:`~mdgeomfeat.commands.options.StudyOptions`: `method`, ``"vampnet"``,
+        ``"spib"`` or ``"tica"``, `lag`, `dim`, `mixer`, `states`, `seeds`, ...).
 
     Returns
     -------

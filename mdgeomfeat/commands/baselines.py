@@ -219,11 +219,7 @@ def untrained_twin(
             )
             flat.add(
                 compute_invariants(
-                    scalars,
-                    vector,
-                    data.structure.next_token,
-                    encoder.spec.invariants,
-                    seed=encoder.spec.invariants_seed,
+                    scalars, vector, data.structure.next_token, encoder.spec
                 )
             )
             if vectors:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mdgeomfeat.commands.colouring import write_scripts
 from mdgeomfeat.commands.molecule import by_residue, describe_molecule
+from mdgeomfeat.structure.topology import AtomTable
 
 if TYPE_CHECKING:
     from mdgeomfeat.commands.two_ensembles import TwoEnsembles
@@ -105,8 +106,9 @@ def write_typical_structures(
         copy.atoms.positions = own
         values = comparison.test.shown[data.structure.token_of_atom]
         copy.add_TopologyAttr("tempfactors", values)
-        residues = by_residue(copy, data.structure)
-        traced |= bool(describe_molecule(copy, data.structure, residues).traced)
+        table = AtomTable.from_universe(copy)
+        residues = by_residue(table, data.structure)
+        traced |= bool(describe_molecule(table, data.structure, residues).traced)
         names.append(("first.pdb", "second.pdb")[side])
         copy.atoms.write(folder / names[-1])
     write_scripts(

@@ -84,9 +84,9 @@ class Featurized:
         need = 4 * (features.nbytes + self.results.positions.nbytes)
         return free is not None and need > free
 
-    @property
+    @cached_property
     def positions(self) -> Rows:
-        """(F, A, 3) whole molecules, Å."""
+        """(F, A, 3) whole molecules, Å, read once."""
         return self.held(self.results.positions)
 
     def held(self, rows: Rows) -> Rows:

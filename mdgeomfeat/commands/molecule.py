@@ -10,11 +10,11 @@ from scipy.spatial import cKDTree
 from mdgeomfeat.radii import bond_lengths
 from mdgeomfeat.report.molecule import Molecule, Role
 from mdgeomfeat.structure import Structure
-from mdgeomfeat.structure.topology import AtomTable
 
 if TYPE_CHECKING:
-    from MDAnalysis.core.universe import Universe
     from numpy.typing import NDArray
+
+    from mdgeomfeat.structure.topology import AtomTable
 
 __all__ = ["by_residue", "describe_molecule"]
 
@@ -22,23 +22,22 @@ __all__ = ["by_residue", "describe_molecule"]
 _STRETCH, _LONGEST = 1.25, 3.0
 
 
-def by_residue(universe: Universe, structure: Structure) -> Structure:
+def by_residue(table: AtomTable, structure: Structure) -> Structure:
     """Return the structure with a token for each residue, itself if it is like that.
 
     Parameters
     ----------
-    universe : Universe
+    table : AtomTable
         Of the same atoms only.
     structure : Structure
     """
-    table = AtomTable.from_universe(universe)
     if np.array_equal(table.residue, structure.token_of_atom):
         return structure
     return Structure.from_table(table, np.arange(structure.n_atoms), "residue")
 
 
 def describe_molecule(
-    universe: Universe,
+    table: AtomTable,
     structure: Structure,
     residues: Structure,
     importance: NDArray[np.floating] | None = None,
@@ -47,9 +46,9 @@ def describe_molecule(
 
     Parameters
     ----------
-    universe : Universe
+    table : AtomTable
         Of the selected atoms only, whole; bonds that the topology does not state are
-        looked for in its first frame.
+        looked for in its positions.
     structure : Structure
         The same atoms.
     residues : Structure
@@ -58,7 +57,6 @@ def describe_molecule(
         How much each token of the structure matters. Residues get that of the token
         which matters most in them.
     """
-    table = AtomTable.from_universe(universe)
     rows = table.residue[np.unique(residues.token_of_atom, return_index=True)[1]]
     roles = [
         Role.PROTEIN if protein else Role.NUCLEIC if nucleic else Role.OTHER

@@ -18,6 +18,7 @@ from mdgeomfeat.descriptors import superpose
 from mdgeomfeat.explain import Backbone, smooth_path
 from mdgeomfeat.report.data import StateAngle, StateFrames, Way
 from mdgeomfeat.report.molecule import facing
+from mdgeomfeat.structure.topology import AtomTable
 from mdgeomfeat.text import count
 
 if TYPE_CHECKING:
@@ -123,13 +124,14 @@ def write_states(
     target = target - target.mean(axis=0)
     target = target @ facing(target)
     universe = _universe(data, target, importance)
-    residues = by_residue(universe, structure)
-    molecule = describe_molecule(universe, structure, residues, importance)
+    table = AtomTable.from_universe(universe)
+    residues = by_residue(table, structure)
+    molecule = describe_molecule(table, structure, residues, importance)
     states = [superpose(_read(data, rows), target) for rows in chosen.states]
     origins = [tuple(frame_origins(data, rows.tolist())) for rows in chosen.states]
     files = tuple(f"state-{index + 1}.pdb" for index in range(len(states)))
     remark = _ABOUT_NOTHING if importance is None else _ABOUT_IMPORTANCE
-    table = list(zip(files, origins, strict=True))
+    listed = list(zip(files, origins, strict=True))
     for index, (name, moved) in enumerate(zip(files, states, strict=True)):
         if len(moved):
             title = f"state {index + 1}, {count(len(moved), 'typical frame')}"
@@ -142,12 +144,12 @@ def write_states(
         write_models(
             folder / WAY, universe, way.positions, title, way.origins, [remark]
         )
-        table.append((WAY, way.origins))
+        listed.append((WAY, way.origins))
     if solvent is not None:
-        table += write_typical_systems(
+        listed += write_typical_systems(
             folder / WHOLE, data, chosen.states, solvent=solvent
         )
-    write_origins(folder / TABLE, table)
+    write_origins(folder / TABLE, listed)
     if importance is not None:
         written = [name for name, own in zip(files, states, strict=True) if len(own)]
         write_scripts(folder, written, sticks=not molecule.traced)

@@ -1,4 +1,4 @@
-"""The commands ``vamp`` and ``tica``: from files to a folder with a report."""
+"""The commands ``vamp``, ``spib`` and ``tica``: from files to a folder of results."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mdgeomfeat.commands.baselines import (
     PRIMARY,
     RANDOM,
-    Baselines,
     classical_baselines,
     gnn_input,
     untrained_twin,
@@ -20,28 +17,19 @@ from mdgeomfeat.commands.chosen_coordinates import (
     FreeEnergyPlan,
     chosen_free_energies,
 )
-from mdgeomfeat.commands.explaining import state_differences, states_of_frames
+from mdgeomfeat.commands.explaining import state_differences
 from mdgeomfeat.commands.features import chosen_frames, default_folder, featurize
-from mdgeomfeat.commands.featurized import STORE, Featurized
+from mdgeomfeat.commands.featurized import Featurized
 from mdgeomfeat.commands.frame_weights import WeightTables, read_weight_tables
-from mdgeomfeat.commands.importance import token_importance, write_importance
+from mdgeomfeat.commands.importance import token_importance
 from mdgeomfeat.commands.lag import parse_lag, split_lag
-from mdgeomfeat.commands.mapping import choose_torsions, compare_inputs
-from mdgeomfeat.commands.models import feature_recipe, write_model
+from mdgeomfeat.commands.mapping import compare_inputs
+from mdgeomfeat.commands.models import feature_recipe
 from mdgeomfeat.commands.notes import remembered_warnings
 from mdgeomfeat.commands.options import ReadOptions, StudyOptions
 from mdgeomfeat.commands.output import check_output, output_folder
 from mdgeomfeat.commands.progress import Reporter
-from mdgeomfeat.commands.record import make_record
-from mdgeomfeat.commands.state_structures import (
-    ChosenFrames,
-    choose_way,
-    rows_of,
-    state_angles,
-    write_states,
-)
-from mdgeomfeat.commands.summary import summary
-from mdgeomfeat.commands.tables import write_cvs, write_json
+from mdgeomfeat.commands.study_folder import Found, tell, write_folder
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
 from mdgeomfeat.text import count
@@ -51,26 +39,10 @@ if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
 
     from mdgeomfeat.kinetics import FrameWeights, StudyResult
-    from mdgeomfeat.report.data import StateAngle
     from mdgeomfeat.store import Rows
     from mdgeomfeat.structure import Structure
 
 __all__ = ["write_study"]
-
-
-_FILES = (
-    ("cvs.csv", "collective variables and state of every frame"),
-    ("summary.json", "all numbers of this page"),
-    (STORE, "token features of every frame"),
-    ("importance.csv", "how much every residue matters"),
-    ("model", "the trained model, for mdgeomfeat apply"),
-    (
-        "states",
-        "frames of states and of the way between, as PDB, and how to colour them",
-    ),
-    ("viewer", "the 3-D view of this page; move it together with the page"),
-    ("figures", "the figures of this page, as PNG"),
-)
 
 
 #: What is done after the files have been found to be usable, in this order.
@@ -117,18 +89,6 @@ def write_study(
     InputError
         If files, options or frames cannot be used; nothing is left behind then.
     """
-    from mdgeomfeat.report import (
-        Gallery,
-        convergence_in_words,
-        differences_in_words,
-        doubts_in_words,
-        failures_in_words,
-        findings_in_words,
-        importance_in_words,
-        study_page,
-        write_viewer,
-    )
-
     folder = out or default_folder(read, options.command)
     check_output(folder, overwrite, read.store)
     tables, plan = read_weight_tables(options), FreeEnergyPlan(options)
@@ -148,102 +108,59 @@ def write_study(
         )
         _check_number(len(data.results.times))
         weights = None if tables is None else tables.weights(data)
-        lag = None if options.lag is None else parse_lag(options.lag, data.dt)
-        equivariant = options.mixer == "equivariant"
-        baselines = classical_baselines(data, progress)
-        twin, twin_input = untrained_twin(read, data, progress, vectors=equivariant)
-        flat = gnn_input(data)
-        inputs = {
-            PRIMARY: gnn_input(data, vectors=True) if equivariant else flat,
-            RANDOM: twin_input,
-            **baselines.inputs,
-        }
-        study = _study(
-            inputs, tuple(baselines.inputs), data, options, lag, weights, progress
-        )
-        doubts, failures = doubts_in_words(study), failures_in_words(study)
-        comparison = None
-        if options.maps:
-            comparison = compare_inputs(
-                {**inputs, PRIMARY: flat, RANDOM: twin},
-                torsions=baselines.torsions,
-                distances=baselines.distances,
-                cvs=study.cvs,
-                groups=data.groups,
-                same_as=baselines.itself,
-                progress=progress,
-            )
-        with progress.stage("what differs between states", None):
-            differences = state_differences(study, data)
-        with progress.stage("which residues matter", None):
-            importance = token_importance(study, data, inputs)
-        chosen = chosen_free_energies(plan.found, study, data)
+        found = _find(read, options, data, plan, weights, progress)
         with progress.stage("report", None):
-            write_cvs(
-                work / "cvs.csv",
-                data,
-                study.cvs,
-                study.states.dtrajs,
-                None if study.weights is None else study.weights.values,
-            )
-            write_model(work / "model", data, inputs[PRIMARY], study)
-            if importance is not None:
-                write_importance(work / "importance.csv", importance)
-            frames = write_states(
-                work / "states",
-                data,
-                _chosen_frames(study, data),
-                angles=_told_angles(baselines, study, data),
-                importance=importance.overall
-                if importance is not None and study.evidence.established
-                else None,
-                solvent=None
-                if options.whole_systems is None
-                else options.whole_systems == "solvated",
-            )
-            write_viewer(work, frames)
-            record = make_record(
-                data,
-                read,
-                title=f"Slow motions of {data.title}",
-                warnings=list(dict.fromkeys([*doubts, *notes, *failures])),
-                files=_FILES,
-                assumed=notes.assumed,
-            )
-            page = study_page(
-                study,
-                record,
-                Gallery(work / "figures"),
-                frames=frames,
-                chosen=chosen,
-                differences=differences,
-                importance=importance,
-                comparison=comparison,
-            )
-            (work / "report.html").write_text(page, encoding="utf-8")
-            write_json(
-                work / "summary.json",
-                summary(
-                    study,
-                    record,
-                    frames,
-                    chosen=chosen,
-                    differences=differences,
-                    importance=importance,
-                    comparison=comparison,
-                ),
-            )
-        for sentence in (*findings_in_words(study), *convergence_in_words(study)):
-            progress.say(sentence)
-        if differences is not None and study.evidence.established:
-            for sentence in differences_in_words(differences):
-                progress.say(sentence)
-        if importance is not None and study.evidence.established:
-            for sentence in importance_in_words(importance):
-                progress.say(sentence)
-        for sentence in (*doubts, *failures):
-            progress.say(f"note: {sentence}")
+            write_folder(work, read, options, data, found, notes)
+    tell(found, progress)
     return folder
+
+
+def _find(
+    read: ReadOptions,
+    options: StudyOptions,
+    data: Featurized,
+    plan: FreeEnergyPlan,
+    weights: FrameWeights | None,
+    progress: Reporter,
+) -> Found:
+    """Compute what the features are set beside, the study, and what explains it."""
+    lag = None if options.lag is None else parse_lag(options.lag, data.dt)
+    equivariant = options.mixer == "equivariant"
+    baselines = classical_baselines(data, progress)
+    twin, twin_input = untrained_twin(read, data, progress, vectors=equivariant)
+    flat = gnn_input(data)
+    inputs = {
+        PRIMARY: gnn_input(data, vectors=True) if equivariant else flat,
+        RANDOM: twin_input,
+        **baselines.inputs,
+    }
+    study = _study(
+        inputs, tuple(baselines.inputs), data, options, lag, weights, progress
+    )
+    comparison = None
+    if options.maps:
+        comparison = compare_inputs(
+            {**inputs, PRIMARY: flat, RANDOM: twin},
+            torsions=baselines.torsions,
+            distances=baselines.distances,
+            cvs=study.cvs,
+            groups=data.groups,
+            same_as=baselines.itself,
+            progress=progress,
+        )
+    with progress.stage("what differs between states", None):
+        differences = state_differences(study, data)
+    with progress.stage("which residues matter", None):
+        importance = token_importance(study, data, inputs)
+    return Found(
+        study=study,
+        inputs=inputs,
+        baselines=baselines,
+        comparison=comparison,
+        differences=differences,
+        importance=importance,
+        chosen=chosen_free_energies(plan.found, study, data),
+    )
 
 
 def _check_frames(
@@ -330,24 +247,3 @@ def _study(
         # they are worded for page and terminal
         warnings.simplefilter("ignore", DoubtWarning)
         return run_study(inputs, PRIMARY, settings, progress=tell, weights=weights)
-
-
-def _chosen_frames(study: StudyResult, data: Featurized) -> ChosenFrames:
-    """Return the frames that are shown: typical ones of states, and a way."""
-    first = np.concatenate(study.cvs)[:, 0]
-    return ChosenFrames(
-        states=[rows_of(index, data) for index in study.states.representatives],
-        way=choose_way(data, first),
-        values=first,
-        state_of=states_of_frames(study.states.dtrajs, data),
-    )
-
-
-def _told_angles(
-    baselines: Baselines, study: StudyResult, data: Featurized
-) -> tuple[StateAngle, ...]:
-    """Return the angles that are told of each state, at most three."""
-    chosen = choose_torsions(baselines.torsions, np.concatenate(study.cvs), n=3)
-    states = states_of_frames(study.states.dtrajs, data)
-    named = [(t.name, t.values) for t in chosen]
-    return state_angles(named, states, study.states.n_states)

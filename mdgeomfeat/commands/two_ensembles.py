@@ -90,8 +90,7 @@ class TwoEnsembles:
                     np.asarray(results.scalars[rows]),
                     np.asarray(results.vectors[rows]),
                     self.structure.next_token,
-                    results.spec.invariants,
-                    seed=results.spec.invariants_seed,
+                    results.spec,
                 )
             )
         return found

@@ -29,13 +29,13 @@ so that a mixed vector is about as long as one channel's.
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
-from mdgeomfeat.featurespec import DEFAULT_SEED, InvariantKind, check_choice
+from mdgeomfeat.featurespec import DEFAULT_SEED, FeatureSpec
 
 __all__ = [
     "N_MIXES",
@@ -43,7 +43,7 @@ __all__ = [
     "compute_invariants",
     "invariant_names",
     "n_invariants",
-    "vector_invariants",
+    "token_invariants",
 ]
 
 N_MIXES = 16
@@ -52,21 +52,20 @@ N_MIXES = 16
 _BLOCK = 256
 
 
-def n_invariants(kind: InvariantKind, n_channels: int) -> int:
-    """Return K, the numbers per token that a kind of invariants gives.
+def n_invariants(spec: FeatureSpec, n_channels: int) -> int:
+    """Return K, the numbers per token.
 
     Parameters
     ----------
-    kind : {"scalars", "norms", "geometric"}
+    spec : FeatureSpec
     n_channels : int
-        Channels C of the network.
+        Channels C of a token.
     """
-    check_choice("invariants", kind, get_args(InvariantKind))
     extra = {"scalars": 0, "norms": n_channels, "geometric": 3 * N_MIXES}
-    return n_channels + extra[kind]
+    return n_channels + extra[spec.invariants]
 
 
-def invariant_names(kind: InvariantKind, n_channels: int) -> list[str]:
+def invariant_names(spec: FeatureSpec, n_channels: int) -> list[str]:
     """Return the K names of a token's numbers.
 
     ``s`` scalars, ``|v|`` norms, ``dot`` with the next token, ``triple`` inside the
@@ -74,20 +73,19 @@ def invariant_names(kind: InvariantKind, n_channels: int) -> list[str]:
 
     Parameters
     ----------
-    kind : {"geometric", "norms", "scalars"}
+    spec : FeatureSpec
     n_channels : int
         C.
 
     Examples
     --------
-    >>> invariant_names("norms", 2)
+    >>> invariant_names(FeatureSpec(invariants="norms"), 2)
     ['s000', 's001', '|v|000', '|v|001']
     """
-    check_choice("invariants", kind, get_args(InvariantKind))
     names = [f"s{c:03d}" for c in range(n_channels)]
-    if kind == "norms":
+    if spec.invariants == "norms":
         names += [f"|v|{c:03d}" for c in range(n_channels)]
-    if kind == "geometric":
+    if spec.invariants == "geometric":
         for word in ("dot", "triple", "chain"):
             names += [f"{word}{m:02d}" for m in range(N_MIXES)]
     return names
@@ -116,9 +114,7 @@ def compute_invariants(
     scalars: NDArray,
     vectors: NDArray,
     next_token: NDArray[np.int64],
-    kind: InvariantKind = "geometric",
-    *,
-    seed: int = DEFAULT_SEED,
+    spec: FeatureSpec,
 ) -> NDArray:
     """Turn token features into rotation-invariant numbers.
 
@@ -128,9 +124,8 @@ def compute_invariants(
     vectors : (F, N, 3, C) array_like
     next_token : (N,) ndarray of int
         Token that follows in the same unbroken chain, -1 at its end.
-    kind : {"geometric", "norms", "scalars"}
-    seed : int
-        Of the channel mixes; it must be stored with whatever is learnt from them.
+    spec : FeatureSpec
+        Which numbers; it must be stored with whatever is learnt from them.
 
     Returns
     -------
@@ -140,7 +135,7 @@ def compute_invariants(
     Raises
     ------
     InputError
-        If `kind` is not known or the shapes do not fit each other.
+        If the shapes do not fit each other.
     """
     n_frames, n_tokens, n_channels = scalars.shape
     if vectors.shape != (n_frames, n_tokens, 3, n_channels):
@@ -149,48 +144,57 @@ def compute_invariants(
             f"{scalars.shape} need {(n_frames, n_tokens, 3, n_channels)}."
         )
     out = np.empty(
-        (n_frames, n_tokens, n_invariants(kind, n_channels)),
+        (n_frames, n_tokens, n_invariants(spec, n_channels)),
         dtype=np.promote_types(scalars.dtype, np.float32),
     )
-    mixes = channel_mixes(n_channels, seed).astype(out.dtype)
+    mixes = channel_mixes(n_channels, spec.invariants_seed).astype(out.dtype)
     for first in range(0, n_frames, _BLOCK):
         block = slice(first, first + _BLOCK)
-        out[block, :, :n_channels] = scalars[block]
-        if kind == "scalars":
-            continue
-        v = np.asarray(vectors[block], dtype=out.dtype)
-        out[block, :, n_channels:] = vector_invariants(v, next_token, kind, mixes)
+        s, v = (np.asarray(x[block], dtype=out.dtype) for x in (scalars, vectors))
+        out[block] = token_invariants(s, v, next_token, spec, mixes)
     return out
 
 
-def vector_invariants(
-    v: Any,
+def token_invariants(
+    scalars: Any,
+    vectors: Any,
     next_token: NDArray[np.int64],
-    kind: InvariantKind,
+    spec: FeatureSpec,
     mixes: Any,
     xp: Any = np,
 ) -> Any:
-    """Return what the vectors of tokens contribute to the invariants.
+    """Return the invariants of arrays or tensors: what they are is said here only.
 
     Parameters
     ----------
-    v : (F, N, 3, C) array
+    scalars : (F, N, C) array
+    vectors : (F, N, 3, C) array
     next_token : (N,) ndarray of int
-    kind : {"norms", "geometric"}
+    spec : FeatureSpec
     mixes : (3, C, 16) array
-        Of :func:`channel_mixes`, in the precision of `v`.
+        Of :func:`channel_mixes`, in the precision of the features.
     xp : module
         Whose arrays these are: NumPy, or torch, which can differentiate it. The
         slope of a length is zero where the vector is.
 
     Returns
     -------
-    (F, N, C or 48) array
+    (F, N, K) array
     """
-    if kind == "norms":
-        square = (v * v).sum(axis=2)
+    if spec.invariants == "scalars":
+        return scalars
+    if spec.invariants == "norms":
+        square = (vectors * vectors).sum(axis=2)
         absent = square == 0
-        return xp.sqrt(square + absent) * ~absent
+        return xp.concatenate([scalars, xp.sqrt(square + absent) * ~absent], axis=-1)
+    products = _products(vectors, next_token, mixes, xp)
+    return xp.concatenate([scalars, *products], axis=-1)
+
+
+def _products(
+    v: Any, next_token: NDArray[np.int64], mixes: Any, xp: Any
+) -> tuple[Any, Any, Any]:
+    """Return dot products with the next token, and triple ones within and across."""
     a, b, c = (v @ mix for mix in mixes)
     following = np.asarray(next_token)
     first = np.flatnonzero(following >= 0)
@@ -201,7 +205,7 @@ def vector_invariants(
     third = following[second]
     first, second, third = (x[third >= 0] for x in (first, second, third))
     across[:, first] = _determinants(a[:, first], b[:, second], c[:, third])
-    return xp.concatenate([dots, inside, across], axis=-1)
+    return dots, inside, across
 
 
 def _determinants(a: Any, b: Any, c: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -89,8 +90,7 @@ class FeatureResults(Results):
         n_runs = len(self.segments)
         runs = "1 unbroken run" if n_runs == 1 else f"{n_runs} unbroken runs"
         step = "no known time step" if self.dt is None else f"{self.dt:g} ps apart"
-        kind = self.spec.invariants
-        width = n_tokens * n_invariants(kind, n_channels)
+        width = n_tokens * n_invariants(self.spec, n_channels)
         where = "on disk" if isinstance(self.scalars, RowArray) else "in memory"
         model = self.spec.model_name
         lines = (
@@ -98,7 +98,7 @@ class FeatureResults(Results):
             f"{where}",
             f" scalars {self.scalars.shape}, vectors {self.vectors.shape}, "
             f"{self.scalars.dtype}",
-            f" features ({n_frames}, {width}): {kind} invariants",
+            f" features ({n_frames}, {width}): {self.spec.invariants} invariants",
             f" model {model}, engine {self.engine}>",
         )
         return "\n".join(lines)
@@ -209,11 +209,12 @@ class FeatureResults(Results):
         Raises
         ------
         InputError
-            If they would take more than half of the free memory, without a store.
+            If the kind is not known, or they would take more than half of the free
+            memory, without a store.
         """
-        kind = kind or self.spec.invariants
+        spec = replace(self.spec, invariants=kind) if kind else self.spec
         n_frames, n_tokens, n_channels = self.scalars.shape
-        row_shape = (n_tokens, n_invariants(kind, n_channels))
+        row_shape = (n_tokens, n_invariants(spec, n_channels))
         dtype = np.promote_types(self.scalars.dtype, np.float32)
         if not isinstance(self.scalars, RowArray):
             check_memory(
@@ -224,8 +225,7 @@ class FeatureResults(Results):
         compute = partial(
             compute_invariants,
             next_token=self.structure.next_token,
-            kind=kind,
-            seed=self.spec.invariants_seed,
+            spec=spec,
         )
         return map_rows(compute, (self.scalars, self.vectors), row_shape, dtype)
 

@@ -124,7 +124,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
             engine=self.engine,
             batch_size=self.batch_size,
         )
-        names = invariant_names(spec.invariants, self.encoder_.n_channels)
+        names = invariant_names(spec, self.encoder_.n_channels)
         self.n_features_out_ = self.structure_.n_tokens * len(names)
         return self
 
@@ -234,7 +234,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         """
         del input_features
         check_is_fitted(self, "encoder_")
-        names = invariant_names(self.encoder_.spec.invariants, self.encoder_.n_channels)
+        names = invariant_names(self.encoder_.spec, self.encoder_.n_channels)
         labels = self.structure_.token_labels()
         return np.array([f"{a}:{b}" for a in labels for b in names], dtype=object)
 
@@ -251,11 +251,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
 
     def _invariants(self, scalars: NDArray, vectors: NDArray) -> NDArray:
         return compute_invariants(
-            scalars,
-            vectors,
-            self.structure_.next_token,
-            self.encoder_.spec.invariants,
-            seed=self.encoder_.spec.invariants_seed,
+            scalars, vectors, self.structure_.next_token, self.encoder_.spec
         )
 
     def _encode_all(

@@ -24,7 +24,7 @@ from mdgeomfeat.kinetics.scores import shares
 from mdgeomfeat.store import RowArray
 
 if TYPE_CHECKING:
-    from mdgeomfeat.featurizer.invariants import InvariantKind
+    from mdgeomfeat.featurespec import InvariantKind
 
 __all__ = ["PairBatches", "TokenDataset"]
 

@@ -252,9 +252,7 @@ class CollectiveVariables(nn.Module):
             own = own_copies(self.windows, F, A).to(scalars.device)
             scalars, vectors = scalars[own], vectors[own]
         C = scalars.shape[1]
-        return self.from_tokens(
-            self.pooled(scalars.view(F, A, C)), self.pooled(vectors.view(F, A, 3, C))
-        )
+        return self.from_atoms(scalars.view(F, A, C), vectors.view(F, A, 3, C))
 
     def differentiate(
         self, positions: ArrayLike, boxes: ArrayLike | None = None
@@ -324,6 +322,20 @@ class CollectiveVariables(nn.Module):
             boxes = boxes.cpu()
         cells = np.asarray(boxes, np.float64)
         return np.broadcast_to(cells, (len(positions), 6)) if cells.ndim == 1 else cells
+
+    def from_atoms(self, scalars: Tensor, vectors: Tensor) -> Tensor:
+        """Compute the collective variables from features of atoms.
+
+        Parameters
+        ----------
+        scalars : (F, A, C) Tensor
+        vectors : (F, A, 3, C) Tensor
+
+        Returns
+        -------
+        (F, d) float64 Tensor
+        """
+        return self.from_tokens(self.pooled(scalars), self.pooled(vectors))
 
     def pooled(self, values: Tensor) -> Tensor:
         """Pool the atoms of each token: (F, A, ..., C) to (F, N, ..., G C)."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.autograd.function import once_differentiable
 
 from mdgeomfeat.boxes import check_boxes
+from mdgeomfeat.featurespec import feature_options
 from mdgeomfeat.gnn.engine.cpu.gradients import GradientEngine, cannot_differentiate
 from mdgeomfeat.kinetics.threads import threads_for
 from mdgeomfeat.neighbors.search import check_positions
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from mdgeomfeat.variables.outputs import TokenOutputs
 
 __all__ = ["CompiledVariables", "Differentiated", "obstacle"]
+
+# Options of features that this code obeys, of those that numbers depend on.
+_OBEYED = ("model", "tokens", "pool", "invariants", "dtype")
 
 
 def obstacle(network: Backbone, features: FeatureSpec) -> str | None:
@@ -37,8 +41,10 @@ def obstacle(network: Backbone, features: FeatureSpec) -> str | None:
         return why_not
     if network.dtype != torch.float32:
         return "compiled gradients are computed in float32"
-    if features.window is not None or features.max_neighbors is not None:
-        return "compiled gradients exist for whole frames and all neighbours only"
+    for name, option in feature_options().items():
+        plain = getattr(features, name) == option.default
+        if option.metadata["numbers"] and name not in _OBEYED and not plain:
+            return f"compiled gradients exist for {name}={option.default!r} only"
     return None
 
 

@@ -38,7 +38,7 @@ class TokenHead:
         self._lobe = outputs.lobe
         self._joined = outputs.joined and self._lobe is not None
         # Linear maps see the vectors of joined channels by their norms.
-        self._kind = "norms" if outputs.joined else outputs.invariants
+        self._kind = "norms" if outputs.joined else outputs.features.invariants
         self._shift = outputs.shift.numpy()
         self._factor = outputs.factor.numpy()
         self._matrix = outputs.matrix.numpy()

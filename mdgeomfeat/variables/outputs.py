@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mdgeomfeat.featurizer.invariants import channel_mixes, vector_invariants
+from mdgeomfeat.featurizer.invariants import channel_mixes, token_invariants
 from mdgeomfeat.gnn.base import vector_norm
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class TokenOutputs(nn.Module):
     ) -> None:
         super().__init__()
         self.joined = len(model.input_shape) == 3
-        self.invariants = features.invariants
+        self.features = features
         self.next_token = structure.next_token
         self.reach = reach
         self.dim = model.dim + (reach is not None)
@@ -94,12 +94,11 @@ class TokenOutputs(nn.Module):
         """
         if self.joined:
             return self.from_features(torch.cat([scalars.unsqueeze(2), vectors], dim=2))
-        if self.invariants == "scalars":
-            return self.from_features(scalars)
-        products = vector_invariants(
-            vectors, self.next_token, self.invariants, self.mixes, torch
+        return self.from_features(
+            token_invariants(
+                scalars, vectors, self.next_token, self.features, self.mixes, torch
+            )
         )
-        return self.from_features(torch.cat([scalars, products], dim=2))
 
     def from_features(self, features: Tensor) -> Tensor:
         """Compute the outputs from what the model was trained on.

@@ -9,6 +9,7 @@ import pytest
 
 from mdgeomfeat.commands import featurized
 from mdgeomfeat.commands.featurized import Featurized
+from mdgeomfeat.featurizer import FeatureResults
 from mdgeomfeat.store import RowArray
 
 FEW = ["--stop", 1000, "--step", 10]
@@ -100,6 +101,26 @@ def test_a_store_elsewhere_does_not_make_other_files_ours(
     assert result.exit_code == 2
     assert "holds something other than features" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_positions_of_all_frames_are_read_once(
+    stored, run_cli, gly2, common, tmp_path, monkeypatch
+):
+    shapes = []
+    held = Featurized.held
+
+    def spied(self, rows):
+        shapes.append(rows.shape)
+        return held(self, rows)
+
+    monkeypatch.setattr(Featurized, "held", spied)
+    result = run_cli(
+        "tica", *gly2, *common, *FEW, "--store", stored / "f.zarr",
+        "--out", tmp_path / "r",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    n_atoms = FeatureResults.load(stored / "f.zarr").structure.n_atoms
+    assert [shape[1:] for shape in shapes].count((n_atoms, 3)) == 1
 
 
 def test_frames_that_do_not_fit_stay_on_disk(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import MDAnalysis as mda
 import numpy as np
@@ -183,8 +184,9 @@ def test_hydrogen_bonds_are_those_of_kabsch_and_sander():
     assert {tuple(pair) for pair in bonds.tolist()} == expected
 
 
-def test_no_turn_and_no_bond_reaches_into_the_next_chain_by_order_alone():
-    """A helix cut in two, the halves apart: neither goes on in the other."""
+@pytest.mark.parametrize("shift", [0.0, 100.0])
+def test_no_turn_reaches_into_the_next_chain_by_order_alone(shift):
+    """A helix cut in two, in place and apart: neither half goes on in the other."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         u = entry("1lmb")
@@ -195,13 +197,28 @@ def test_no_turn_and_no_bond_reaches_into_the_next_chain_by_order_alone():
         for part in (first, second)
     ]
     merged = mda.Merge(first, second)
+    # in place, its bonds go on from one to the other
+    merged.add_TopologyAttr("chainIDs", ["A"] * len(first) + ["B"] * len(second))
     x = merged.atoms.positions
-    x[len(first) :] += 100
+    x[len(first) :] += shift
     merged.atoms.positions = x
     structure = Structure.from_atomgroup(merged.atoms)
     assert len(set(structure.chain.tolist())) == 2
     together, _ = Backbone(structure).assign(x[None])
     np.testing.assert_array_equal(together[0], np.concatenate(alone))
+
+
+def test_a_proline_gives_no_hydrogen_bond():
+    """Residues that give one are called prolines, one after the other."""
+    structure, x = molecule("1lmb")
+    _, (bonds,) = Backbone(structure).assign(x[None])
+    givers = np.unique(bonds[:, 0])
+    assert len(givers) > 10
+    for giver in givers[:5].tolist():
+        tokens = structure.tokens.copy()
+        tokens["resname"][giver] = "PRO"
+        _, (left,) = Backbone(replace(structure, tokens=tokens)).assign(x[None])
+        np.testing.assert_array_equal(left, bonds[bonds[:, 0] != giver])
 
 
 def test_contacts_and_salt_bridges_are_those_of_all_atom_pairs():

@@ -10,6 +10,8 @@ from motions import atom, molecule, shaken, turned, visits
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.explain import Kind, compare_states, draw_sample
+from mdgeomfeat.explain.differences import compare_measured
+from mdgeomfeat.explain.observables import Classes, Shares
 from mdgeomfeat.explain.sample import MIN_FRAMES
 
 
@@ -163,6 +165,26 @@ def test_what_one_half_does_not_show_is_not_stable(protease):
     found = ranked(differ(structure, positions, states, runs))
     flip = [d for d in found if d.name == "A:ILE47:chi1"]
     assert all(d.effect > 0.3 and d.held_out < 0.3 and not d.stable for d in flip)
+
+
+def test_what_both_halves_show_comes_before_what_is_larger_in_all_frames():
+    runs = np.repeat([0, 1], 200)
+    sample = draw_sample(np.arange(400) % 2, runs, 2)
+    there, second = sample.states == 1, sample.halves == 1
+    # the coil becomes a helix in one half and a strand in the other
+    member = np.zeros((len(there), 1, 3), bool)
+    member[~there, 0, 0] = True
+    member[there & ~second, 0, 1] = member[there & second, 0, 2] = True
+    changing = Classes(
+        kind=Kind.SECONDARY_STRUCTURE, names=("x",), tokens=((0,),), member=member
+    )
+    # the contact is made in seven of ten frames, in both
+    touching = (there & (np.cumsum(there) % 10 < 7))[:, None]
+    same = Shares(kind=Kind.CONTACT, names=("y",), tokens=((1, 5),), there=touching)
+    found = ranked(compare_measured([changing, same], sample, 6))
+    assert [d.name for d in found] == ["y", "x"]
+    assert [d.held_out for d in found] == pytest.approx([0.7, 0.5], abs=0.02)
+    assert [d.effect for d in found] == pytest.approx([0.7, 0.866], abs=0.02)
 
 
 def test_a_state_seen_in_one_half_only_is_told_to_be_unchecked(protease):

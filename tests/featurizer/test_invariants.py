@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mdgeomfeat import InputError
+from mdgeomfeat.featurespec import FeatureSpec
 from mdgeomfeat.featurizer.invariants import (
     N_MIXES,
     channel_mixes,
@@ -11,6 +12,7 @@ from mdgeomfeat.featurizer.invariants import (
 )
 
 C = 8
+SPEC = FeatureSpec()
 PINNED = [-0.07987996283244275, -0.07066397294556993, 0.07385735128056727]
 NEXT = np.array([1, 2, -1, 4, -1])  # a chain of three tokens and one of two
 DOT, TRIPLE, CHAIN = (slice(C + k * N_MIXES, C + (k + 1) * N_MIXES) for k in range(3))
@@ -28,7 +30,7 @@ def turned(vectors, matrix):
 
 def test_geometric_is_what_its_formula_says(features):
     scalars, vectors = features
-    got = compute_invariants(scalars, vectors, NEXT)
+    got = compute_invariants(scalars, vectors, NEXT, SPEC)
     a, b, c = (vectors @ mix for mix in channel_mixes(C))
     for f in range(4):
         for i in range(5):
@@ -49,12 +51,14 @@ def test_geometric_is_what_its_formula_says(features):
 
 
 def test_tokens_without_neighbours_get_zeros(features):
-    got = compute_invariants(*features, NEXT)
+    got = compute_invariants(*features, NEXT, SPEC)
     assert (got[:, [2, 4], DOT] == 0).all()
     assert (got[:, [1, 2, 3, 4], CHAIN] == 0).all()
     assert (got[:, [0, 1, 3], DOT] != 0).all()
     assert (got[:, 0, CHAIN] != 0).all()
-    alone = compute_invariants(features[0][:, :1], features[1][:, :1], np.array([-1]))
+    alone = compute_invariants(
+        features[0][:, :1], features[1][:, :1], np.array([-1]), SPEC
+    )
     np.testing.assert_array_equal(alone[:, 0, TRIPLE], got[:, 0, TRIPLE])
 
 
@@ -64,16 +68,20 @@ def test_rotation_changes_nothing(features, kind):
     matrix, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
     matrix *= np.sign(np.linalg.det(matrix))
     np.testing.assert_allclose(
-        compute_invariants(scalars, turned(vectors, matrix), NEXT, kind),
-        compute_invariants(scalars, vectors, NEXT, kind),
+        compute_invariants(
+            scalars, turned(vectors, matrix), NEXT, FeatureSpec(invariants=kind)
+        ),
+        compute_invariants(scalars, vectors, NEXT, FeatureSpec(invariants=kind)),
         atol=1e-12,
     )
 
 
 def test_reflection_turns_the_sign_of_triple_products_only(features):
     scalars, vectors = features
-    got = compute_invariants(scalars, turned(vectors, np.diag([1.0, 1.0, -1.0])), NEXT)
-    want = compute_invariants(scalars, vectors, NEXT)
+    got = compute_invariants(
+        scalars, turned(vectors, np.diag([1.0, 1.0, -1.0])), NEXT, SPEC
+    )
+    want = compute_invariants(scalars, vectors, NEXT, SPEC)
     want[..., TRIPLE] *= -1
     want[..., CHAIN] *= -1
     np.testing.assert_allclose(got, want, atol=1e-12)
@@ -91,9 +99,11 @@ def test_mixes_are_unit_columns_and_never_change():
 def test_long_trajectories_are_done_in_blocks_with_one_result():
     rng = np.random.default_rng(0)
     scalars, vectors = rng.normal(size=(600, 5, C)), rng.normal(size=(600, 5, 3, C))
-    whole = compute_invariants(scalars, vectors, NEXT)
+    whole = compute_invariants(scalars, vectors, NEXT, SPEC)
     np.testing.assert_allclose(
-        whole[590:], compute_invariants(scalars[590:], vectors[590:], NEXT), atol=1e-12
+        whole[590:],
+        compute_invariants(scalars[590:], vectors[590:], NEXT, SPEC),
+        atol=1e-12,
     )
 
 
@@ -101,13 +111,16 @@ def test_long_trajectories_are_done_in_blocks_with_one_result():
     ("kind", "k"), [("scalars", 8), ("norms", 16), ("geometric", 56)]
 )
 def test_names_fit_the_numbers(features, kind, k):
-    assert n_invariants(kind, C) == k
-    assert len(set(invariant_names(kind, C))) == k
-    assert compute_invariants(*features, NEXT, kind).shape == (4, 5, k)
+    spec = FeatureSpec(invariants=kind)
+    assert n_invariants(spec, C) == k
+    assert len(set(invariant_names(spec, C))) == k
+    assert compute_invariants(*features, NEXT, spec).shape == (
+        4,
+        5,
+        k,
+    )
 
 
 def test_what_cannot_be_used_is_said(features):
-    with pytest.raises(InputError, match="invariants='chiral' is not known; use one"):
-        compute_invariants(*features, NEXT, "chiral")
     with pytest.raises(InputError, match=r"Vectors have the shape \(4, 5, 3, 7\)"):
-        compute_invariants(features[0], features[1][..., :7], NEXT)
+        compute_invariants(features[0], features[1][..., :7], NEXT, SPEC)
