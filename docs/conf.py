@@ -13,6 +13,7 @@ from generate import write_pages
 # one thread, so that times and numbers do not depend on the machine.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["NO_COLOR"] = "1"
 
 project = "mdgeomfeat"
 author = "The mdgeomfeat developers"

@@ -148,6 +148,17 @@ class FeatureSpec:
     ------
     InputError
         If a value is not allowed; the message says which values are.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.featurespec import FeatureSpec
+    >>> spec = FeatureSpec(tokens="atom", pool="mean")
+    >>> spec.tokens, spec.window, spec.invariants
+    ('atom', None, 'geometric')
+    >>> FeatureSpec(window=-1)
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: window=-1 must be a whole number of at least 0, ...
     """
 
     select: str | None = field(

@@ -46,6 +46,16 @@ def random_rotation(seed: int = 0) -> np.ndarray:
     Returns
     -------
     (3, 3) ndarray of float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.testing import random_rotation
+    >>> rotation = random_rotation(seed=1)
+    >>> bool(np.allclose(rotation @ rotation.T, np.eye(3)))
+    True
+    >>> round(float(np.linalg.det(rotation)), 6)
+    1.0
     """
     q, r = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
     q = q * np.sign(np.diag(r))
@@ -66,6 +76,15 @@ def relative_error(got: np.ndarray, expected: np.ndarray) -> float:
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.testing import relative_error
+    >>> round(relative_error(np.array([1.0, 2.2]), np.array([1.0, 2.0])), 3)
+    0.089
+    >>> relative_error(np.ones(2), np.ones(3))
+    inf
     """
     got, expected = np.asarray(got), np.asarray(expected)
     if got.shape != expected.shape or not np.isfinite(got).all():
@@ -95,6 +114,16 @@ def compute_features(
     -------
     scalars, vectors : (F, A, C) ndarray, (F, A, 3, C) ndarray
         In the model's type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat import load_model
+    >>> from mdgeomfeat.testing import compute_features
+    >>> positions = np.array([[[0.0, 0.0, 0.0], [1.2, 0.0, 0.0]]])  # CO, one frame, Å
+    >>> scalars, vectors = compute_features(load_model(), np.array([6, 8]), positions)
+    >>> scalars.shape, vectors.shape
+    ((1, 2, 64), (1, 2, 3, 64))
     """
     positions = np.asarray(positions)
     F, A, _ = positions.shape
@@ -133,6 +162,17 @@ def assert_parity(
     ------
     AssertionError
         With both differences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.testing import assert_parity
+    >>> scalars, vectors = np.ones((1, 4, 8)), np.ones((1, 4, 3, 8))
+    >>> assert_parity((scalars, vectors), (scalars, vectors), rtol=1e-5)
+    >>> assert_parity((scalars, 2 * vectors), (scalars, vectors), rtol=1e-5)
+    Traceback (most recent call last):
+        ...
+    AssertionError: features differ from the expected ones by 0.00e+00 (scalars) ...
     """
     errors = [relative_error(a, b) for a, b in zip(got, expected, strict=True)]
     if not max(errors) < rtol:

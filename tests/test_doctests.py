@@ -1,8 +1,13 @@
-"""The examples of docstrings are run as they stand, with files of a small peptide."""
+"""The examples of docstrings are run as they stand, with files of a small peptide.
+
+Every name of the reference has one.
+"""
 
 from __future__ import annotations
 
 import doctest
+import inspect
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -10,6 +15,7 @@ import MDAnalysis as mda
 import pytest
 
 import mdgeomfeat
+from mdgeomfeat import analyze
 
 PACKAGE = Path(mdgeomfeat.__file__).parent
 WITH_EXAMPLES = [
@@ -19,9 +25,38 @@ WITH_EXAMPLES = [
 ]
 
 
+def reference() -> list[str]:
+    """Return the functions and classes that the reference shows, by their paths."""
+    page = (PACKAGE.parent / "docs" / "api.md").read_text()
+    names = re.findall(r"^\.\. auto(?:function|class):: ([\w.]+)$", page, re.M)
+    for name in re.findall(r"^\.\. automodule:: ([\w.]+)$", page, re.M):
+        module = import_module(name)
+        names += [
+            f"{name}.{own}"
+            for own in module.__all__
+            if inspect.isclass(getattr(module, own))
+            or inspect.isfunction(getattr(module, own))
+        ]
+    return names
+
+
+def found_examples(name: str) -> int:
+    """Return how many lines of an object's own docstring doctest finds, and runs."""
+    module, _, own = name.rpartition(".")
+    shown = inspect.unwrap(getattr(import_module(module), own))
+    home = import_module(shown.__module__)
+    tests = doctest.DocTestFinder(recurse=True).find(home, globs={})
+    path = f"{home.__name__}.{shown.__qualname__}"
+    return sum(len(test.examples) for test in tests if test.name == path)
+
+
 @pytest.fixture(scope="module")
 def folder(data, tmp_path_factory):
-    """Make a folder with the files that examples name: frames of a dipeptide."""
+    """Make a folder with the files that examples name.
+
+    Frames of a dipeptide (top.pdb, traj.xtc, other.xtc, run.xtc) and the report of the
+    longest run (report).
+    """
     place = tmp_path_factory.mktemp("examples")
     for top, traj, name, n in (
         ("top.pdb", "traj.xtc", "gly2-0.xtc", 40),
@@ -33,6 +68,8 @@ def folder(data, tmp_path_factory):
         with mda.Writer(str(place / traj), len(u.atoms)) as writer:
             for _ in u.trajectory[:n]:
                 writer.write(u.atoms)
+    files = [place / "top.pdb", place / "run.xtc"]
+    analyze(files, place / "report", method="tica", maps=False)
     return place
 
 
@@ -51,3 +88,21 @@ def test_no_example_is_skipped():
     for name in WITH_EXAMPLES:
         path = PACKAGE.parent / (name.replace(".", "/") + ".py")
         assert "+SKIP" not in path.read_text(), name
+
+
+@pytest.mark.parametrize("name", reference())
+def test_every_name_of_the_reference_has_an_example(name):
+    assert found_examples(name), f"{name} has no example that is run"
+
+
+def test_a_docstring_without_examples_is_found(tmp_path, monkeypatch):
+    (tmp_path / "lapsed.py").write_text(
+        'def shown():\n    """Give one.\n\n    >>> 1\n    1\n    """\n'
+        'def bare():\n    """Give >>> 1."""\n'
+        'class Whole:\n    """Nothing."""\n'
+        '    def part(self):\n        """\n        >>> 1\n        1\n        """\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ("shown", "bare", "Whole")
+    found = {name: found_examples(f"lapsed.{name}") for name in names}
+    assert found == {"shown": 1, "bare": 0, "Whole": 0}

@@ -3,6 +3,7 @@
     pip install "mdgeomfeat[data]"
     python data/pocket/simulate.py cut 2src.pdb   # PDB entry 2SRC: writes pocket.pdb
     python data/pocket/simulate.py run            # writes pocket-0.xtc to pocket-3.xtc
+    python data/pocket/simulate.py count          # how often the ligand comes and goes
 
 The README beside this file says what the model is and what it is not.
 """
@@ -44,6 +45,9 @@ N_FRAMES = 400  # of each run
 EVERY = 2500  # steps between frames
 SEED = 5_000_000
 PRECISION = 250.0  # per nm: positions are rounded to 0.04 Å
+
+STRETCHED = 0.2  # nm: a contact of the structure is there up to so much more
+BOUND, UNBOUND = 0.6, 0.2  # shares of the contacts that count as returned and as left
 
 
 def cut(entry: Path) -> None:
@@ -151,17 +155,55 @@ def run(out: Path) -> None:
         print(f"pocket-{index}.xtc", flush=True)
 
 
+def contacts_made(trajectory: Path) -> np.ndarray:
+    """Return the share of the structure's contacts that each frame has."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        universe = mda.Universe(HERE / "pocket.pdb")
+        ligand = universe.atoms.resnames == LIGAND
+        start = universe.atoms.positions / 10
+        universe.load_new(str(trajectory))
+    distances = cdist(start[~ligand], start[ligand])
+    pairs = np.argwhere(distances < CONTACT_CUTOFF).T
+    shares = []
+    for frame in universe.trajectory:
+        x = frame.positions / 10
+        now = np.linalg.norm(x[~ligand][pairs[0]] - x[ligand][pairs[1]], axis=1)
+        shares.append((now < distances[tuple(pairs)] + STRETCHED).mean())
+    return np.array(shares)
+
+
+def count(folder: Path) -> None:
+    """Print how long the ligand is bound, and how often it leaves and returns."""
+    print("| run | frames | bound | leaves | returns |")
+    print("| --- | --- | --- | --- | --- |")
+    for path in sorted(folder.glob("pocket-*.xtc")):
+        bound, seen = True, []
+        for share in contacts_made(path):
+            # what lies between belongs to where it came from
+            bound = share > (UNBOUND if bound else BOUND)
+            seen.append(bound)
+        change = np.diff(np.array(seen).astype(int))
+        print(
+            f"| `{path.name}` | {len(seen)} | {100 * np.mean(seen):.0f} % | "
+            f"{(change < 0).sum()} | {(change > 0).sum()} |"
+        )
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     what = parser.add_subparsers(dest="what", required=True)
     what.add_parser("cut").add_argument("entry", type=Path)
     what.add_parser("run").add_argument("--out", type=Path, default=HERE)
+    what.add_parser("count").add_argument("--out", type=Path, default=HERE)
     options = parser.parse_args()
     if options.what == "cut":
         cut(options.entry)
-    else:
+    elif options.what == "run":
         run(options.out)
+    else:
+        count(options.out)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,23 @@ class ScriptedVariables(nn.Module):
     ------
     InputError
         If neighbours are capped, or the compiled engine computes the variables.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> import torch
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.bias import ScriptedVariables
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> from mdgeomfeat.variables import CollectiveVariables
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> cvs = CollectiveVariables.load("report", structure, engine="torch")
+    >>> positions = torch.tensor(atoms.positions)
+    >>> row = positions.reshape(1, -1) / 10  # nm, as PLUMED gives them
+    >>> expected = cvs(positions[None]).float()
+    >>> torch.allclose(ScriptedVariables(cvs)(row), expected, atol=1e-4)
+    True
     """
 
     receiver: Tensor
@@ -142,6 +159,23 @@ def write_torchscript(
     ------
     InputError
         If the variables cannot be written as TorchScript.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import MDAnalysis as mda
+    >>> import torch
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.bias import write_torchscript
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> from mdgeomfeat.variables import CollectiveVariables
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> cvs = CollectiveVariables.load("report", structure, engine="torch")
+    >>> write_torchscript(cvs, atoms.positions, Path("cvs.pt"))
+    >>> row = torch.tensor(atoms.positions).reshape(1, -1) / 10  # nm, as PLUMED has it
+    >>> torch.jit.load("cvs.pt")(row).shape == (1, cvs.dim)
+    True
     """
     module = ScriptedVariables(variables).eval()
     rows = _rows(np.asarray(positions, np.float64))
@@ -205,6 +239,14 @@ def plumed_input(
         kJ/mol.
     pace : int
         Steps.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.bias import BiasRange, plumed_input
+    >>> space = BiasRange(width=0.1, lower=-1.0, upper=1.0, grid=(-1.5, 1.5))
+    >>> text = plumed_input([5, 7], ["CA", "C"], [space], file="cvs.pt", n_outputs=1)
+    >>> "PYTORCH_MODEL" in text, "OPES" in text
+    (True, True)
     """
     biased = ",".join(f"cv.node-{k}" for k in range(len(ranges)))
     listed = ",".join(map(str, atoms))

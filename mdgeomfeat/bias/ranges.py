@@ -44,6 +44,17 @@ class BiasRange:
     ------
     InputError
         If the numbers are not in order.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.bias import BiasRange
+    >>> space = BiasRange(width=0.1, lower=-1.0, upper=1.0, grid=(-1.5, 1.5))
+    >>> space.points(1), space.stiffness()
+    (91, (1600.0, 1600.0))
+    >>> BiasRange(width=0.1, lower=1.0, upper=-1.0, grid=(-1.5, 1.5))
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: A width of 0.1, walls at 1 and -1 and a grid from ...
     """
 
     width: float
@@ -110,6 +121,14 @@ def propose_ranges(
     Returns
     -------
     tuple of BiasRange
+
+    Examples
+    --------
+    >>> from mdgeomfeat.bias import propose_ranges
+    >>> from mdgeomfeat.variables import read_training
+    >>> (found,) = propose_ranges(read_training("report"), [0])
+    >>> found.grid[0] < found.lower < found.upper < found.grid[1]
+    True
     """
     low, high = LEVELS.index(0.16), LEVELS.index(0.84)
     ranges = []

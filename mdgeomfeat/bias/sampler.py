@@ -60,6 +60,17 @@ class BiasSettings:
     ------
     InputError
         If a value is out of its range.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.bias import BiasSettings
+    >>> settings = BiasSettings(method="metad", temperature=300.0, barrier=25.0)
+    >>> round(settings.kt, 3), round(settings.factor, 2)
+    (2.494, 10.02)
+    >>> BiasSettings(method="funnel")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: method='funnel' is not known; use 'opes' or 'metad'.
     """
 
     method: str = "opes"
@@ -129,6 +140,21 @@ class Bias:
     ------
     InputError
         If there are too many variables, or a package is missing.
+
+    Examples
+    --------
+    >>> import openmm
+    >>> from mdgeomfeat.bias import Bias, BiasRange, BiasSettings
+    >>> system = openmm.System()
+    >>> _ = [system.addParticle(16.0) for _ in range(2)]
+    >>> bond = openmm.CustomBondForce("r")  # its energy is the variable: a distance, nm
+    >>> _ = bond.addBond(0, 1)
+    >>> ranges = [BiasRange(width=0.05, lower=0.2, upper=1.0, grid=(0.1, 1.2))]
+    >>> bias = Bias(system, [bond], ranges, BiasSettings(pace=10))
+    >>> context = openmm.Context(system, openmm.VerletIntegrator(0.001))
+    >>> context.setPositions([[0, 0, 0], [0, 0, 0.5]])
+    >>> [round(value, 3) for value in bias.values(context)]
+    [0.5]
     """
 
     def __init__(

@@ -52,6 +52,16 @@ class RunSettings:
     ------
     InputError
         If a number is out of its range or not a multiple.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.bias import RunSettings
+    >>> RunSettings(record=500, frames=1000).checkpoint
+    10000
+    >>> RunSettings(record=500, frames=700)
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: frames=700 is not a multiple of record=500; ...
     """
 
     time_step: float = 0.002
@@ -108,6 +118,34 @@ class BiasedSimulation:
     ------
     InputError
         If settings, files or positions cannot be used.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import openmm
+    >>> from openmm import app
+    >>> from mdgeomfeat.bias import BiasedSimulation, BiasRange
+    >>> from mdgeomfeat.bias import BiasSettings, RunSettings
+    >>> system, topology = openmm.System(), app.Topology()
+    >>> residue = topology.addResidue("AR2", topology.addChain())
+    >>> for name in ("A1", "A2"):
+    ...     _ = topology.addAtom(name, app.element.argon, residue)
+    ...     _ = system.addParticle(39.9)
+    >>> bond = openmm.CustomBondForce("r")  # its energy is the variable: a distance, nm
+    >>> _ = bond.addBond(0, 1)
+    >>> Path("biased").mkdir(exist_ok=True)
+    >>> simulation = BiasedSimulation(
+    ...     Path("biased"), topology, system, np.array([[0, 0, 0], [0, 0, 0.5]]), None,
+    ...     {"distance": bond},
+    ...     [BiasRange(width=0.05, lower=0.3, upper=1.0, grid=(0.1, 1.2))],
+    ...     BiasSettings(pace=50),
+    ...     RunSettings(record=50, frames=50, checkpoint=100),
+    ... )
+    >>> simulation.run(100, advance=lambda n_steps: None)
+    >>> simulation.close()
+    >>> sorted(path.name for path in Path("biased").iterdir())
+    ['COLVAR', 'checkpoint.npz', 'trajectory.xtc']
     """
 
     def __init__(

@@ -130,6 +130,15 @@ def apply(
     InputError
         If an option is not known, the model cannot be read, or the molecule is another
         one.
+
+    Examples
+    --------
+    >>> from mdgeomfeat import apply
+    >>> folder = apply("report", ["top.pdb", "other.xtc"], "applied")
+    >>> import json
+    >>> summary = json.loads((folder / "summary.json").read_text())
+    >>> summary["application"]["n_frames"], len(summary["application"]["tokens"])
+    (40, 3)
     """
     return apply_model(
         Path(model),
@@ -179,6 +188,14 @@ def compare(
     InputError
         If an option is not known, files or frames cannot be used, or the molecules are
         too different.
+
+    Examples
+    --------
+    >>> from mdgeomfeat import compare
+    >>> folder = compare(["top.pdb", "traj.xtc"], ["top.pdb", "other.xtc"], "compared")
+    >>> lines = (folder / "residues.csv").read_text().splitlines()
+    >>> len(lines) - 1  # tokens: a glycine and its two caps
+    3
     """
     return write_ensembles(
         _read_options(files, options),

@@ -43,6 +43,15 @@ class ReadOptions:
     store_dtype : {"float16", "float32"} or None
         Precision of the stored features. None keeps that of an existing store,
         otherwise that of the features.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from mdgeomfeat.commands.options import ReadOptions
+    >>> files = (Path("top.pdb"), Path("traj.xtc"))
+    >>> options = ReadOptions(files=files, step=2, dt="5ps")
+    >>> options.step, options.engine, options.features.tokens
+    (2, 'auto', 'residue')
     """
 
     files: tuple[Path, ...]
@@ -107,6 +116,17 @@ class StudyOptions:
     InputError
         If the temperature is not above 0, if `weights_are` is given without weights,
         if frames would be weighted twice, or if a coordinate cannot be understood.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.commands.options import StudyOptions
+    >>> options = StudyOptions(method="tica", lag="20ps", temperature=300.0)
+    >>> options.lag, options.dim is None, options.maps
+    ('20ps', True, True)
+    >>> StudyOptions(temperature=-3.0)
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: --temperature is -3, but must be above 0 kelvin.
     """
 
     method: Literal["vampnet", "spib", "tica"] = "vampnet"

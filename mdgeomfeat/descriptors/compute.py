@@ -86,6 +86,18 @@ def compute_descriptors(
     InputError
         If the kind is unknown, does not apply to the structure (see
         :func:`applicable`), or the arrays do not fit.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.descriptors import compute_descriptors
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> found = compute_descriptors("dihedrals", structure, atoms.positions[None])
+    >>> found.values.shape, found.names[:2]
+    ((1, 4), ['A:GLY2:phi:sin', 'A:GLY2:phi:cos'])
     """
     positions, boxes = _whole(structure, positions, boxes)
     if reference is None and len(positions):
@@ -118,6 +130,17 @@ def angles(
     ------
     InputError
         If the structure has no such torsion, or the arrays do not fit.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.descriptors import angles
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> found = angles(Structure.from_atomgroup(atoms), atoms.positions[None])
+    >>> found.names, found.values.shape
+    (['A:GLY2:phi', 'A:GLY2:psi'], (1, 2))
     """
     positions, boxes = _whole(structure, positions, boxes)
     first = positions[0] if len(positions) else None

@@ -68,6 +68,12 @@ class CoordinateName:
     kind : {"torsion", "distance", "rmsd"}
     words : tuple of str
         Torsion and residue; two selections; or a selection and, if given, a file.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.descriptors import CoordinateName
+    >>> CoordinateName("phi A:ALA2", "torsion", ("phi", "A:ALA2")).kind
+    'torsion'
     """
 
     text: str
@@ -90,6 +96,19 @@ class Coordinate:
     structure : Structure
     function : callable
         From checked positions, boxes and the first frame to values (F,).
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.descriptors import plan_coordinates
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> (phi,) = plan_coordinates("phi A:GLY2", structure, atoms)
+    >>> frames = atoms.positions[None]
+    >>> phi.unit, phi.period, phi.measure(frames, None, frames[0]).shape
+    ('degrees', (-180.0, 180.0), (1,))
     """
 
     name: str
@@ -147,6 +166,16 @@ def read_coordinates(text: str) -> tuple[CoordinateName, ...]:
     ------
     InputError
         If it cannot be understood.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.descriptors import read_coordinates
+    >>> [name.kind for name in read_coordinates("phi A:ALA2, psi A:ALA2")]
+    ['torsion', 'torsion']
+    >>> read_coordinates("height")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: 'height' is not a coordinate; write 'phi A:ALA2', ...
     """
     parts = [" ".join(part.split()) for part in _COMMA.split(text)]
     if not all(parts):
@@ -222,6 +251,18 @@ def plan_coordinates(
     InputError
         If a torsion is not there, a selection cannot be read or matches no analysed
         atom, or a reference structure does not fit.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.descriptors import plan_coordinates
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> text = "distance resid 1 and name C to resid 3 and name N"
+    >>> (found,) = plan_coordinates(text, Structure.from_atomgroup(atoms), atoms)
+    >>> found.kind, found.unit
+    ('distance', 'Å')
     """
     plans = {"torsion": _torsion, "distance": _distance, "rmsd": _rmsd}
     return tuple(plans[n.kind](n, structure, atoms) for n in read_coordinates(text))

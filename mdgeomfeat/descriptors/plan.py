@@ -65,6 +65,19 @@ class DescriptorPlan:
     structure : Structure
     measure : callable
         From checked positions (F, A, 3) and boxes (F, 6) or None to values (F, D).
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.descriptors import plan_descriptors
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> u = mda.Universe("top.pdb", "traj.xtc")
+    >>> atoms = select_atoms(u)
+    >>> plan = plan_descriptors("dihedrals", Structure.from_atomgroup(atoms), None)
+    >>> blocks = [plan.compute(atoms.positions[None]) for _ in u.trajectory[:3]]
+    >>> [block.shape for block in blocks]
+    [(1, 4), (1, 4), (1, 4)]
     """
 
     kind: str
@@ -122,6 +135,17 @@ def plan_descriptors(
     ------
     InputError
         If the kind is unknown or does not apply to the structure.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.descriptors import plan_descriptors
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> plan = plan_descriptors("distances", Structure.from_atomgroup(atoms), None)
+    >>> plan.names[0], len(plan.names)
+    ('A:ACE1:CH3-A:ACE1:C:d', 36)
     """
     if kind in ("distances", "ca_distances"):
         plan = _plan_pairs(kind, structure, max_pairs)
@@ -205,7 +229,17 @@ def plan_angles(
 
 
 def applicable(structure: Structure) -> list[str]:
-    """Return the kinds that apply to a structure, in the order of :data:`KINDS`."""
+    """Return the kinds that apply to a structure, in the order of :data:`KINDS`.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.descriptors import applicable
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> applicable(Structure.from_atomgroup(select_atoms(mda.Universe("top.pdb"))))
+    ['distances', 'dihedrals', 'positions']
+    """
     kinds = ["positions"]
     if len(alpha_carbons(structure)) > 1:
         kinds.append("ca_distances")

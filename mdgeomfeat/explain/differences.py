@@ -59,6 +59,16 @@ class Difference:
         both, -1 to 1; None where a state is not in both halves.
     stable : bool or None
         Whether each half shows at least half of the effect found in the other.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.explain import Difference, Kind
+    >>> turn = Difference(
+    ...     kind=Kind.TORSION, name="A:ALA2:phi", tokens=(1,), before=-80.0, after=60.0,
+    ...     effect=0.9, held_out=0.88, stable=True,
+    ... )
+    >>> turn.name, turn.effect
+    ('A:ALA2:phi', 0.9)
     """
 
     kind: Kind
@@ -96,6 +106,25 @@ class StateComparison:
         Whether both states are in both halves, so that effects could be held out.
     differences : tuple of Difference
         The largest first: by held-out effect where there is one.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> import numpy as np
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.explain import draw_sample
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> u = mda.Universe("top.pdb", "run.xtc")
+    >>> atoms = select_atoms(u)
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> positions = np.array([atoms.positions.copy() for _ in u.trajectory])
+    >>> ends = np.linalg.norm(positions[:, 0] - positions[:, -1], axis=1)
+    >>> states = (ends > np.median(ends)).astype(int)  # compact and extended
+    >>> sample = draw_sample(states, np.arange(200) // 50, 2)
+    >>> from mdgeomfeat.explain import compare_states
+    >>> (one,) = compare_states(structure, positions, None, sample).compared
+    >>> one.state, one.checked, one.differences[0].kind.value
+    (1, True, 'contact')
     """
 
     state: int
@@ -130,6 +159,25 @@ class StateDifferences:
         without ligands; NaN for a state with too few frames.
     rmsf : (S, N) ndarray, Å
         Fluctuation of each token's centre within a state, NaN as above.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> import numpy as np
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.explain import draw_sample
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> u = mda.Universe("top.pdb", "run.xtc")
+    >>> atoms = select_atoms(u)
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> positions = np.array([atoms.positions.copy() for _ in u.trajectory])
+    >>> ends = np.linalg.norm(positions[:, 0] - positions[:, -1], axis=1)
+    >>> states = (ends > np.median(ends)).astype(int)  # compact and extended
+    >>> sample = draw_sample(states, np.arange(200) // 50, 2)
+    >>> from mdgeomfeat.explain import compare_states
+    >>> found = compare_states(structure, positions, None, sample)
+    >>> [one.state for one in found.compared], found.rmsf.shape
+    ([1], (2, 3))
     """
 
     reference: int
@@ -184,6 +232,25 @@ def compare_states(
     StateDifferences or None
         None where fewer than two states, or not the reference, have at least ten
         frames.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> import numpy as np
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.explain import draw_sample
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> u = mda.Universe("top.pdb", "run.xtc")
+    >>> atoms = select_atoms(u)
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> positions = np.array([atoms.positions.copy() for _ in u.trajectory])
+    >>> ends = np.linalg.norm(positions[:, 0] - positions[:, -1], axis=1)
+    >>> states = (ends > np.median(ends)).astype(int)  # compact and extended
+    >>> sample = draw_sample(states, np.arange(200) // 50, 2)
+    >>> from mdgeomfeat.explain import compare_states
+    >>> found = compare_states(structure, positions, None, sample)
+    >>> found.reference, found.n_frames.tolist()
+    (0, [100, 100])
     """
     enough = _enough(sample)
     if not enough[reference] or sum(enough) < 2:
@@ -214,6 +281,26 @@ def compare_measured(
     n_tokens : int
     reference : int
         State that the others are compared with, counted from 0.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> import numpy as np
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.explain import draw_sample
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> u = mda.Universe("top.pdb", "run.xtc")
+    >>> atoms = select_atoms(u)
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> positions = np.array([atoms.positions.copy() for _ in u.trajectory])
+    >>> ends = np.linalg.norm(positions[:, 0] - positions[:, -1], axis=1)
+    >>> states = (ends > np.median(ends)).astype(int)  # compact and extended
+    >>> sample = draw_sample(states, np.arange(200) // 50, 2)
+    >>> from mdgeomfeat.explain import compare_measured, measure
+    >>> observables = measure(structure, positions)
+    >>> found = compare_measured(observables, sample, structure.n_tokens)
+    >>> len(found.compared)
+    1
     """
     enough = _enough(sample)
     others = [s for s in range(sample.n_states) if enough[s] and s != reference]

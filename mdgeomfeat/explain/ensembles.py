@@ -67,6 +67,16 @@ class EnsembleTest:
         Ways to divide the runs that were looked at, the true one among them.
     exact : bool
         Whether these are all there are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import compare_ensembles, run_distances
+    >>> rng = np.random.default_rng(0)
+    >>> runs = [rng.normal(size=(50, 3, 4)) for _ in range(4)]
+    >>> test = compare_ensembles(run_distances(runs), np.arange(4) >= 2)
+    >>> test.decidable, round(test.smallest, 3)  # two runs each are too few
+    (False, 0.333)
     """
 
     effects: Array
@@ -135,6 +145,15 @@ def run_distances(runs: Sequence[NDArray[np.floating]]) -> Array:
     Returns
     -------
     (N, R, R) ndarray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import run_distances
+    >>> rng = np.random.default_rng(0)
+    >>> runs = [rng.normal(size=(50, 3, 4)) for _ in range(4)]
+    >>> run_distances(runs).shape
+    (3, 4, 4)
     """
     lengths = np.array([len(run) for run in runs])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -193,6 +212,18 @@ def compare_ensembles(
     ------
     InputError
         If a set has fewer than two runs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import compare_ensembles, run_distances
+    >>> rng = np.random.default_rng(0)
+    >>> runs = [rng.normal(size=(50, 3, 4)) for _ in range(8)]
+    >>> for run in runs[4:]:
+    ...     run[:, 1] += 2.0  # the second of three tokens differs
+    >>> test = compare_ensembles(run_distances(runs), np.arange(8) >= 4)
+    >>> test.different.tolist(), test.n_divisions
+    ([1], 35)
     """
     second = np.asarray(second, dtype=bool)
     d: Array = np.asarray(distances, np.float64)

@@ -51,6 +51,26 @@ def token_gradients(
     -------
     (R, N) ndarray, 1/Å
         NaN for the score, which has no gradient, and where there is no frame.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import Quantity, QuantityKind, draw_sample
+    >>> from mdgeomfeat.explain import token_gradients
+    >>> from mdgeomfeat.variables import CollectiveVariables
+    >>> cvs = CollectiveVariables.load("report", structure)
+    >>> frames = np.stack([atoms.positions] * 4)
+    >>> sample = draw_sample([0, 0, 1, 1], [0, 1, 0, 1], 2)
+    >>> first = Quantity(
+    ...     kind=QuantityKind.VARIABLE, numbers=(0,), direction=np.eye(cvs.dim)[0]
+    ... )
+    >>> token_gradients(cvs, frames, None, sample, [first]).shape
+    (1, 3)
     """
     _, gradients = variables.differentiate(positions, boxes)
     if matrix is not None:
@@ -65,6 +85,24 @@ def outputs_of_networks(model: CVModel) -> CVModel:
     ----------
     model : CVModel
         With networks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import TrainingOptions, fit_vampnet, make_cv_model
+    >>> from mdgeomfeat.mixing import MixerSpec
+    >>> rng = np.random.default_rng(0)
+    >>> runs = list(rng.normal(size=(4, 200, 3, 8)).cumsum(axis=1) * 0.1)
+    >>> spec = MixerSpec(kind="flat", n_tokens=3, n_features=8, n_outputs=1, width=8)
+    >>> options = TrainingOptions(max_steps=5, n_starts=1)
+    >>> lobes = [
+    ...     fit_vampnet(runs[:3], runs[3:], 5, spec, seed=seed, options=options).lobe
+    ...     for seed in range(2)
+    ... ]
+    >>> model = make_cv_model("vampnet", lobes, runs, 5)
+    >>> from mdgeomfeat.explain import outputs_of_networks
+    >>> model.dim, outputs_of_networks(model).dim
+    (1, 2)
     """
     assert model.lobe is not None
     n = model.lobe.n_outputs
@@ -108,6 +146,40 @@ def network_gradients(
     Returns
     -------
     (1 + S, R, N) ndarray, 1/Å
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import Quantity, QuantityKind, draw_sample
+    >>> from mdgeomfeat.explain import network_gradients, outputs_of_networks
+    >>> from mdgeomfeat.featurizer import FeatureResults
+    >>> from mdgeomfeat.kinetics import TrainingOptions, fit_vampnet, make_cv_model
+    >>> from mdgeomfeat.mixing import MixerSpec
+    >>> from mdgeomfeat.variables import CollectiveVariables, read_model_folder
+    >>> saved, features = read_model_folder("report")
+    >>> runs = FeatureResults.load("report/features.zarr").token_features_list()
+    >>> n_tokens, width = runs[0].shape[1:]
+    >>> spec = MixerSpec(kind="flat", n_tokens=n_tokens, n_features=width, n_outputs=1)
+    >>> options = TrainingOptions(max_steps=5, n_starts=1)
+    >>> lobes = [
+    ...     fit_vampnet(runs, runs, 5, spec, seed=seed, options=options).lobe
+    ...     for seed in range(2)
+    ... ]
+    >>> model = make_cv_model("vampnet", lobes, runs, 5, saved.metadata)
+    >>> outputs = CollectiveVariables(outputs_of_networks(model), features, structure)
+    >>> frames = np.stack([atoms.positions] * 4)
+    >>> sample = draw_sample([0, 0, 1, 1], [0, 1, 0, 1], 2)
+    >>> first = Quantity(kind=QuantityKind.VARIABLE, numbers=(0,), direction=np.ones(1))
+    >>> slopes = network_gradients(
+    ...     outputs, model.rotation, 2, frames, None, sample, [first]
+    ... )
+    >>> slopes.shape  # joined and each network, quantities, tokens
+    (3, 1, 3)
     """
     values, gradients = outputs.differentiate(positions, boxes)
     matrix = rotation.standardizer.factor[:, None] * rotation.matrix

@@ -48,6 +48,14 @@ class Importance:
         over folds, of gradients that of the saved model; NaN with one network.
     twin : (R, N) ndarray
         The same with features of a network that was never trained.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import summarize
+    >>> found = summarize([np.ones((1, 2, 3))], twin=[np.zeros((1, 2, 3))])
+    >>> found.values.tolist(), found.twin[0].tolist()
+    ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [0.0, 0.0, 0.0])
     """
 
     values: Matrix
@@ -80,6 +88,21 @@ class TokenImportance:
         Why there is no gradient.
     n_folds, n_pairs, n_frames : int
         Folds, pairs of frames of each fold, and frames of the gradients.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import Quantity, QuantityKind, TokenImportance
+    >>> from mdgeomfeat.explain import summarize
+    >>> first = Quantity(kind=QuantityKind.VARIABLE, numbers=(0,), direction=np.ones(1))
+    >>> importance = TokenImportance(
+    ...     labels=("A:ACE1", "A:ALA2", "A:NME3"), quantities=(first,),
+    ...     permutation=summarize([np.array([[[0.1, 0.8, 0.05]]])], twin=[]),
+    ...     gradient=None, no_gradient="not computed", n_folds=1, n_pairs=500,
+    ...     n_frames=0,
+    ... )
+    >>> importance.permutation.values.shape, importance.gradient is None
+    ((1, 3), True)
     """
 
     labels: tuple[str, ...]
@@ -138,6 +161,27 @@ class FoldEffects:
         Of the folds that have one.
     exchanged : list of Exchanged
         Of the same folds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import exchange_in_folds, quantities_of
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(rng.normal(0, 0.2, (4, 500, 3, 2)))
+    >>> for run, flip in zip(runs, flips, strict=True):
+    ...     run[:, 1, 0] += flip  # the second of three tokens moves
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> quantities = quantities_of(
+    ...     study.cvs, study.states.dtrajs, study.states.n_states, study.lag
+    ... )
+    >>> effects = exchange_in_folds(study, runs, "x", quantities)
+    >>> len(effects.models) == len(effects.exchanged)
+    True
+    >>> int(np.nanargmax(effects.exchanged[0].effects[0, 0]))  # the token that matters
+    1
     """
 
     models: list[CVModel]
@@ -157,6 +201,25 @@ def exchange_in_folds(
     name : str
         Of an input with tokens.
     quantities : list of Quantity
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import exchange_in_folds, quantities_of
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(rng.normal(0, 0.2, (4, 500, 3, 2)))
+    >>> for run, flip in zip(runs, flips, strict=True):
+    ...     run[:, 1, 0] += flip  # the second of three tokens moves
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> quantities = quantities_of(
+    ...     study.cvs, study.states.dtrajs, study.states.n_states, study.lag
+    ... )
+    >>> effects = exchange_in_folds(study, runs, "x", quantities)
+    >>> effects.exchanged[0].effects.shape  # networks, quantities, tokens
+    (1, 3, 3)
     """
     weights = None if study.weights is None else study.weights.values
     models, found = [], []
@@ -187,6 +250,15 @@ def summarize(folds: Sequence[Matrix], twin: Sequence[Matrix]) -> Importance:
         At least one; first what the model says, then each of its networks.
     twin : sequence of (1 + S, R, N) arrays
         Of the untrained network; may be empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import summarize
+    >>> folds = [np.full((1, 2, 3), 0.2), np.full((1, 2, 3), 0.4)]
+    >>> found = summarize(folds, twin=[])
+    >>> found.values.shape, round(float(found.values[0, 0]), 3)
+    ((2, 3), 0.3)
     """
     joined = np.stack([effects[0] for effects in folds])
     nowhere = np.full_like(joined[0], np.nan)

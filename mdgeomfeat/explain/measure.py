@@ -88,6 +88,24 @@ def measure(
     -------
     list of Observable
         Without those that the structure does not have.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> import numpy as np
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.explain import draw_sample
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> u = mda.Universe("top.pdb", "run.xtc")
+    >>> atoms = select_atoms(u)
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> positions = np.array([atoms.positions.copy() for _ in u.trajectory])
+    >>> ends = np.linalg.norm(positions[:, 0] - positions[:, -1], axis=1)
+    >>> states = (ends > np.median(ends)).astype(int)  # compact and extended
+    >>> sample = draw_sample(states, np.arange(200) // 50, 2)
+    >>> from mdgeomfeat.explain import measure
+    >>> [observable.kind.value for observable in measure(structure, positions)]
+    ['contact', 'torsion', 'radius_of_gyration', 'rmsf']
     """
     if boxes is not None and not has_box(boxes).any():
         boxes = None

@@ -38,7 +38,14 @@ __all__ = [
 
 
 class Kind(StrEnum):
-    """What an observable is; of equal effects the first is told first."""
+    """What an observable is; of equal effects the first is told first.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.explain import Kind
+    >>> Kind("torsion").name, len(Kind)
+    ('TORSION', 8)
+    """
 
     LIGAND_DISTANCE = "ligand_distance"
     CONTACT = "contact"

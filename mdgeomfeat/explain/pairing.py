@@ -45,6 +45,15 @@ class PartialToken:
         Whether it is another residue there, or the same one with other atoms.
     atoms : tuple of str
         Names of the atoms that both have.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.explain import PartialToken
+    >>> token = PartialToken(
+    ...     first="A:ALA2", second="A:GLY2", changed=True, atoms=("N", "CA", "C", "O")
+    ... )
+    >>> f"{token.first} is {token.second}; both have {len(token.atoms)} atoms"
+    'A:ALA2 is A:GLY2; both have 4 atoms'
     """
 
     first: str
@@ -73,6 +82,14 @@ class Pairing:
     partial : tuple of PartialToken
     missing, extra : tuple of str
         Labels of the tokens that only the first, or only the second, has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import Pairing
+    >>> pairing = Pairing(first=np.arange(5), second=np.arange(5), missing=("A:GLY9",))
+    >>> len(pairing.first), pairing.missing, pairing.changed
+    (5, ('A:GLY9',), ())
     """
 
     first: NDArray[np.int64]
@@ -115,6 +132,18 @@ def pair_atoms(first: Structure, second: Structure, *, tokens: object) -> Pairin
     InputError
         If fewer than half of the residues have a counterpart, or the tokens are not
         residues and the molecules differ.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> from mdgeomfeat.explain import pair_atoms
+    >>> pairing = pair_atoms(structure, structure, tokens="residue")
+    >>> len(pairing.first) == structure.n_atoms, pairing.changed
+    (True, ())
     """
     if _alike(first, second):
         every = np.arange(first.n_atoms)

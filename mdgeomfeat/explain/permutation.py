@@ -45,6 +45,17 @@ class HeldOut:
         State of every frame, -1 where it belongs to none.
     weights : list of (F,) arrays or None
         Weight of every frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import HeldOut
+    >>> data = HeldOut(
+    ...     features=[np.zeros((10, 3, 2))], variables=[np.zeros((10, 1))],
+    ...     states=[np.zeros(10, dtype=int)],
+    ... )
+    >>> data.weights is None
+    True
     """
 
     features: Arrays
@@ -67,6 +78,25 @@ class Exchanged:
         a constant: the least squares in held-out frames.
     n_frames : int
         Pairs of frames that were looked at.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import HeldOut, exchange_tokens, quantities_of
+    >>> from mdgeomfeat.kinetics import fit_tica, make_cv_model
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(rng.normal(0, 0.2, (4, 500, 3, 2)))
+    >>> for run, flip in zip(runs, flips, strict=True):
+    ...     run[:, 1, 0] += flip  # the second of three tokens moves
+    >>> model = make_cv_model("tica", fit_tica(runs, 5, 1), runs, 5)
+    >>> cvs = model.transform(runs)
+    >>> states = [(cv[:, 0] > 0).astype(int) for cv in cvs]
+    >>> data = HeldOut(features=runs, variables=cvs, states=states)
+    >>> quantities = quantities_of(cvs, states, 2, lag=5)
+    >>> done = exchange_tokens(model, data, quantities, seed=0)
+    >>> done.effects.shape, done.matrix.shape, done.n_frames
+    ((1, 3, 3), (1, 1), 990)
     """
 
     effects: NDArray[np.float64]
@@ -95,6 +125,25 @@ def exchange_tokens(
     ------
     ScoreError
         If the outputs do not vary in these frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import HeldOut, exchange_tokens, quantities_of
+    >>> from mdgeomfeat.kinetics import fit_tica, make_cv_model
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(rng.normal(0, 0.2, (4, 500, 3, 2)))
+    >>> for run, flip in zip(runs, flips, strict=True):
+    ...     run[:, 1, 0] += flip  # the second of three tokens moves
+    >>> model = make_cv_model("tica", fit_tica(runs, 5, 1), runs, 5)
+    >>> cvs = model.transform(runs)
+    >>> states = [(cv[:, 0] > 0).astype(int) for cv in cvs]
+    >>> data = HeldOut(features=runs, variables=cvs, states=states)
+    >>> quantities = quantities_of(cvs, states, 2, lag=5)
+    >>> done = exchange_tokens(model, data, quantities, seed=0)
+    >>> done.effects[0].argmax(axis=1).tolist()  # the token, for each quantity
+    [1, 1, 1]
     """
     pairs = TokenDataset(data.features, model.lag, data.weights)
     n_tokens = int(data.features[0].shape[1])

@@ -30,6 +30,13 @@ class Turn:
         Circular means, degrees.
     effect : float
         Half the distance of the mean points on the circle, 0 to 1.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.explain import Turn
+    >>> turn = Turn(name="A:LEU42:phi", before=-60.0, after=150.0, effect=0.9)
+    >>> (turn.after - turn.before) % 360  # degrees
+    210.0
     """
 
     name: str
@@ -59,6 +66,14 @@ class PlainToken:
         Fluctuation of the token's centre in either set; NaN where it is not known.
     made, lost : tuple of int
         Tokens with which contacts are made or lost in at least 30 % of the frames.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.explain import PlainToken, Turn
+    >>> turn = Turn(name="A:LEU42:phi", before=-60.0, after=150.0, effect=0.9)
+    >>> token = PlainToken(turn=turn, rmsf=(0.6, 1.4), made=(3,))
+    >>> token.turn.name, token.made, token.lost
+    ('A:LEU42:phi', (3,), ())
     """
 
     turn: Turn | None = None
@@ -100,6 +115,25 @@ def plain_tokens(
     Returns
     -------
     tuple of N PlainToken
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> import numpy as np
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.explain import draw_sample
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> u = mda.Universe("top.pdb", "run.xtc")
+    >>> atoms = select_atoms(u)
+    >>> structure = Structure.from_atomgroup(atoms)
+    >>> positions = np.array([atoms.positions.copy() for _ in u.trajectory])
+    >>> ends = np.linalg.norm(positions[:, 0] - positions[:, -1], axis=1)
+    >>> states = (ends > np.median(ends)).astype(int)  # compact and extended
+    >>> sample = draw_sample(states, np.arange(200) // 50, 2)
+    >>> from mdgeomfeat.explain import measure, plain_tokens
+    >>> tokens = plain_tokens(measure(structure, positions), sample, structure.n_tokens)
+    >>> len(tokens), tokens[1].turn.name
+    (3, 'A:GLY2:psi')
     """
     found = [_Found() for _ in range(n_tokens)]
     a, b = (sample.of(side) for side in range(2))

@@ -17,7 +17,14 @@ MAX_BOUNDARIES, _MANY = 6, 600
 
 
 class QuantityKind(StrEnum):
-    """What a :class:`Quantity` is."""
+    """What a :class:`Quantity` is.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.explain import QuantityKind
+    >>> [kind.value for kind in QuantityKind]
+    ['score', 'variable', 'boundary']
+    """
 
     SCORE = "score"
     VARIABLE = "variable"
@@ -37,6 +44,16 @@ class Quantity:
     direction : (d,) ndarray
         A variable, or the difference between two states, as a combination of the d
         variables; zeros for the score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import Quantity, QuantityKind
+    >>> border = Quantity(
+    ...     kind=QuantityKind.BOUNDARY, numbers=(0, 1), direction=np.array([1.0, 0.0])
+    ... )
+    >>> border.name, border.inside(np.array([0, 1, 2])).tolist()
+    ('states 1-2', [True, True, False])
     """
 
     kind: QuantityKind
@@ -86,6 +103,17 @@ def quantities_of(
     list of Quantity
         Of boundaries the six at most that are crossed most often; fewer where there
         are more than a hundred tokens.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.explain import quantities_of
+    >>> states = [(run[:, 0] > 0).astype(int) for run in runs]
+    >>> [quantity.name for quantity in quantities_of(runs, states, 2, lag=5)]
+    ['score', 'cv1', 'states 1-2']
     """
     d = variables[0].shape[1]
     found = [Quantity(kind=QuantityKind.SCORE, numbers=(), direction=np.zeros(d))]

@@ -36,6 +36,14 @@ class Sample:
         one.
     counts : (S, 2) ndarray of int64
         Frames of each state in each half, before any were left out.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.explain import draw_sample
+    >>> states = [0, 0, 0, 1, 1, 1, 0, 0]
+    >>> sample = draw_sample(states, [0, 0, 0, 0, 1, 1, 1, 1], 2)
+    >>> sample.rows[sample.of(1)].tolist(), sample.weights.shape
+    ([3, 4, 5], (8,))
     """
 
     rows: NDArray[np.int64]
@@ -97,6 +105,14 @@ def draw_sample(
     ------
     InputError
         If the arrays differ in length, or a state is not one of the `n_states`.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.explain import draw_sample
+    >>> states = [0, 0, 0, 1, 1, 1, 0, 0]
+    >>> sample = draw_sample(states, [0, 0, 0, 0, 1, 1, 1, 1], 2)
+    >>> sample.split, sample.counts.tolist()
+    ('trajectories', [[2, 3], [2, 1]])
     """
     states = np.asarray(states, dtype=np.int64)
     trajectory = np.asarray(trajectory)

@@ -82,6 +82,17 @@ class FeatureResults(Results):
         What makes the features.
     provenance : dict
         The spec, how it was computed, versions and files, for JSON.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import GeomGNNFeaturizer
+    >>> u = mda.Universe("top.pdb", "traj.xtc")
+    >>> results = GeomGNNFeaturizer(u).run(stop=5).results
+    >>> results.scalars.shape, results.vectors.shape
+    ((5, 3, 64), (5, 3, 3, 64))
+    >>> [run.shape[0] for run in results.features_list()]
+    [5]
     """
 
     def __repr__(self) -> str:

@@ -68,6 +68,16 @@ class LabelConfig:
         Files that are only tested on, separated by commas.
     max_atoms : int
         A molecule of more atoms is refused.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.finetuning import LabelConfig
+    >>> LabelConfig(kind="extensive", target="energy", unit="eV").max_atoms
+    500
+    >>> LabelConfig(kind="volume")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: [labels] kind='volume' is unknown; choose one of ...
     """
 
     file: str = ""
@@ -105,6 +115,16 @@ class SplitConfig:
         Packed pre-training data, or a text file with a SMILES string a line:
         molecules that are not tested on.
     seed : int
+
+    Examples
+    --------
+    >>> from mdgeomfeat.finetuning import SplitConfig
+    >>> SplitConfig(method="time", train=0.6, gap=20).validation
+    0.1
+    >>> SplitConfig(method="alphabet")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: [split] method='alphabet' is unknown; choose one ...
     """
 
     method: str = "auto"
@@ -141,6 +161,16 @@ class NetworkConfig:
     head : {"gated", "linear"}
         Two gated equivariant blocks, or one linear map. For "forces", the first
         begins as the network's denoising head, where there is one.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.finetuning import NetworkConfig
+    >>> NetworkConfig(start="frozen", head="linear").network
+    'default'
+    >>> NetworkConfig(start="warm")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: [model] start='warm' is unknown; choose one of ...
     """
 
     start: str = "pretrained"
@@ -170,6 +200,16 @@ class TuningConfig(Schedule):
         Weight of the pre-training task beside the labels' (0: none).
     sigma : float, Å
         Its noise.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.finetuning import TuningConfig
+    >>> TuningConfig(steps=500, batch=8).learning_rate
+    0.001
+    >>> TuningConfig(batch=0)
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: [train] batch=0 must be positive.
     """
 
     steps: int | None = 2000
@@ -194,7 +234,19 @@ class TuningConfig(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """One fine-tuning: labels, split, network and optimisation."""
+    """One fine-tuning: labels, split, network and optimisation.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.finetuning import FinetuneConfig
+    >>> config = FinetuneConfig.from_dict({"labels": {"kind": "dipole", "unit": "D"}})
+    >>> config.labels.kind, config.train.steps
+    ('dipole', 2000)
+    >>> FinetuneConfig.from_dict({"optimizer": {}})
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: The run has unknown tables ['optimizer']; it may ...
+    """
 
     name: str = "finetuned"
     labels: LabelConfig = field(default_factory=LabelConfig)
@@ -242,7 +294,7 @@ class FinetuneConfig:
 
 
 def read_finetune_config(path: str | Path) -> dict[str, Any]:
-    """Read the tables of a run from a TOML file; `FinetuneConfig.from_dict` checks.
+    r"""Read the tables of a run from a TOML file; `FinetuneConfig.from_dict` checks.
 
     Parameters
     ----------
@@ -256,6 +308,14 @@ def read_finetune_config(path: str | Path) -> dict[str, Any]:
     ------
     InputError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from mdgeomfeat.finetuning import FinetuneConfig, read_finetune_config
+    >>> _ = Path("run.toml").write_text('[labels]\nfile = "qm.xyz"\nunit = "eV"\n')
+    >>> FinetuneConfig.from_dict(read_finetune_config("run.toml")).labels.file
+    'qm.xyz'
     """
     try:
         return tomllib.loads(Path(path).read_text())

@@ -93,6 +93,18 @@ def calculator(model: PropertyModel) -> NetworkCalculator:
     ------
     InputError
         If the network predicts no forces.
+
+    Examples
+    --------
+    >>> from ase import Atoms
+    >>> from mdgeomfeat import load_model
+    >>> from mdgeomfeat.finetuning import HeadSpec, PropertyModel, calculator
+    >>> spec = HeadSpec(kind="conservative", target="energy", unit="eV")
+    >>> model = PropertyModel(load_model(), spec).eval()
+    >>> atoms = Atoms("CO", positions=[[0, 0, 0], [0, 0, 1.1]])
+    >>> atoms.calc = calculator(model)
+    >>> atoms.get_forces().shape
+    (2, 3)
     """
     if model.spec.kind not in ("conservative", "forces"):
         raise InputError(
@@ -137,6 +149,17 @@ def energy_drift(
     ------
     InputError
         If the network has no energy.
+
+    Examples
+    --------
+    >>> from mdgeomfeat import load_model
+    >>> from mdgeomfeat.finetuning import HeadSpec, PropertyModel, energy_drift
+    >>> spec = HeadSpec(kind="conservative", target="energy", unit="eV")
+    >>> model = PropertyModel(load_model(), spec).eval()
+    >>> positions = [[0, 0, 0], [0, 0, 1.1]]
+    >>> drift = energy_drift(model, [6, 8], positions, temperature=50.0, steps=20)
+    >>> sorted(drift), round(drift["ps"], 3)
+    (['drift', 'fluctuation', 'ps', 'temperature'], 0.01)
     """
     if model.spec.kind != "conservative":
         raise InputError(

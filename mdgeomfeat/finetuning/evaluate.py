@@ -54,6 +54,26 @@ def predict(
     Returns
     -------
     Predictions
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch_geometric.data import Data
+    >>> from mdgeomfeat.finetuning import from_graphs
+    >>> graphs = [
+    ...     Data(
+    ...         z=torch.tensor([6, 8]),
+    ...         pos=torch.tensor([[0, 0, 0], [0, 0, float(r)]]),
+    ...         y=(r - 1.2).square().reshape(1, 1),
+    ...     )
+    ...     for r in torch.linspace(1.0, 1.5, 12)
+    ... ]
+    >>> data = from_graphs(graphs, kind="extensive", unit="eV")
+    >>> from mdgeomfeat import load_model
+    >>> from mdgeomfeat.finetuning import HeadSpec, PropertyModel, predict
+    >>> model = PropertyModel(load_model(), HeadSpec.of(data, "gated"))
+    >>> predict(model, data.graphs).y.shape
+    (12, 1)
     """
     model.eval()
     found: dict[str, list[Floats]] = {"y": [], "forces": []}

@@ -73,6 +73,33 @@ def load_finetuned(path: str | Path) -> PropertyModel:
     ------
     InputError
         If a file is absent or damaged, or the head belongs to another network.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch_geometric.data import Data
+    >>> from mdgeomfeat.finetuning import from_graphs
+    >>> graphs = [
+    ...     Data(
+    ...         z=torch.tensor([6, 8]),
+    ...         pos=torch.tensor([[0, 0, 0], [0, 0, float(r)]]),
+    ...         y=(r - 1.2).square().reshape(1, 1),
+    ...     )
+    ...     for r in torch.linspace(1.0, 1.5, 12)
+    ... ]
+    >>> data = from_graphs(graphs, kind="extensive", unit="eV")
+    >>> from mdgeomfeat.finetuning import FinetuneConfig, finetune, load_finetuned
+    >>> config = FinetuneConfig.from_dict({
+    ...     "split": {"method": "time", "train": 6, "validation": 2, "gap": 1},
+    ...     "train": {"steps": 2, "batch": 2},
+    ... })
+    >>> _ = finetune(config, "other", data=data)
+    >>> load_finetuned("other/finetuned.safetensors").spec.unit
+    'eV'
+    >>> load_finetuned("nowhere.safetensors")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: The model file nowhere.safetensors does not ...
     """
     path = Path(path)
     backbone = load_model(path)

@@ -39,6 +39,12 @@ class HeadSpec:
         1 for everything but classes.
     length : bool
         Labels are the lengths of dipoles, not their components.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.finetuning import HeadSpec
+    >>> HeadSpec(kind="dipole", target="mu", unit="D", length=True).head
+    'gated'
     """
 
     kind: str
@@ -118,6 +124,15 @@ class PropertyModel(nn.Module):
     ------
     InputError
         If forces are to be the gradient of a network that jumps at its cutoff.
+
+    Examples
+    --------
+    >>> from mdgeomfeat import load_model
+    >>> from mdgeomfeat.finetuning import HeadSpec, PropertyModel
+    >>> spec = HeadSpec(kind="extensive", target="energy", unit="eV")
+    >>> model = PropertyModel(load_model(), spec)
+    >>> model.shift.tolist(), model.scale.tolist(), model.spec.target
+    ([0.0], [1.0], 'energy')
     """
 
     shift: Tensor

@@ -32,6 +32,14 @@ class Parts:
         Whether conformations of one molecule may stand in several parts.
     left_out : dict
         Why how many are in none of the parts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.finetuning import Parts
+    >>> parts = Parts(np.array([0, 1]), np.array([2]), np.array([3, 4]))
+    >>> list(parts.named()), parts.method
+    (['train', 'validation', 'test'], 'given')
     """
 
     train: Indices
@@ -127,6 +135,27 @@ def check_leaks(
         If an entry, a conformation or (unless they are independent) a molecule stands
         in two parts, if frames of different parts are closer than the gap, or if a
         class occurs in tests only.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch_geometric.data import Data
+    >>> from mdgeomfeat.finetuning import from_graphs
+    >>> graphs = [
+    ...     Data(
+    ...         z=torch.tensor([6, 8]),
+    ...         pos=torch.tensor([[0, 0, 0], [0, 0, float(r)]]),
+    ...         y=(r - 1.2).square().reshape(1, 1),
+    ...     )
+    ...     for r in torch.linspace(1.0, 1.5, 12)
+    ... ]
+    >>> data = from_graphs(graphs, kind="extensive", unit="eV")
+    >>> import numpy as np
+    >>> from mdgeomfeat.finetuning import Parts, check_leaks
+    >>> check_leaks(data, Parts(np.array([0, 1]), np.array([1]), np.array([2])))
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: The split leaks: entry 1 stands in train and in ...
     """
     named = parts.named()
     pairs = [("train", "validation"), ("train", "test"), ("validation", "test")]

@@ -29,7 +29,7 @@ def read_labels(
     force_unit: str = "",
     max_atoms: int = 500,
 ) -> LabelledSet:
-    """Read molecules and their labels.
+    r"""Read molecules and their labels.
 
     Parameters
     ----------
@@ -51,6 +51,16 @@ def read_labels(
     ------
     InputError
         If a file, a molecule, a label or a unit cannot be used.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from mdgeomfeat.finetuning import read_labels
+    >>> text = "2\nProperties=species:S:1:pos:R:3 energy=-3.5\nC 0 0 0\nO 0 0 1.1\n"
+    >>> _ = Path("qm.xyz").write_text(text)
+    >>> data = read_labels("qm.xyz", kind="extensive", target="energy", unit="eV")
+    >>> len(data), data.elements, float(data.graphs[0].y)
+    (1, (6, 8), -3.5)
     """
     reading = Reading(
         kind=kind,

@@ -101,6 +101,31 @@ def finetune(
     ------
     InputError
         If labels, split or network cannot be used, or the folder holds another run.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch_geometric.data import Data
+    >>> from mdgeomfeat.finetuning import from_graphs
+    >>> graphs = [
+    ...     Data(
+    ...         z=torch.tensor([6, 8]),
+    ...         pos=torch.tensor([[0, 0, 0], [0, 0, float(r)]]),
+    ...         y=(r - 1.2).square().reshape(1, 1),
+    ...     )
+    ...     for r in torch.linspace(1.0, 1.5, 12)
+    ... ]
+    >>> data = from_graphs(graphs, kind="extensive", unit="eV")
+    >>> from pathlib import Path
+    >>> from mdgeomfeat.finetuning import FinetuneConfig, finetune
+    >>> config = FinetuneConfig.from_dict({
+    ...     "name": "tiny",
+    ...     "split": {"method": "time", "train": 6, "validation": 2, "gap": 1},
+    ...     "train": {"steps": 3, "batch": 2},
+    ... })
+    >>> metrics = finetune(config, "tuned", data=data)
+    >>> metrics["done"], sorted(path.name for path in Path("tuned").glob("tiny.*"))
+    (True, ['tiny.json', 'tiny.safetensors'])
     """
     if threads is not None:
         import numba

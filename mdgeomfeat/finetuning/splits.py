@@ -33,6 +33,26 @@ def split(data: LabelledSet, config: SplitConfig) -> Parts:
     ------
     InputError
         If the set cannot be split as asked for.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch_geometric.data import Data
+    >>> from mdgeomfeat.finetuning import from_graphs
+    >>> graphs = [
+    ...     Data(
+    ...         z=torch.tensor([6, 8]),
+    ...         pos=torch.tensor([[0, 0, 0], [0, 0, float(r)]]),
+    ...         y=(r - 1.2).square().reshape(1, 1),
+    ...     )
+    ...     for r in torch.linspace(1.0, 1.5, 12)
+    ... ]
+    >>> data = from_graphs(graphs, kind="extensive", unit="eV")
+    >>> from mdgeomfeat.finetuning import SplitConfig, split
+    >>> config = SplitConfig(method="random", train=6, validation=2, independent=True)
+    >>> parts = split(data, config)
+    >>> {name: len(indices) for name, indices in parts.named().items()}
+    {'train': 6, 'validation': 2, 'test': 4}
     """
     method = config.method
     one_molecule = len(set(data.keys)) == 1
@@ -173,7 +193,7 @@ def _in_time(
 
 
 def seen_molecules(path: str | Path) -> frozenset[str]:
-    """Keys of the molecules that a network has seen in pre-training.
+    r"""Keys of the molecules that a network has seen in pre-training.
 
     Parameters
     ----------
@@ -189,6 +209,14 @@ def seen_molecules(path: str | Path) -> frozenset[str]:
     ------
     InputError
         If the file cannot be read or its molecules are named by another rule.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from mdgeomfeat.finetuning import seen_molecules
+    >>> _ = Path("seen.smi").write_text("CCO ethanol\nOCC ethanol again\nC methane\n")
+    >>> len(seen_molecules("seen.smi"))
+    2
     """
     path = Path(path)
     if path.suffix == ".npz":

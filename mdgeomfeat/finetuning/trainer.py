@@ -136,6 +136,32 @@ class FineTuning(TrainingLoop):
     InputError
         If the network cannot be put to the labels, or the folder's checkpoint belongs
         to another run.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch_geometric.data import Data
+    >>> from mdgeomfeat.finetuning import from_graphs
+    >>> graphs = [
+    ...     Data(
+    ...         z=torch.tensor([6, 8]),
+    ...         pos=torch.tensor([[0, 0, 0], [0, 0, float(r)]]),
+    ...         y=(r - 1.2).square().reshape(1, 1),
+    ...     )
+    ...     for r in torch.linspace(1.0, 1.5, 12)
+    ... ]
+    >>> data = from_graphs(graphs, kind="extensive", unit="eV")
+    >>> from pathlib import Path
+    >>> from mdgeomfeat.finetuning import FinetuneConfig, FineTuning, split
+    >>> config = FinetuneConfig.from_dict({
+    ...     "split": {"method": "time", "train": 6, "validation": 2, "gap": 1},
+    ...     "train": {"steps": 2, "batch": 2},
+    ... })
+    >>> tuning = FineTuning(config, "loop", data=data, parts=split(data, config.split))
+    >>> losses = tuning.run()
+    >>> _ = tuning.save()
+    >>> len(losses), sorted(path.name for path in Path("loop").iterdir())
+    (2, ['checkpoint.pt', 'log.jsonl'])
     """
 
     model: PropertyModel

@@ -116,6 +116,21 @@ class Backbone(nn.Module, ABC):
     spec : ModelSpec
     card : dict
         What is known about the weights; empty for a fresh network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from mdgeomfeat import load_model
+    >>> from mdgeomfeat.neighbors import neighbor_list
+    >>> model = load_model()
+    >>> positions = np.array([[[0.0, 0.0, 0.0], [1.2, 0.0, 0.0]]])  # CO, one frame, Å
+    >>> edges = neighbor_list(positions, model.spec.cutoff)
+    >>> scalars, vectors = model(torch.tensor([6, 8]), edges)
+    >>> scalars.shape, vectors.shape
+    (torch.Size([2, 64]), torch.Size([2, 3, 64]))
+    >>> model.unseen([6, 8, 92])
+    (92,)
     """
 
     def __init__(self, spec: ModelSpec) -> None:

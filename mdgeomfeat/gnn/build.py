@@ -34,6 +34,13 @@ def build_model(spec: ModelSpec, *, seed: int | None = None) -> Backbone:
     -------
     Backbone
         float32, on the CPU.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.gnn import ModelSpec, build_model
+    >>> model = build_model(ModelSpec(n_layers=2, n_channels=16), seed=0)
+    >>> model.n_parameters, model.card
+    (16032, {})
     """
     with torch.random.fork_rng(devices=[]):
         if seed is None:
@@ -55,6 +62,15 @@ def random_twin(model: Backbone, seed: int = 0) -> Backbone:
     -------
     Backbone
         Same spec, type and device, untrained, with a card that says so.
+
+    Examples
+    --------
+    >>> from mdgeomfeat import load_model
+    >>> from mdgeomfeat.gnn import random_twin
+    >>> model = load_model()
+    >>> twin = random_twin(model, seed=1)
+    >>> twin.spec == model.spec, twin.fingerprint == model.fingerprint
+    (True, False)
     """
     twin = build_model(model.spec, seed=seed)
     name = model.card.get("name", model.spec.architecture)

@@ -62,6 +62,17 @@ def save_model(
     -------
     dict
         The complete card, also put into ``model.card``.
+
+    Examples
+    --------
+    >>> from mdgeomfeat import load_model
+    >>> from mdgeomfeat.gnn import ModelSpec, build_model, save_model
+    >>> model = build_model(ModelSpec(n_layers=1, n_channels=16), seed=0)
+    >>> card = save_model(model, "small.safetensors", {"license": "MIT"})
+    >>> card["name"], card["license"]
+    ('small', 'MIT')
+    >>> load_model("small.safetensors").fingerprint == model.fingerprint
+    True
     """
     path = Path(path)
     if path.suffix != ".safetensors":

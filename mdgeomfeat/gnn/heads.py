@@ -74,6 +74,15 @@ class GatedEquivariantHead(nn.Module):
         Outputs per atom.
     n_hidden : int, optional
         Channels between the blocks, by default ``n_channels // 2`` (at least 1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mdgeomfeat.gnn import GatedEquivariantHead
+    >>> head = GatedEquivariantHead(n_channels=64, n_scalars=2)
+    >>> scalars, vectors = head(torch.zeros(5, 64), torch.zeros(5, 3, 64))
+    >>> scalars.shape, vectors.shape
+    (torch.Size([5, 2]), torch.Size([5, 3, 1]))
     """
 
     def __init__(

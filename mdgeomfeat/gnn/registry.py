@@ -53,7 +53,14 @@ def _files() -> dict[str, Path]:
 
 
 def list_models() -> list[str]:
-    """Return the names that :func:`load_model` knows, shipped ones first."""
+    """Return the names that :func:`load_model` knows, shipped ones first.
+
+    Examples
+    --------
+    >>> from mdgeomfeat import list_models
+    >>> list_models()[:3]
+    ['et-64', 'tensornet-64', 'visnet-64']
+    """
     return list(_files())
 
 
@@ -107,6 +114,13 @@ def load_model(name_or_path: str | Path | Backbone = "default") -> Backbone:
     ------
     InputError
         If there is no such model, or its files are damaged or not a model's.
+
+    Examples
+    --------
+    >>> from mdgeomfeat import load_model
+    >>> model = load_model("tensornet-64")
+    >>> model.spec.architecture, model.spec.n_channels, model.card["name"]
+    ('tensornet', 64, 'tensornet-64')
     """
     if isinstance(name_or_path, Backbone):
         return name_or_path
@@ -162,6 +176,12 @@ def verify_model(name_or_path: str | Path) -> list[str]:
     ------
     InputError
         If there is no such model, or it is a published checkpoint, which has no card.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.gnn import verify_model
+    >>> verify_model("tensornet-64")
+    []
     """
     path = _resolve(name_or_path)
     if path.suffix != ".safetensors":
@@ -207,6 +227,16 @@ def import_checkpoint(
     ------
     InputError
         If the file is not such a checkpoint, or the name cannot be used.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mdgeomfeat.gnn import import_checkpoint
+    >>> torch.save({"weight": torch.zeros(3)}, "other.pth")
+    >>> import_checkpoint("other.pth", out="models")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: other.pth holds weights of an unknown network; ...
     """
     name = name or Path(path).stem
     shipped = {file.stem for file in _SHIPPED.glob("*.safetensors")}

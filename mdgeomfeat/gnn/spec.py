@@ -73,6 +73,17 @@ class ModelSpec:
     [2] Y. Wang et al., Nat. Commun. 15, 313 (2024), arXiv:2210.16518
 
     [3] G. Simeon, G. De Fabritiis, NeurIPS 2023, arXiv:2306.06482
+
+    Examples
+    --------
+    >>> from mdgeomfeat.gnn import ModelSpec
+    >>> spec = ModelSpec(architecture="tensornet", n_channels=32, cutoff=5.0)
+    >>> spec.n_channels, spec.cutoff, spec.smooth
+    (32, 5.0, True)
+    >>> ModelSpec(architecture="schnet")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: architecture='schnet' is unknown; choose one of ...
     """
 
     architecture: str = "et"

@@ -40,7 +40,8 @@ from mdgeomfeat.kinetics.scores import (
     vamp2_score,
 )
 from mdgeomfeat.kinetics.sklearn_wrapper import DeeptimeTransformer, estimator
-from mdgeomfeat.kinetics.spib import SpibFit, SpibOptions, fit_spib
+from mdgeomfeat.kinetics.spib import SpibFit, fit_spib
+from mdgeomfeat.kinetics.spib_options import SpibOptions
 from mdgeomfeat.kinetics.splits import Fold, make_folds
 from mdgeomfeat.kinetics.states import StateModel, build_states, discretize
 from mdgeomfeat.kinetics.stopped import (

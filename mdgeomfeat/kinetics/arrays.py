@@ -28,6 +28,7 @@ __all__ = [
     "gather",
     "lagged_chunks",
     "lagged_index",
+    "lagged_runs",
     "listed",
     "n_pairs",
     "nonfinite_frame",
@@ -143,6 +144,17 @@ def lagged_chunks(
                 np.asarray(array[start:stop]),
                 np.asarray(array[start + lag : stop + lag]),
             )
+
+
+def lagged_runs(arrays: Arrays, lag: int) -> Iterator[NDArray[np.floating]]:
+    """Yield runs of frames whose pairs at `lag` are, all together, those of the data.
+
+    The last `lag` frames of a run are the first of the next one.
+    """
+    for array in arrays:
+        rows = max(_rows(array), lag)
+        for start in range(0, len(array) - lag, rows):
+            yield np.asarray(array[start : start + rows + lag])
 
 
 def lagged_index(arrays: Arrays, lag: int) -> NDArray[np.int64]:

@@ -90,6 +90,18 @@ def build_biased_states(
     ------
     InputError
         If `n_states` is below 2, or weights and frames do not match.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import FrameWeights, build_biased_states
+    >>> weights = FrameWeights.from_plain([np.ones(500)] * 4)
+    >>> states = build_biased_states(runs, 5, weights, n_states=2, n_samples=5)
+    >>> states.n_states, states.weighted, states.model is None
+    (2, True, True)
     """
     if n_states is not None and n_states < 2:
         raise InputError(f"n_states={n_states} is too few; choose 2 or more.")

@@ -8,7 +8,8 @@ from typing import Any
 
 from mdgeomfeat.kinetics.arrays import Arrays
 from mdgeomfeat.kinetics.scores import ScoreError
-from mdgeomfeat.kinetics.spib import SpibOptions, fit_spib
+from mdgeomfeat.kinetics.spib import fit_spib
+from mdgeomfeat.kinetics.spib_options import SpibOptions
 from mdgeomfeat.kinetics.standardize import fit_standardizer
 from mdgeomfeat.mixing import MixerSpec
 
@@ -35,6 +36,16 @@ class BottleneckRow:
         and by the populations alone; None where there is one state.
     converged : bool
         Whether labels had stopped changing.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics import BottleneckRow
+    >>> row = BottleneckRow(
+    ...     lag=5, n_labels=20, n_states=2, cross_entropy=0.3, entropy=0.69,
+    ...     converged=True,
+    ... )
+    >>> row.cross_entropy < row.entropy  # the model knows more than the populations
+    True
     """
 
     lag: int
@@ -53,6 +64,16 @@ class Bottleneck:
     ----------
     rows : tuple of BottleneckRow
         That of the study first.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics import Bottleneck, BottleneckRow
+    >>> row = BottleneckRow(
+    ...     lag=5, n_labels=20, n_states=2, cross_entropy=0.3, entropy=0.69,
+    ...     converged=True,
+    ... )
+    >>> Bottleneck(rows=(row,)).rows[0].n_states
+    2
     """
 
     rows: tuple[BottleneckRow, ...]
@@ -105,6 +126,21 @@ def scan_bottlenecks(
     Returns
     -------
     Bottleneck
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import SpibOptions, scan_bottlenecks
+    >>> from mdgeomfeat.mixing import MixerSpec
+    >>> spec = MixerSpec(kind="flat", n_tokens=1, n_features=1, n_outputs=1, width=8)
+    >>> options = SpibOptions(n_labels=4, width=8, max_epochs=20)
+    >>> tokens = [run[:, None] for run in runs]
+    >>> found = scan_bottlenecks(tokens[:3], tokens[3:], 4, spec, options=options)
+    >>> [(row.lag, row.n_labels) for row in found.rows]
+    [(4, 4), (2, 4), (8, 4), (16, 4), (4, 2), (4, 8)]
     """
     options = options or SpibOptions()
     standardizer = fit_standardizer(train)

@@ -59,6 +59,19 @@ class CKTest:
         Largest standard deviation of an estimated probability.
     unit : {"trajectories", "blocks"}
         What the bootstrap drew.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import build_states
+    >>> test = build_states(runs, lag=5, n_samples=20).ck
+    >>> test.lags.tolist(), test.predicted.shape
+    ([5, 10, 15, 20, 25], (5, 2, 2))
+    >>> test.passed, bool(0 < test.largest_deviation < 1)
+    (True, True)
     """
 
     lags: NDArray[np.int64]

@@ -44,6 +44,17 @@ class Shortfall(StrEnum):
     or cannot be decided. ``FEW_TIMES``: the data are too few times the slowest
     timescale. ``FEW_CROSSINGS``: a state was entered or left too seldom. ``HALVES``,
     ``RUNS``: populations of the two halves, or of the runs, differ too much.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import Shortfall, StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> noise = [rng.normal(size=(300, 3)) for _ in range(4)]
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"noise": noise}, "noise", settings)
+    >>> Shortfall.NOT_ESTABLISHED in study.convergence.shortfalls
+    True
     """
 
     BIASED = "biased"
@@ -81,6 +92,20 @@ class Convergence:
     factor : float or None
         About how many times as much data it would take; 1 if there are enough, None
         where the data do not tell.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> study.convergence.converged, study.convergence.shortfalls
+    (True, ())
+    >>> study.convergence.runs.shape  # shares of frames, of four runs in two states
+    (4, 2)
     """
 
     shortfalls: tuple[Shortfall, ...]

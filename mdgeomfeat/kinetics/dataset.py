@@ -215,6 +215,15 @@ class PairBatches:
         Pairs in a batch; all pairs where there are fewer.
     seed : int
     buffer_bytes : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import TokenDataset
+    >>> pairs = TokenDataset([np.zeros((101, 3, 8))], lag=1)
+    >>> batches = pairs.batches(32, seed=0)
+    >>> [earlier.shape[0] for earlier, later in batches]
+    [32, 32, 32]
     """
 
     def __init__(

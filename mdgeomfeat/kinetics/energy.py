@@ -30,6 +30,15 @@ class FreeEnergy:
         Bin edges along each axis.
     unit : {"kJ/mol", "kT"}
         Unit of the energy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import free_energy
+    >>> x = np.random.default_rng(0).normal(size=20000)
+    >>> found = free_energy(x, bins=12, temperature=300.0)
+    >>> found.unit, found.energy.shape, float(np.nanmin(found.energy))
+    ('kJ/mol', (12,), 0.0)
     """
 
     energy: NDArray[np.float64]

@@ -60,6 +60,17 @@ def koopman_weights(
         If more than a tenth of the weight is negative.
     ScoreError
         If there are too few pairs, or no column varies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import koopman_weights
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500, 2)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips + rng.normal(0, 0.2, (4, 500, 2)))
+    >>> weights = koopman_weights(runs, lag=5)
+    >>> weights.origin.value, [len(own) for own in weights.values]
+    ('koopman', [500, 500, 500, 500])
     """
     # each component in units of its spread, so that none is cut off as rounding
     outputs = fit_tica(arrays, lag, n_components).transform(arrays)

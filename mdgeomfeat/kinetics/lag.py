@@ -63,6 +63,17 @@ class LagScan:
         Whether it is from any of the lags on; a given lag may be shorter.
     reason : LagReason
         Why this lag.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import choose_lag
+    >>> scan = choose_lag(runs)
+    >>> scan.lags.tolist(), scan.timescales.shape, scan.n_slow
+    ([1, 2, 4, 8, 16, 32, 64], (7, 5), 1)
     """
 
     lags: NDArray[np.int64]
@@ -120,6 +131,17 @@ def choose_lag(
         If the trajectories are too short for any lag.
     ScoreError
         If TICA fails at every lag.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import choose_lag
+    >>> scan = choose_lag(runs, lag=10)
+    >>> scan.lag, scan.reason.value, scan.n_slow
+    (10, 'given', 1)
     """
     if lag is not None and lag < 1:
         raise InputError(f"A lag of {lag} frames is below 1; choose 1 or more.")

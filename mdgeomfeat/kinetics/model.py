@@ -67,6 +67,23 @@ class CVModel:
         unit variance. Signs are such that each has a positive skewness over the data.
     metadata : dict
         Whatever should travel with it, such as the provenance of the features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import CVModel, fit_tica, make_cv_model
+    >>> model = make_cv_model("tica", fit_tica(runs, 5, 1), runs, 5)
+    >>> model.save("slow.safetensors").name
+    'slow.safetensors'
+    >>> [cv.shape for cv in CVModel.load("slow").transform(runs)]
+    [(500, 1), (500, 1), (500, 1), (500, 1)]
+    >>> model.transform([np.zeros((10, 7))])
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: The features have shape (7,) per frame, but this ...
     """
 
     method: str

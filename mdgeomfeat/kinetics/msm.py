@@ -62,6 +62,14 @@ class MarkovModel:
         Stationary probabilities.
     lag : int
         Lag in frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import estimate_msm
+    >>> model = estimate_msm(np.array([[90.0, 10.0], [10.0, 40.0]]), lag=1)
+    >>> model.transition_matrix.round(3).tolist(), model.stationary.round(3).tolist()
+    ([[0.9, 0.1], [0.2, 0.8]], [0.667, 0.333])
     """
 
     states: NDArray[np.int64]

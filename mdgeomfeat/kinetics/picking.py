@@ -41,6 +41,16 @@ class Why(StrEnum):
 
     ``SEEN_ONCE``: its state was visited once. ``END``: it is at an end of a variable
     where few frames are. ``RARE``: few frames are like it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import Why, pick_frames
+    >>> cvs = [np.random.default_rng(0).normal(size=(300, 2))]
+    >>> states = [np.where(np.arange(300) == 7, 1, 0)]  # state 1 in frame 7 only
+    >>> pick = pick_frames(cvs, 1, states=states)[0]
+    >>> pick.why is Why.SEEN_ONCE, pick.row
+    (True, 7)
     """
 
     SEEN_ONCE = "seen_once"
@@ -61,6 +71,16 @@ class Pick:
         The state, the variable or the cell that it was picked for, from 0.
     n_alike : int
         Frames in that state, at that end or in that cell.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import pick_frames
+    >>> runs = [np.random.default_rng(i).normal(size=(300, 2)) for i in range(2)]
+    >>> pick = pick_frames(runs, 4)[0]
+    >>> trajectory, frame = divmod(pick.row, 300)
+    >>> pick.n_alike < 20, trajectory in (0, 1)
+    (True, True)
     """
 
     row: int
@@ -103,6 +123,15 @@ def pick_frames(
     ------
     InputError
         If there are fewer different frames than picks, or arrays do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import pick_frames
+    >>> runs = [np.random.default_rng(i).normal(size=(300, 2)) for i in range(2)]
+    >>> picks = pick_frames(runs, 4)
+    >>> len({pick.row for pick in picks}), picks[0].why.value
+    (4, 'end')
     """
     points = _points(cvs, n)
     cells, nearest = _cells(points, n)

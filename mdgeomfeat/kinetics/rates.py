@@ -52,6 +52,17 @@ class NoRates(StrEnum):
     no slow motion. ``DISCONNECTED``: there is no Markov model. ``ONE_STATE``: there is
     nothing to change into. ``NOT_MARKOVIAN``: the Chapman-Kolmogorov test fails.
     ``WITHIN_LAG``: states change into each other within the lag of the model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import NoRates, StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> noise = [rng.normal(size=(300, 3)) for _ in range(4)]
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"noise": noise}, "noise", settings)
+    >>> study.rates is NoRates.NOT_ESTABLISHED
+    True
     """
 
     BIASED = "biased"
@@ -88,6 +99,21 @@ class TransitionRates:
         Net flux of the paths from `source` to `target` that go from row to column.
     unit : {"trajectories", "blocks"}
         What the bootstrap drew.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> rates = study.rates
+    >>> rates.passage_times.shape, (rates.source, rates.target)
+    ((2, 2), (0, 1))
+    >>> bool(np.allclose(rates.rate_matrix.sum(axis=1), 0))
+    True
     """
 
     rate_matrix: NDArray[np.float64]
@@ -214,6 +240,20 @@ def transition_rates(
     -------
     TransitionRates or NoRates
         The latter if states change into each other within the lag.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import build_states, transition_rates
+    >>> states = build_states(runs, lag=5, n_samples=5)
+    >>> rates = transition_rates(
+    ...     states.microstates, states.model, states.memberships, n_samples=5
+    ... )
+    >>> bool(25 < rates.passage_times[0, 1] < 100)  # frames
+    True
     """
     matrix = rate_matrix(model, memberships)
     if matrix is None:

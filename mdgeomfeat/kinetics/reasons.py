@@ -49,6 +49,19 @@ class LagReason(StrEnum):
     timescale is within 10 % of its value at the next two lags. ``LARGEST``: none is,
     so it is the largest allowed, 1/20 of the shortest trajectory. ``SHARE``: none is,
     and longer lags are above a third of the timescale.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> from mdgeomfeat.kinetics.reasons import LagReason
+    >>> study.lag_scan.reason is LagReason.CONSTANT
+    True
     """
 
     GIVEN = "given"
@@ -63,6 +76,19 @@ class MarkovLagReason(StrEnum):
     ``GIVEN``: it was asked for. ``CONSTANT``: the slowest timescale of the model is
     within 10 % of its value at the next two lags. ``TEST``: it is not, but the
     Chapman-Kolmogorov test passes. ``VARIABLES``: it is the lag of the variables.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> from mdgeomfeat.kinetics.reasons import MarkovLagReason
+    >>> study.choices.markov_lag in set(MarkovLagReason)
+    True
     """
 
     GIVEN = "given"
@@ -72,7 +98,14 @@ class MarkovLagReason(StrEnum):
 
 
 class MixerReason(StrEnum):
-    """Why this mixer: asked for, no tokens, vector channels, or tokens."""
+    """Why this mixer: asked for, no tokens, vector channels, or tokens.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import MixerReason
+    >>> [reason.value for reason in MixerReason]
+    ['given', 'no_tokens', 'vectors', 'tokens']
+    """
 
     GIVEN = "given"
     NO_TOKENS = "no_tokens"
@@ -96,8 +129,22 @@ class Choices:
         None without a VAMPNet.
     n_tokens : int
         Tokens of the primary input.
+    merged : int
+        Consecutive tokens that are joined to one before they are mixed.
     fewer_seeds : bool
         Whether there are fewer seeds than usual, because the networks are large.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> study.choices.lag.value, study.choices.mixer is None
+    ('constant', True)
     """
 
     lag: LagReason
@@ -105,16 +152,40 @@ class Choices:
     dim_given: bool
     mixer: MixerReason | None
     n_tokens: int
+    merged: int
     fewer_seeds: bool
 
 
 class DoubtWarning(MDGeomFeatWarning):
-    """A study has doubts, which its result holds as records."""
+    """A study has doubts, which its result holds as records.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> from mdgeomfeat.kinetics.reasons import DoubtWarning
+    >>> rng = np.random.default_rng(0)
+    >>> noise = [rng.normal(size=(300, 3)) for _ in range(4)]
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always", DoubtWarning)
+    ...     study = run_study({"noise": noise}, "noise", settings)
+    >>> bool(study.doubts), any(issubclass(w.category, DoubtWarning) for w in told)
+    (True, True)
+    """
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """Something that makes results less certain."""
+    """Something that makes results less certain.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import Doubt, FramesOutside
+    >>> isinstance(FramesOutside(share=0.1), Doubt), FramesOutside(share=0.1).to_dict()
+    (True, {'kind': 'frames_outside', 'share': 0.1})
+    """
 
     @property
     def kind(self) -> str:
@@ -128,12 +199,26 @@ class Doubt:
 
 @dataclass(frozen=True)
 class BiasedDynamics(Doubt):
-    """The runs were biased: timescales would be those of the bias, and are left out."""
+    """The runs were biased: timescales would be those of the bias, and are left out.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import BiasedDynamics
+    >>> BiasedDynamics().to_dict()
+    {'kind': 'biased_dynamics'}
+    """
 
 
 @dataclass(frozen=True)
 class FewEffective(Doubt):
-    """The weights of `n_frames` frames are worth `effective_size` equal ones."""
+    """The weights of `n_frames` frames are worth `effective_size` equal ones.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import FewEffective
+    >>> FewEffective(effective_size=35.5, n_frames=1000).to_dict()
+    {'kind': 'few_effective', 'effective_size': 35.5, 'n_frames': 1000}
+    """
 
     effective_size: float
     n_frames: int
@@ -145,6 +230,12 @@ class SeparateSets(Doubt):
 
     `n_sets` of them are states and hold this share of the weight. Their populations
     rest on the weights of different runs alone.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import SeparateSets
+    >>> SeparateSets(n_sets=3, share=0.95).to_dict()
+    {'kind': 'separate_sets', 'n_sets': 3, 'share': 0.95}
     """
 
     n_sets: int
@@ -153,12 +244,32 @@ class SeparateSets(Doubt):
 
 @dataclass(frozen=True)
 class NotEstablished(Doubt):
-    """Held-out data show no slow motion; the evidence of the study says why."""
+    """Held-out data show no slow motion; the evidence of the study says why.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> from mdgeomfeat.kinetics.reasons import NotEstablished
+    >>> rng = np.random.default_rng(0)
+    >>> noise = [rng.normal(size=(300, 3)) for _ in range(4)]
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"noise": noise}, "noise", settings)
+    >>> any(isinstance(doubt, NotEstablished) for doubt in study.doubts)
+    True
+    """
 
 
 @dataclass(frozen=True)
 class FewerOutputs(Doubt):
-    """The outputs depend on each other: `rank` of `wanted` are left."""
+    """The outputs depend on each other: `rank` of `wanted` are left.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import FewerOutputs
+    >>> FewerOutputs(wanted=3, rank=2).to_dict()
+    {'kind': 'fewer_outputs', 'wanted': 3, 'rank': 2}
+    """
 
     wanted: int
     rank: int
@@ -166,14 +277,28 @@ class FewerOutputs(Doubt):
 
 @dataclass(frozen=True)
 class LagNotConstant(Doubt):
-    """The slowest TICA timescale still changes with the lag."""
+    """The slowest TICA timescale still changes with the lag.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import LagNotConstant, LagReason
+    >>> LagNotConstant(reason=LagReason.LARGEST).to_dict()
+    {'kind': 'lag_not_constant', 'reason': <LagReason.LARGEST: 'largest'>}
+    """
 
     reason: LagReason
 
 
 @dataclass(frozen=True)
 class NotIndependent(Doubt):
-    """Held-out parts lie closer to the others than five lags or the slowest motion."""
+    """Held-out parts lie closer to the others than five lags or the slowest motion.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import NotIndependent
+    >>> NotIndependent().to_dict()
+    {'kind': 'not_independent'}
+    """
 
 
 @dataclass(frozen=True)
@@ -181,6 +306,12 @@ class FewData(Doubt):
     """All frames are `ratio` times the slowest timescale; `needed` would be enough.
 
     If `unusable`, not even the order of magnitude of timescales is sure.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import FewData
+    >>> FewData(ratio=4.0, slowest=250.0, needed=30, unusable=True).to_dict()
+    {'kind': 'few_data', 'ratio': 4.0, 'slowest': 250.0, 'needed': 30, 'unusable': True}
     """
 
     ratio: float
@@ -191,19 +322,40 @@ class FewData(Doubt):
 
 @dataclass(frozen=True)
 class FramesOutside(Doubt):
-    """A share of the frames lies outside the connected set of microstates."""
+    """A share of the frames lies outside the connected set of microstates.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import FramesOutside
+    >>> FramesOutside(share=0.12).to_dict()
+    {'kind': 'frames_outside', 'share': 0.12}
+    """
 
     share: float
 
 
 @dataclass(frozen=True)
 class NothingAboveLag(Doubt):
-    """The Markov model has no timescale above its lag."""
+    """The Markov model has no timescale above its lag.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import NothingAboveLag
+    >>> NothingAboveLag().to_dict()
+    {'kind': 'nothing_above_lag'}
+    """
 
 
 @dataclass(frozen=True)
 class FewerStates(Doubt):
-    """PCCA+ finds fewer states that hold frames than were wanted."""
+    """PCCA+ finds fewer states that hold frames than were wanted.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import FewerStates
+    >>> FewerStates(found=2, wanted=4).to_dict()
+    {'kind': 'fewer_states', 'found': 2, 'wanted': 4}
+    """
 
     found: int
     wanted: int
@@ -211,7 +363,14 @@ class FewerStates(Doubt):
 
 @dataclass(frozen=True)
 class MarkovTestTooShort(Doubt):
-    """Not even two lags of a Chapman-Kolmogorov test fit into the trajectories."""
+    """Not even two lags of a Chapman-Kolmogorov test fit into the trajectories.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import MarkovTestTooShort
+    >>> MarkovTestTooShort().to_dict()
+    {'kind': 'markov_test_too_short'}
+    """
 
 
 @dataclass(frozen=True)
@@ -220,6 +379,12 @@ class MarkovTestUndecided(Doubt):
 
     A probability is known to `uncertainty` only; about `more` times as many frames
     would decide.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import MarkovTestUndecided
+    >>> MarkovTestUndecided(uncertainty=0.3, more=4.0).to_dict()
+    {'kind': 'markov_test_undecided', 'uncertainty': 0.3, 'more': 4.0}
     """
 
     uncertainty: float
@@ -228,7 +393,14 @@ class MarkovTestUndecided(Doubt):
 
 @dataclass(frozen=True)
 class MarkovTestFailed(Doubt):
-    """The Chapman-Kolmogorov test fails, by this deviation of a probability."""
+    """The Chapman-Kolmogorov test fails, by this deviation of a probability.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import MarkovTestFailed
+    >>> MarkovTestFailed(largest_deviation=0.21).to_dict()
+    {'kind': 'markov_test_failed', 'largest_deviation': 0.21}
+    """
 
     largest_deviation: float
 
@@ -240,6 +412,12 @@ class NoLagPasses(Doubt):
     It passes at `passing`, a lag that is too long to be chosen (or that was not asked
     for, where one was), or at none up to `longest`, where `passing` is None; both are
     frames.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import NoLagPasses
+    >>> NoLagPasses(passing=None, longest=64).to_dict()
+    {'kind': 'no_lag_passes', 'passing': None, 'longest': 64}
     """
 
     passing: int | None
@@ -248,7 +426,14 @@ class NoLagPasses(Doubt):
 
 @dataclass(frozen=True)
 class Disconnected(Doubt):
-    """There is no Markov model: this share lies outside the largest connected set."""
+    """There is no Markov model: this share lies outside the largest connected set.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import Disconnected
+    >>> Disconnected(lost_share=0.4).to_dict()
+    {'kind': 'disconnected', 'lost_share': 0.4}
+    """
 
     lost_share: float
 
@@ -258,6 +443,12 @@ class ManySets(Doubt):
     """Of the connected sets that hold 1 % of the frames only some are shown.
 
     `share` is that of the frames in the sets that are shown.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import ManySets
+    >>> ManySets(n_large=14, n_shown=10, share=0.85).to_dict()
+    {'kind': 'many_sets', 'n_large': 14, 'n_shown': 10, 'share': 0.85}
     """
 
     n_large: int
@@ -275,6 +466,13 @@ class Failure:
         Fits that failed, of so many; 0 of 0 where none was tried.
     reason : str
         What the first of them said.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import Failure
+    >>> failure = Failure(n_failed=1, n_fits=4, reason="the outputs do not vary")
+    >>> f"{failure.n_failed} of {failure.n_fits} fits failed"
+    '1 of 4 fits failed'
     """
 
     n_failed: int
@@ -284,7 +482,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class FitsFailed(Doubt):
-    """Fits of one input failed."""
+    """Fits of one input failed.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics.reasons import Failure, FitsFailed
+    >>> failure = Failure(n_failed=1, n_fits=4, reason="the outputs do not vary")
+    >>> FitsFailed(method="TICA", input="dihedrals", failure=failure).kind
+    'fits_failed'
+    """
 
     method: str
     input: str

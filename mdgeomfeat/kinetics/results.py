@@ -20,7 +20,7 @@ from mdgeomfeat.kinetics.model import CVModel
 from mdgeomfeat.kinetics.rates import NoRates, TransitionRates
 from mdgeomfeat.kinetics.reasons import Choices, Doubt
 from mdgeomfeat.kinetics.scores import Score
-from mdgeomfeat.kinetics.spib import SpibOptions
+from mdgeomfeat.kinetics.spib_options import SpibOptions
 from mdgeomfeat.kinetics.splits import Fold
 from mdgeomfeat.kinetics.states import StateModel
 from mdgeomfeat.kinetics.timescales import ImpliedTimescales
@@ -87,6 +87,17 @@ class StudySettings:
     ------
     InputError
         If a value is not allowed.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics import StudySettings
+    >>> settings = StudySettings(method="tica", lag=10, dt=20.0)
+    >>> settings.lag * settings.dt  # ps
+    200.0
+    >>> StudySettings(method="pca")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: Method 'pca' is unknown; choose one of vampnet, ...
     """
 
     method: str = "vampnet"
@@ -192,6 +203,20 @@ class StudyResult:
         `states`, because they would be those of the bias.
     bottleneck : Bottleneck or None
         With the method ``"spib"``, how many states are left, by lag and labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> study.evidence.established, study.doubts
+    (True, ())
+    >>> [cv.shape for cv in study.cvs]
+    [(500, 1), (500, 1), (500, 1), (500, 1)]
     """
 
     settings: StudySettings

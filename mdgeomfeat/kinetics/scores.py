@@ -82,6 +82,19 @@ class Score:
         Of a VAMPNet.
     failure : Failure or None
         Why fits failed, if some did.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> [score] = study.scores
+    >>> score.method, score.n_folds, score.null < score.score < score.ceiling
+    ('TICA', 4, True)
     """
 
     input: str
@@ -128,6 +141,16 @@ def vamp2_score(outputs: Arrays, lag: int, weights: Arrays | None = None) -> flo
     ------
     ScoreError
         If there are too few pairs, or the outputs do not vary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import vamp2_score
+    >>> 1.4 < vamp2_score(runs, lag=5) < 2.0
+    True
     """
     return pair_score(*_halves(outputs, lag, weights))
 

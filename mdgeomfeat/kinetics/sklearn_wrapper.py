@@ -179,5 +179,14 @@ def estimator(deeptime_estimator: Any) -> DeeptimeTransformer:
     ----------
     deeptime_estimator : deeptime estimator
         Such as ``deeptime.decomposition.TICA(lagtime=10, dim=2)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deeptime.decomposition import TICA
+    >>> from mdgeomfeat.kinetics import estimator
+    >>> runs = [np.random.default_rng(i).normal(size=(200, 3)) for i in range(2)]
+    >>> estimator(TICA(lagtime=1, dim=1)).fit(runs).n_features_in_
+    3
     """
     return DeeptimeTransformer(deeptime_estimator)

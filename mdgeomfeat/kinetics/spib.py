@@ -26,22 +26,16 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import Arrays, gather, lagged_index, n_pairs
 from mdgeomfeat.kinetics.scores import ScoreError
+from mdgeomfeat.kinetics.spib_options import SpibOptions
 from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
 from mdgeomfeat.kinetics.threads import threads_for
 from mdgeomfeat.kinetics.tica import fit_tica
 from mdgeomfeat.kinetics.vampnet import Lobe, run_lobe
 from mdgeomfeat.mixing import MixerSpec
 
-__all__ = [
-    "SpibFit",
-    "SpibNetwork",
-    "SpibOptions",
-    "fit_spib",
-    "initial_labels",
-]
+__all__ = ["SpibFit", "SpibNetwork", "fit_spib", "initial_labels"]
 
 #: Frames that k-means is fitted to.
 _MAX_FIT_FRAMES = 20_000
@@ -49,63 +43,6 @@ _MAX_FIT_FRAMES = 20_000
 _SETTLED = 0.005
 #: TICA components in which initial labels are made.
 _LABEL_COMPONENTS = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpibOptions:
-    """How an information bottleneck is trained.
-
-    Parameters
-    ----------
-    n_labels : int
-        Initial labels, of which states remain.
-    beta : float
-        What information about the frame costs, in units of the cross entropy.
-    width : int
-        Hidden units of each of the decoder's two layers.
-    batch_size : int
-        Pairs per step.
-    learning_rate : float
-        Of Adam.
-    refinements : int
-        Times that labels are made anew, at most. It ends sooner where a refinement
-        changes less than one label in two hundred.
-    patience : int
-        Epochs with a change of the training loss below `tolerance`, after which
-        labels are made anew.
-    tolerance : float
-        Of the loss, nats.
-    max_epochs : int
-        Of all refinements together.
-    device : str
-        Torch device.
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
-    """
-
-    n_labels: int = 20
-    beta: float = 1e-3
-    width: int = 64
-    batch_size: int = 512
-    learning_rate: float = 1e-3
-    refinements: int = 10
-    patience: int = 2
-    tolerance: float = 2e-3
-    max_epochs: int = 150
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        for name in ("width", "batch_size", "refinements", "patience", "max_epochs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} must be 1 or more.")
-        if self.n_labels < 2:
-            raise InputError(f"n_labels={self.n_labels} is too few; choose 2 or more.")
-        for name in ("beta", "learning_rate", "tolerance"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}={getattr(self, name)} must be above 0.")
 
 
 class SpibNetwork(nn.Module):
@@ -203,6 +140,24 @@ class SpibFit:
         When labels were made anew, and how many states were left.
     converged : bool
         Whether labels had stopped changing when training ended.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import SpibOptions, fit_spib
+    >>> from mdgeomfeat.mixing import MixerSpec
+    >>> spec = MixerSpec(kind="flat", n_tokens=1, n_features=1, n_outputs=1, width=16)
+    >>> options = SpibOptions(n_labels=5, batch_size=64, learning_rate=0.01)
+    >>> tokens = [run[:, None] for run in runs]
+    >>> fit = fit_spib(tokens[:3], 5, spec, options=options)
+    >>> fit.transform(tokens[3:])[0].shape
+    (500, 1)
+    >>> model, guessing = fit.cross_entropy(tokens[3:])
+    >>> model < guessing  # nats, on a run that the fit has not seen
+    True
     """
 
     network: SpibNetwork
@@ -334,6 +289,21 @@ def fit_spib(
     ------
     ScoreError
         If there are too few pairs, nothing varies, or only one state is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import SpibOptions, fit_spib
+    >>> from mdgeomfeat.mixing import MixerSpec
+    >>> spec = MixerSpec(kind="flat", n_tokens=1, n_features=1, n_outputs=1, width=16)
+    >>> options = SpibOptions(n_labels=5, batch_size=64, learning_rate=0.01)
+    >>> tokens = [run[:, None] for run in runs]
+    >>> fit = fit_spib(tokens, 5, spec, options=options)
+    >>> fit.n_states, [states.shape for states in fit.predict(tokens)]
+    (2, [(500,), (500,), (500,), (500,)])
     """
     options = options or SpibOptions()
     if n_pairs(arrays, lag) < options.n_labels:

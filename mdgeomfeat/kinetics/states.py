@@ -111,6 +111,19 @@ class StateModel:
         of the biased dynamics, and `lost_share` is a share of the weight.
     doubts : tuple of Doubt
         What makes the states less certain.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import build_states
+    >>> states = build_states(runs, lag=5, n_samples=5)
+    >>> states.n_states, int(states.counts.sum()), states.transition_matrix.shape
+    (2, 2000, (2, 2))
+    >>> round(float(states.populations.sum()), 6)
+    1.0
     """
 
     lag: int

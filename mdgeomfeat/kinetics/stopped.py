@@ -50,6 +50,19 @@ class StoppedVamp:
         but for noise.
     n_pairs, n_survived : int
         Pairs that start in the region, and how many of them stay there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import fit_stopped_vamp
+    >>> basis = [np.ones((len(run), 1)) for run in runs]
+    >>> inside = [run[:, 0] > 0 for run in runs]
+    >>> fit = fit_stopped_vamp(basis, inside, lag=5, dim=1)
+    >>> 20 < float(fit.lifetimes[0]) < 100  # frames; 1 frame in 50 leaves
+    True
     """
 
     lag: int
@@ -105,6 +118,17 @@ class Committor:
     n_pairs, n_source, n_target : int
         Pairs that start between source and target; of these, how many reach the
         source, and the target, within a lag.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import fit_committor
+    >>> path = np.array([0, 1, 2, 1] * 100)  # from the source to the target and back
+    >>> basis = [np.eye(3)[path]]
+    >>> source, target = [path == 0], [path == 2]
+    >>> fit = fit_committor(basis, source, target, lag=1)
+    >>> fit.transform(basis, source, target)[0][:4].round(2).tolist()
+    [0.0, 0.5, 1.0, 0.5]
     """
 
     lag: int
@@ -159,6 +183,19 @@ def fit_stopped_vamp(
     ------
     InputError
         If shapes do not match, or no pair starts in the region and survives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import fit_stopped_vamp
+    >>> basis = [np.c_[np.ones(len(run)), run] for run in runs]
+    >>> inside = [run[:, 0] > 0 for run in runs]
+    >>> fit = fit_stopped_vamp(basis, inside, lag=5, dim=1)
+    >>> fit.n_survived < fit.n_pairs
+    True
     """
     basis, masks = _checked(arrays, inside)
     _check_lag(lag)
@@ -226,6 +263,16 @@ def fit_committor(
     InputError
         If the sets overlap, shapes do not match, or one of the sets is never
         reached from between them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import fit_committor
+    >>> path = np.array([0, 1, 2, 1] * 100)  # from the source to the target and back
+    >>> basis = [np.eye(3)[path]]
+    >>> fit = fit_committor(basis, [path == 0], [path == 2], lag=1)
+    >>> fit.n_pairs, fit.n_source, fit.n_target
+    (199, 99, 100)
     """
     basis, at_source = _checked(arrays, source)
     _, at_target = _checked(arrays, target)

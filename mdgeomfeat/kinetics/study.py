@@ -72,6 +72,10 @@ _FEW = 20
 #: on they are many.
 _DROPPED, _DROPPED_WIDE, _WIDE = 0.1, 0.3, 100
 
+#: Tokens that are mixed at most; more are joined to so many, as the time of attention
+#: grows with their square (benchmarks/tokens.py).
+_MIXED = 256
+
 #: Seeds of a usual study, and operations (some minutes of one core) that lower them.
 _SEEDS, _OPERATIONS = 3, 9e12
 
@@ -115,6 +119,20 @@ def run_study(
         If there are fewer than 100 frames, the inputs do not hold the same frames,
         the primary input is not finite or does not vary, the lag is too long, or the
         weights do not match or rest on too few frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> study.lag, study.dim, study.states.n_states
+    (4, 1, 2)
+    >>> 1.5 < study.scores[0].score < 2.0  # VAMP-2 on held-out runs
+    True
     """
     settings = settings or StudySettings()
     arrays, failures = _check(inputs, primary)
@@ -227,6 +245,7 @@ def run_study(
         dim_given=settings.dim is not None,
         mixer=_mixer_reason(settings, main, mixer),
         n_tokens=mixer.n_tokens,
+        merged=mixer.merge,
         fewer_seeds=fewer_seeds,
     )
     return StudyResult(
@@ -268,7 +287,8 @@ def choose_mixer(arrays: Arrays, settings: StudySettings) -> MixerSpec:
 
     Inputs are dropped while training: each with probability 0.3 where a frame has a
     hundred or more, else 0.1. It is the rule for every input, and each was best for
-    its kind on a pentapeptide (features and dihedrals).
+    its kind on a pentapeptide (features and dihedrals). Of more than 256 tokens,
+    consecutive ones are joined until 256 or fewer are left.
     """
     shape = arrays[0].shape[1:]
     kind = settings.mixer
@@ -281,13 +301,16 @@ def choose_mixer(arrays: Arrays, settings: StudySettings) -> MixerSpec:
         if kind in (None, "equivariant"):
             kind = "attention"
     wide = np.prod(shape) >= _WIDE
-    dropped = _DROPPED_WIDE if wide else _DROPPED
+    usual = {
+        "input_dropout": _DROPPED_WIDE if wide else _DROPPED,
+        "merge": 1 if kind == "flat" else -(-int(n_tokens) // _MIXED),
+    }
     return MixerSpec(
         kind=kind,
         n_tokens=int(n_tokens),
         n_features=int(n_features),
         n_outputs=settings.dim or 1,
-        **{"input_dropout": dropped, **settings.mixer_options},
+        **{**usual, **settings.mixer_options},
     )
 
 

@@ -8,10 +8,12 @@ J. Chem. Phys. 139, 015102 (2013).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from deeptime.covariance import Covariance, CovarianceModel
+from deeptime.covariance import CovarianceModel
 from deeptime.decomposition import TICA
 from numpy.typing import NDArray
 from scipy.linalg import eigh
@@ -19,10 +21,11 @@ from scipy.linalg import eigh
 from mdgeomfeat.kinetics.arrays import (
     Arrays,
     chunks,
-    lagged_chunks,
+    lagged_runs,
     n_pairs,
     pair_weights,
 )
+from mdgeomfeat.kinetics.covariances import reversible_covariances
 from mdgeomfeat.kinetics.pca import MAX_WIDTH, fit_pca
 from mdgeomfeat.kinetics.scores import ScoreError, shares, vamp2_score
 from mdgeomfeat.kinetics.standardize import (
@@ -227,27 +230,27 @@ class _Prepared:
         if n_components is not None:
             self.components = fit_pca(arrays, self.standardizer, n_components)
         self.lag = lag
-        estimator = Covariance(
-            lagtime=lag,
-            compute_c00=True,
-            compute_c0t=True,
-            reversible=True,
-            remove_data_mean=True,
-        )
-        # a mean of 1, because the estimator divides by the sum of weights less 1
+        self.covariances = reversible_covariances(self._pairs(arrays, weights), lag)
+        self.width = len(self.covariances.cov_00)
+        self._bases: dict[int, _Basis] = {}
+
+    def _pairs(
+        self, arrays: Arrays, weights: Arrays | None
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], Any]]:
+        """Yield projected pairs with their weights."""
+        lag = self.lag
+        # a mean of 1, because one is taken off the sum of weights
         scaled = None
         if weights is not None:
             scaled = shares(pair_weights(weights, lag)) * n_pairs(arrays, lag)
         seen = 0
-        for x, y in lagged_chunks(arrays, lag):
-            own = None if scaled is None else scaled[seen : seen + len(x)]
-            seen += len(x)
+        for frames in lagged_runs(arrays, lag):
+            n = len(frames) - lag
+            own = None if scaled is None else scaled[seen : seen + n]
+            seen += n
             if own is None or own.any():
-                pair = self._project(x), self._project(y)
-                estimator.partial_fit(pair, weights=own)
-        self.covariances = estimator.fetch_model()
-        self.width = len(self.covariances.cov_00)
-        self._bases: dict[int, _Basis] = {}
+                x = self._project(frames)
+                yield x[:n], x[lag:], own
 
     def _project(self, frames: NDArray[np.floating]) -> NDArray[np.float64]:
         x = self.standardizer(flat_features(frames))

@@ -58,6 +58,20 @@ class ImpliedTimescales:
         Estimate and 90 % interval, frames; NaN where there is none.
     unit : {"trajectories", "blocks"}
         What the bootstrap drew.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> from mdgeomfeat.kinetics import implied_timescales
+    >>> states = [(run[:, 0] > 0).astype(int) for run in runs]
+    >>> found = implied_timescales(states, [1, 2, 4], k=1, n_samples=10)
+    >>> bool(15 < found.timescales[0, 0] < 40)  # frames
+    True
+    >>> round(found.at(4) / found.at(1), 1)
+    0.9
     """
 
     lags: NDArray[np.int64]

@@ -37,6 +37,12 @@ class WeightKind(StrEnum):
 
     ``LOG``: natural logarithms of weights. ``PLAIN``: the weights. ``BIAS``: the bias
     V in kJ/mol that acted on the frame, whose weight is exp(V / RT).
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics import WeightKind
+    >>> WeightKind("bias"), [kind.value for kind in WeightKind]
+    (<WeightKind.BIAS: 'bias'>, ['log', 'plain', 'bias'])
     """
 
     LOG = "log"
@@ -49,6 +55,12 @@ class WeightOrigin(StrEnum):
 
     ``BIAS``: the runs were biased, so their dynamics is not that of the system.
     ``KOOPMAN``: the runs were not biased, but started off equilibrium.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.kinetics import FrameWeights, WeightOrigin
+    >>> FrameWeights.from_plain([[1.0, 3.0]]).origin is WeightOrigin.BIAS
+    True
     """
 
     BIAS = "bias"
@@ -68,6 +80,20 @@ class FrameWeights:
         whose frames are less likely than another's has a smaller sum.
     origin : WeightOrigin
         Whether the runs were biased.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import FrameWeights
+    >>> weights = FrameWeights.from_plain([[1.0, 1.0], [2.0, 0.0]])
+    >>> [values.tolist() for values in weights.values]
+    [[0.25, 0.25], [0.5, 0.0]]
+    >>> round(weights.effective_size, 2)
+    2.67
+    >>> FrameWeights.from_log([[np.nan, 0.0]])
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: The weight of frame 0 of trajectory 0 is nan; ...
     """
 
     values: tuple[NDArray[np.float64], ...]

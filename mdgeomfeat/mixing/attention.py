@@ -54,6 +54,14 @@ class AttentionMixer(nn.Module):
     ----------
     spec : MixerSpec
         ``depth`` blocks of ``width`` channels in ``n_heads`` heads.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mdgeomfeat.mixing import AttentionMixer, MixerSpec
+    >>> spec = MixerSpec(kind="attention", n_tokens=5, n_features=16, n_outputs=2)
+    >>> AttentionMixer(spec)(torch.zeros(8, 5, 16)).shape
+    torch.Size([8, 2])
     """
 
     def __init__(self, spec: MixerSpec) -> None:

@@ -125,6 +125,20 @@ class EquivariantMixer(nn.Module):
     ----------
     spec : MixerSpec
         ``depth`` blocks of ``width`` channels in ``n_heads`` heads.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mdgeomfeat.mixing import EquivariantMixer, MixerSpec
+    >>> from mdgeomfeat.testing import random_rotation
+    >>> spec = MixerSpec(kind="equivariant", n_tokens=5, n_features=16, n_outputs=2)
+    >>> mixer = EquivariantMixer(spec).eval().double()
+    >>> tokens = torch.randn(8, 5, 4, 16).double()
+    >>> turned = tokens.clone()
+    >>> rotation = torch.tensor(random_rotation())
+    >>> turned[:, :, 1:] = torch.einsum("xy,bnyc->bnxc", rotation, tokens[:, :, 1:])
+    >>> bool(torch.allclose(mixer(turned), mixer(tokens)))
+    True
     """
 
     def __init__(self, spec: MixerSpec) -> None:

@@ -40,6 +40,14 @@ class FlatMixer(nn.Module):
     ----------
     spec : MixerSpec
         ``depth`` hidden layers of ``width`` channels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mdgeomfeat.mixing import FlatMixer, MixerSpec
+    >>> spec = MixerSpec(kind="flat", n_tokens=5, n_features=16, n_outputs=2)
+    >>> FlatMixer(spec)(torch.zeros(8, 5, 16)).shape
+    torch.Size([8, 2])
     """
 
     def __init__(self, spec: MixerSpec) -> None:
@@ -95,6 +103,14 @@ class MLPMixer(nn.Module):
         ``depth`` blocks of ``width`` channels; the perceptron across channels has
         ``width`` hidden ones, that across tokens four times as many as there are
         tokens, at most ``width``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mdgeomfeat.mixing import MixerSpec, MLPMixer
+    >>> spec = MixerSpec(kind="mlp", n_tokens=5, n_features=16, n_outputs=2, width=32)
+    >>> MLPMixer(spec)(torch.zeros(8, 5, 16)).shape
+    torch.Size([8, 2])
     """
 
     def __init__(self, spec: MixerSpec) -> None:

@@ -84,6 +84,17 @@ class MixerSpec:
     ------
     InputError
         If a value is outside what is allowed.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.mixing import MixerSpec
+    >>> spec = MixerSpec(kind="attention", n_tokens=5, n_features=112, n_outputs=3)
+    >>> spec.width, spec.depth, spec.readout
+    (64, 1, 'joined')
+    >>> MixerSpec(kind="attention", n_tokens=5, n_features=112, n_outputs=3, n_heads=3)
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: Mixer width 64 is not divisible by n_heads=3; ...
     """
 
     kind: str

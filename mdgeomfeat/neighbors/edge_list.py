@@ -24,6 +24,16 @@ class EdgeList:
         ``r_j - r_i`` under the minimum image.
     row_ptr : (n_atoms_total + 1,) Tensor of int64
         Edges of receiver ``i`` stand at ``row_ptr[i]:row_ptr[i + 1]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.neighbors import neighbor_list
+    >>> edges = neighbor_list(np.array([[[0.0, 0, 0], [1.0, 0, 0], [5.0, 0, 0]]]), 2.0)
+    >>> edges.receiver.tolist(), edges.sender.tolist(), edges.row_ptr.tolist()
+    ([0, 1], [1, 0], [0, 1, 2, 2])
+    >>> edges.vector[0].tolist()
+    [1.0, 0.0, 0.0]
     """
 
     receiver: torch.Tensor

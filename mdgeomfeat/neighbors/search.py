@@ -65,6 +65,17 @@ def neighbor_list(
     InputError
         For positions that are not finite, a cutoff over half the shortest box
         height, or a backend that is missing or cannot do boxes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.neighbors import neighbor_list
+    >>> positions = np.array([[[0.5, 5.0, 5.0], [9.5, 5.0, 5.0]]])  # Å
+    >>> neighbor_list(positions, 3.0).n_edges
+    0
+    >>> edges = neighbor_list(positions, 3.0, [10, 10, 10, 90, 90, 90])
+    >>> edges.n_edges, edges.distance.tolist()
+    (2, [1.0, 1.0])
     """
     given = positions if torch.is_tensor(positions) else np.asarray(positions)
     shape = tuple(given.shape)

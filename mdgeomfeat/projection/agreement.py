@@ -100,6 +100,17 @@ def agreement(
     ------
     InputError
         If frames do not correspond, are too few, or a number is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.projection import agreement
+    >>> rng = np.random.default_rng(0)
+    >>> runs = [rng.normal(size=(200, 4)) for _ in range(3)]
+    >>> targets = [run[:, :1] - 2 * run[:, 1:2] for run in runs]
+    >>> found = agreement(runs, targets)
+    >>> found.independent, round(float(found.r2[0]), 3)
+    (True, 1.0)
     """
     x_parts, y_parts = _readable(features), _readable(targets)
     _check(x_parts, y_parts)

@@ -97,6 +97,15 @@ def fit_map(
     InputError
         If the method is unknown, a number is not finite, nothing varies, or UMAP
         gets fewer than 20 frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.projection import fit_map
+    >>> rng = np.random.default_rng(0)
+    >>> found = fit_map(rng.normal(size=(200, 8)), "pca")
+    >>> found.embedding.shape, found.frames.shape
+    ((200, 2), (200,))
     """
     if method not in METHODS:
         raise InputError(

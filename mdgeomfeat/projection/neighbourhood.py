@@ -48,6 +48,15 @@ def knn_r2(
     ------
     InputError
         If lengths differ, or there are not more than k frames to choose from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.projection import knn_r2
+    >>> angle = np.linspace(-np.pi, np.pi, 500)
+    >>> circle = np.c_[np.cos(angle), np.sin(angle)]
+    >>> knn_r2(circle, angle[:, None]).round(3).tolist()
+    [1.0]
     """
     targets = np.asarray(targets, dtype=np.float64)
     if targets.ndim == 1:

@@ -28,6 +28,16 @@ class Colvar:
     fields : tuple of str
         Names of the columns; ``"1"``, ``"2"`` … where the file does not name them.
     values : (R, K) ndarray of float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from mdgeomfeat.reading.colvar import Colvar
+    >>> values = np.array([[0.0, 1.5], [2.0, 2.5]])
+    >>> table = Colvar(path=Path("COLVAR"), fields=("time", "bias"), values=values)
+    >>> table.times.tolist(), table.column("bias").tolist()
+    ([0.0, 2.0], [1.5, 2.5])
     """
 
     path: Path
@@ -96,7 +106,7 @@ class Colvar:
 
 
 def read_colvar(path: str | Path) -> Colvar:
-    """Read a table of numbers.
+    r"""Read a table of numbers.
 
     Columns are separated by blanks or commas. Names come from PLUMED's line
     ``#! FIELDS …`` or from a first line that holds no number; a restarted run may
@@ -116,6 +126,15 @@ def read_colvar(path: str | Path) -> Colvar:
     InputError
         If the file cannot be read, holds no rows, or a line has another number of
         columns.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from mdgeomfeat.reading.colvar import read_colvar
+    >>> text = "#! FIELDS time phi bias\n0.0 1.2 0.0\n1.0 1.4 2.5\n"
+    >>> _ = Path("COLVAR").write_text(text)
+    >>> read_colvar("COLVAR").column("bias").tolist()
+    [0.0, 2.5]
     """
     path = Path(path)
     fields: tuple[str, ...] | None = None

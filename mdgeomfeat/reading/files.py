@@ -75,6 +75,13 @@ def open_universe(
     InputError
         If it is not clear which file is the topology, if a file cannot be read or
         has another number of atoms, or if time steps differ.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.reading import open_universe
+    >>> u = open_universe(["traj.xtc", "top.pdb", "other.xtc"])
+    >>> u.atoms.n_atoms, int(u.trajectory.n_frames)
+    (19, 80)
     """
     if not files:
         raise InputError("No files are given; name a topology and a trajectory.")

@@ -160,6 +160,13 @@ def trajectory_info(
     Returns
     -------
     list of TrajectoryInfo
+
+    Examples
+    --------
+    >>> from mdgeomfeat.reading import open_universe, trajectory_info
+    >>> (info,) = trajectory_info(open_universe(["top.pdb", "traj.xtc"]))
+    >>> info.n_frames, info.dt
+    (40, 1.0)
     """
     trajectory = universe.trajectory
     readers = file_readers(trajectory)

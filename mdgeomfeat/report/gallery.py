@@ -51,6 +51,7 @@ class Gallery:
             How it is embedded.
         """
         picture = to_png(figure)
+        figure.set_layout_engine("none")  # it has been found, which takes as long again
         if self._folder is not None:
             (self._folder / f"{name}.png").write_bytes(picture)
         if kind == "svg":

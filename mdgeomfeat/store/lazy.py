@@ -39,6 +39,17 @@ class RowArray(NDArrayOperatorsMixin, ABC):
     ----------
     shape : tuple of int
     dtype : numpy.dtype
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.store import FeatureStore
+    >>> scalars = FeatureStore("report/features.zarr")["scalars"]
+    >>> scalars.shape, scalars[:10].shape
+    ((200, 3, 64), (10, 3, 64))
+    >>> later = scalars.part(150, 200)  # nothing is read yet
+    >>> np.asarray(later).shape
+    (50, 3, 64)
     """
 
     shape: tuple[int, ...]

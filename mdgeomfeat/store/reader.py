@@ -55,6 +55,15 @@ class FeatureStore:
     InputError
         If there is no store, one of another format, or one that is not
         whole.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.store import FeatureStore
+    >>> store = FeatureStore("report/features.zarr")
+    >>> store.complete, len(store.sources)
+    (True, 1)
+    >>> store["scalars"].shape, store["vectors"][:2].shape
+    ((200, 3, 64), (2, 3, 3, 64))
     """
 
     def __init__(self, path: str | Path, *, unfinished: bool = False) -> None:

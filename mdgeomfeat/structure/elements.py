@@ -98,6 +98,14 @@ def resolve_elements(ag: AtomGroup, *, warn: bool = True) -> np.ndarray:
     ------
     InputError
         For names that fit no element (coarse-grained beads, unknown ions).
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat.structure import resolve_elements
+    >>> u = mda.Universe("top.pdb")
+    >>> resolve_elements(u.select_atoms("name N CA C O")).tolist()[:4]
+    [6, 8, 7, 6]
     """
     table = AtomTable.from_universe(ag.universe, positions=False)
     numbers, guessed = element_numbers(table, ag.ix)

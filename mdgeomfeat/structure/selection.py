@@ -60,6 +60,20 @@ def select_atoms(
     ------
     InputError
         If the selection cannot be read or matches nothing.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> u = mda.Universe("top.pdb")
+    >>> u.atoms.n_atoms, select_atoms(u).n_atoms
+    (19, 9)
+    >>> select_atoms(u, "name CA").names.tolist()
+    ['CA']
+    >>> select_atoms(u, "resname LEU")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: select='resname LEU' matches none of the 19 ...
     """
     table = AtomTable.from_universe(universe_or_atomgroup.universe)
     return universe_or_atomgroup.universe.atoms[

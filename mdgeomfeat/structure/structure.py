@@ -74,6 +74,17 @@ class Structure:
     parent, order : (A,) ndarrays of int64
         The tree along which :func:`make_whole` walks: the atom that each atom hangs
         on (-1 for the first of a connected component), and all atoms, parents first.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> structure = Structure.from_atomgroup(select_atoms(mda.Universe("top.pdb")))
+    >>> structure.n_atoms, structure.n_tokens
+    (9, 3)
+    >>> structure.token_labels()
+    ['A:ACE1', 'A:GLY2', 'A:NME3']
     """
 
     numbers: np.ndarray
@@ -462,6 +473,17 @@ def make_whole(
     ------
     InputError
         If positions or boxes do not fit the structure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.structure import make_whole
+    >>> structure = Structure.from_arrays([6, 8], bonds=[[0, 1]])
+    >>> broken = np.array([[[0.5, 5.0, 5.0], [9.5, 5.0, 5.0]]])
+    >>> whole = make_whole(structure, broken, np.array([[10, 10, 10, 90, 90, 90.0]]))
+    >>> whole[0, 1].tolist()
+    [-0.5, 5.0, 5.0]
     """
     positions = np.asarray(positions)
     if positions.ndim != 3 or positions.shape[1:] != (structure.n_atoms, 3):

@@ -66,6 +66,16 @@ class ChangedToken:
         Labels there and here.
     elements_before, elements_after : str
         Its atoms there and here, such as ``"C3 N1 O1"``.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.variables import ChangedToken
+    >>> changed = ChangedToken(
+    ...     token=1, before="A:GLY2", after="A:ALA2", elements_before="C2 N1 O1",
+    ...     elements_after="C3 N1 O1",
+    ... )
+    >>> f"{changed.before} is {changed.after} here"
+    'A:GLY2 is A:ALA2 here'
     """
 
     token: int
@@ -91,6 +101,17 @@ class TokenAlignment:
         Labels of the model's tokens without a counterpart.
     extra : tuple of str
         Labels of new tokens that the model does not know.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.variables import TokenAlignment
+    >>> found = TokenAlignment(
+    ...     counterpart=np.array([0, -1]), labels=("A:ALA1", "A:GLY2"), changed=(),
+    ...     missing=("A:GLY2",), extra=(),
+    ... )
+    >>> found.whole, found.same.tolist()
+    (False, [True, False])
     """
 
     counterpart: NDArray[np.int64]
@@ -154,6 +175,18 @@ def align_tokens(metadata: dict[str, Any], structure: Structure) -> TokenAlignme
     InputError
         If the model's tokens are not residues, Biopython is not installed, or fewer
         than half of the model's tokens have a counterpart.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> from mdgeomfeat.variables import align_tokens, read_model_folder
+    >>> model, _ = read_model_folder("report")
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> found = align_tokens(model.metadata, Structure.from_atomgroup(atoms))
+    >>> found.counterpart.tolist(), found.changed, found.missing
+    ([0, 1, 2], (), ())
     """
     if metadata["features"]["tokens"] != "residue":
         raise InputError(

@@ -75,6 +75,23 @@ class CollectiveVariables(nn.Module):
     InputError
         If the structure is another molecule than the model's, network and model do
         not belong together, or the engine cannot do what is asked.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> import torch
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.structure import select_atoms
+    >>> from mdgeomfeat.variables import CollectiveVariables
+    >>> atoms = select_atoms(mda.Universe("top.pdb"))
+    >>> cvs = CollectiveVariables.load("report", Structure.from_atomgroup(atoms))
+    >>> positions = torch.tensor(atoms.positions[None], requires_grad=True)
+    >>> values = cvs(positions)
+    >>> values.shape == (1, cvs.dim)
+    True
+    >>> values[0, 0].backward()
+    >>> positions.grad.shape
+    torch.Size([1, 9, 3])
     """
 
     numbers: Tensor

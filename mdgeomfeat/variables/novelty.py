@@ -29,6 +29,14 @@ class Novelty:
     shifts : (N,) ndarray
         How far the mean features of each token lie from those in training, in standard
         deviations there (root mean square over features).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.variables import Novelty
+    >>> novelty = Novelty(distances=[np.array([0.4, 1.6])], shifts=np.array([0.1, 2.0]))
+    >>> novelty.share, novelty.unseen[0].tolist()
+    (0.5, [False, True])
     """
 
     distances: list[NDArray[np.float64]]
@@ -67,6 +75,16 @@ def measure_novelty(
     Returns
     -------
     Novelty
+
+    Examples
+    --------
+    >>> from mdgeomfeat.store import FeatureStore
+    >>> from mdgeomfeat.featurizer import FeatureResults
+    >>> from mdgeomfeat.variables import measure_novelty, read_training
+    >>> seen = FeatureResults.load("report/features.zarr").token_features_list()
+    >>> novelty = measure_novelty(read_training("report").reach, seen, n_tokens=3)
+    >>> novelty.share < 0.02  # these frames are the training data
+    True
     """
     counted = np.ones(n_tokens, bool) if counted is None else counted
     columns = np.repeat(counted, len(reach.mean) // n_tokens)

@@ -83,6 +83,17 @@ def read_model_folder(path: str | Path) -> tuple[CVModel, FeatureSpec]:
     ------
     InputError
         If there is no model.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.variables import read_model_folder
+    >>> model, features = read_model_folder("report")
+    >>> model.method, features.tokens
+    ('tica', 'residue')
+    >>> read_model_folder("elsewhere")
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: The folder 'elsewhere' holds no model; give the ...
     """
     from mdgeomfeat.gnn import read_model
     from mdgeomfeat.kinetics import CVModel
@@ -138,6 +149,13 @@ def read_training(path: str | Path) -> TrainingRecord:
     ------
     InputError
         If an earlier release wrote the model, which kept no such record.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.variables import read_training
+    >>> record = read_training("report")
+    >>> int(record.counts.sum()), record.box
+    (200, False)
     """
     from mdgeomfeat.variables.training import TrainingRecord
 
@@ -169,6 +187,18 @@ def check_same_molecule(metadata: dict[str, Any], structure: Structure) -> None:
     ------
     InputError
         Naming the first token that differs.
+
+    Examples
+    --------
+    >>> import MDAnalysis as mda
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.variables import check_same_molecule, read_model_folder
+    >>> model, _ = read_model_folder("report")
+    >>> atoms = mda.Universe("top.pdb").select_atoms("name CA")
+    >>> check_same_molecule(model.metadata, Structure.from_atomgroup(atoms))
+    Traceback (most recent call last):
+        ...
+    mdgeomfeat.errors.InputError: The model was made for 3 tokens and these files ...
     """
     stored = metadata["structure"]
     labels = structure.token_labels()

@@ -50,6 +50,13 @@ def jump_at_cutoff(network: Backbone, numbers: Iterable[int]) -> float:
     -------
     float
         The largest relative L2 change of the features of the two atoms.
+
+    Examples
+    --------
+    >>> from mdgeomfeat import load_model
+    >>> from mdgeomfeat.variables import jump_at_cutoff
+    >>> jump_at_cutoff(load_model(), [6, 7, 8]) < 1e-4
+    True
     """
     exact = copy.deepcopy(network).to("cpu", torch.float64).eval()
     elements = sorted({int(z) for z in numbers})

@@ -71,6 +71,15 @@ class Reach:
         Variance s of what the components leave over, per feature.
     usual : float
         The square that one of a thousand training frames exceeds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.variables import Reach
+    >>> rng = np.random.default_rng(0)
+    >>> reach = Reach.fit(rng.normal(size=(500, 4)), rng.normal(size=(500, 4)))
+    >>> reach.mean.shape, reach.factor.shape
+    ((4,), (4,))
     """
 
     mean: NDArray[np.float64]
@@ -163,6 +172,16 @@ class TrainingRecord:
     box : bool
         Whether the frames had a periodic box.
     reach : Reach
+
+    Examples
+    --------
+    >>> from mdgeomfeat.variables import read_training
+    >>> record = read_training("report")
+    >>> d, n_levels = record.quantiles.shape
+    >>> record.by_state.shape == (len(record.counts), d, n_levels)
+    True
+    >>> bool((record.quantiles[:, 0] < record.quantiles[:, -1]).all())
+    True
     """
 
     quantiles: NDArray[np.float64]
@@ -310,6 +329,18 @@ def record_training(
     Returns
     -------
     TrainingRecord
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.variables import record_training
+    >>> rng = np.random.default_rng(0)
+    >>> runs = [rng.normal(size=(200, 2, 3))]
+    >>> variables = [run[:, 0, :1] for run in runs]
+    >>> states = [(s[:, 0] > 0).astype(int) for s in variables]
+    >>> record = record_training(runs, variables, states, 2, box=False)
+    >>> record.counts.shape, record.quantiles.shape
+    ((2,), (1, 9))
     """
     s, labels = np.concatenate(values), np.concatenate(states)
     by_state = np.full((n_states, s.shape[1], len(LEVELS)), np.nan)

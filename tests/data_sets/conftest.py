@@ -52,3 +52,9 @@ def simulate_peptides():
 def folding_reference(folding):
     pytest.importorskip("openmm")
     return load_script(folding / "reference.py")
+
+
+@pytest.fixture(scope="session")
+def simulate_pocket():
+    pytest.importorskip("openmm")
+    return load_script(DATA / "pocket" / "simulate.py")

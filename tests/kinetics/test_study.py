@@ -177,6 +177,7 @@ def test_summary_is_json_in_picoseconds(study):
         "dim_given": False,
         "mixer": "tokens",
         "n_tokens": 2,
+        "merged": 1,
         "fewer_seeds": False,
     }
     assert {d["kind"] for d in summary["doubts"]} >= {"fits_failed"}
@@ -215,6 +216,19 @@ def test_the_mixer_suits_the_tokens(shape, kind, dropped):
     given = StudySettings(mixer_options={"input_dropout": 0.0, "depth": 3})
     spec = choose_mixer([np.zeros((9, *shape), np.float32)], given)
     assert (spec.input_dropout, spec.depth) == (0.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "merge", "mixed"), [(256, 1, 256), (257, 2, 129), (3000, 12, 250)]
+)
+def test_thousands_of_tokens_are_joined_before_they_are_mixed(n_tokens, merge, mixed):
+    rows = [np.zeros((9, n_tokens, 4), np.float32)]
+    spec = choose_mixer(rows, StudySettings())
+    assert (spec.merge, spec.mixed_tokens) == (merge, mixed)
+    given = StudySettings(mixer_options={"merge": 1})
+    assert choose_mixer(rows, given).mixed_tokens == n_tokens
+    flat = choose_mixer(rows, StudySettings(mixer="flat"))
+    assert (flat.kind, flat.merge) == ("flat", 1)
 
 
 def test_a_score_is_that_of_all_seeds_joined(study, three_states):

@@ -32,7 +32,7 @@ def relaxing(time, n_frames, rng):
 @pytest.fixture(scope="module")
 def study():
     rng = np.random.default_rng(0)
-    run = np.column_stack([relaxing(t, 6000, rng) for t in TIMES])
+    run = np.column_stack([relaxing(t, 12_000, rng) for t in TIMES])
     run = run @ rng.normal(size=(5, 5))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MDGeomFeatWarning)

@@ -25,6 +25,7 @@ def study(doubts=(), dt=2.0, n_slow=1, **choices):
         "dim_given": False,
         "mixer": MixerReason.TOKENS,
         "n_tokens": 5,
+        "merged": 1,
         "fewer_seeds": False,
     }
     return SimpleNamespace(
@@ -79,6 +80,12 @@ def test_choices():
     )
     assert other[1] == "1 output, although TICA finds no process slower than the lag."
     assert other[2].startswith("Only 1 seed, because the networks are large")
+
+
+def test_joined_tokens_are_told():
+    said = " ".join(choices_in_words(study(n_tokens=3000, merged=12)))
+    assert "3,000 tokens. To save time, 12 tokens that follow each other are" in said
+    assert "follow each other" not in " ".join(choices_in_words(study()))
 
 
 def test_weights_are_told_with_what_they_are_worth():

@@ -115,6 +115,15 @@ def make_engine(
     ------
     InputError
         If an option is unknown or the engine cannot do what is asked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat import load_model
+    >>> from mdgeomfeat.gnn.engine import make_engine
+    >>> engine = make_engine(load_model(), engine="torch", device="cpu")
+    >>> engine.name
+    'torch'
     """
     if max_neighbors is not None and max_neighbors < 1:
         raise InputError(

@@ -18,6 +18,19 @@ def choices_in_words(study: StudyResult) -> list[str]:
     Parameters
     ----------
     study : StudyResult
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> from mdgeomfeat.report import choices_in_words
+    >>> print(choices_in_words(study)[0])
+    A lag of 4 frames: the smallest at which the slowest TICA timescale is within ...
     """
     sentences = [
         lag_in_words(study),
@@ -99,6 +112,11 @@ def _mixer(study: StudyResult) -> str:
         MixerReason.VECTORS: ": the input has vector channels",
         MixerReason.TOKENS: f": {tokens}",
     }[reason]
+    if study.choices.merged > 1:
+        return (
+            f"Mixer {study.mixer}{why}. To save time, {study.choices.merged} tokens "
+            "that follow each other are joined to one before they are mixed."
+        )
     return f"Mixer {study.mixer}{why}."
 
 

@@ -19,6 +19,19 @@ def convergence_in_words(study: StudyResult) -> list[str]:
     Parameters
     ----------
     study : StudyResult
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> from mdgeomfeat.report import convergence_in_words
+    >>> print(convergence_in_words(study)[0])
+    Is it converged? Yes, as far as these data can tell: all data together are 100 ...
     """
     found, clock = study.convergence, Clock(study.settings.dt)
     if found.converged:

@@ -36,6 +36,24 @@ def differences_in_words(differences: StateDifferences) -> list[str]:
     Parameters
     ----------
     differences : StateDifferences
+
+    Examples
+    --------
+    >>> from mdgeomfeat.explain import Difference, Kind, StateComparison
+    >>> from mdgeomfeat.explain import StateDifferences
+    >>> from mdgeomfeat.report import differences_in_words
+    >>> import numpy as np
+    >>> turn = Difference(
+    ...     kind=Kind.TORSION, name="A:ALA2:phi", tokens=(1,), before=-80.0, after=60.0,
+    ...     effect=0.9, held_out=0.88, stable=True,
+    ... )
+    >>> found = StateDifferences(
+    ...     reference=0, split="trajectories", n_frames=np.array([500, 200]),
+    ...     compared=(StateComparison(state=1, checked=True, differences=(turn,)),),
+    ...     radius_of_gyration=np.full(2, 3.2), rmsf=np.full((2, 3), 0.5),
+    ... )
+    >>> print(differences_in_words(found)[0])
+    State 2, compared with state 1: φ of A:ALA2 turns from ...
     """
     return [_sentence(one, differences) for one in differences.compared]
 

@@ -21,6 +21,18 @@ def doubts_in_words(study: StudyResult) -> list[str]:
     Parameters
     ----------
     study : StudyResult
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> from mdgeomfeat.report import doubts_in_words
+    >>> rng = np.random.default_rng(0)
+    >>> noise = [rng.normal(size=(300, 3)) for _ in range(4)]
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"noise": noise}, "noise", settings)
+    >>> print(doubts_in_words(study)[0])
+    Directions found in one half of the training data show no process slower than ...
     """
     from mdgeomfeat.kinetics.reasons import FitsFailed
 
@@ -33,6 +45,19 @@ def failures_in_words(study: StudyResult) -> list[str]:
     Parameters
     ----------
     study : StudyResult
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> from mdgeomfeat.report import failures_in_words
+    >>> failures_in_words(study)
+    []
     """
     from mdgeomfeat.kinetics.reasons import FitsFailed
 

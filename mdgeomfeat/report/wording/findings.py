@@ -25,6 +25,19 @@ def findings_in_words(study: StudyResult) -> list[str]:
     Parameters
     ----------
     study : StudyResult
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.kinetics import StudySettings, run_study
+    >>> rng = np.random.default_rng(0)
+    >>> flips = np.where(rng.random((4, 500)) < 0.02, -1, 1).cumprod(axis=1)
+    >>> runs = list(flips[:, :, None] + rng.normal(0, 0.2, (4, 500, 1)))
+    >>> settings = StudySettings(method="tica", n_bootstrap=5)
+    >>> study = run_study({"x": runs}, "x", settings)
+    >>> from mdgeomfeat.report import findings_in_words
+    >>> print(findings_in_words(study)[1])
+    2 states can be told apart, holding 58 % and 42 % of the stationary population.
     """
     clock = Clock(study.settings.dt)
     motions = _weighted(study) if study.biased else _motions(study, clock)

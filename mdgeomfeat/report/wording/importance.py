@@ -27,6 +27,22 @@ def importance_in_words(importance: TokenImportance) -> list[str]:
     Parameters
     ----------
     importance : TokenImportance
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat.explain import Quantity, QuantityKind, TokenImportance
+    >>> from mdgeomfeat.explain import summarize
+    >>> first = Quantity(kind=QuantityKind.VARIABLE, numbers=(0,), direction=np.ones(1))
+    >>> importance = TokenImportance(
+    ...     labels=("A:ACE1", "A:ALA2", "A:NME3"), quantities=(first,),
+    ...     permutation=summarize([np.array([[[0.1, 0.8, 0.05]]])], twin=[]),
+    ...     gradient=None, no_gradient="not computed", n_folds=1, n_pairs=500,
+    ...     n_frames=0,
+    ... )
+    >>> from mdgeomfeat.report import importance_in_words
+    >>> print(importance_in_words(importance)[0])
+    Variable 1 rests most on A:ALA2 (0.80) and A:ACE1 (0.10).
     """
     sentences = []
     agreement = importance.agreement
