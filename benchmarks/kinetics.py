@@ -54,7 +54,7 @@ from mdgeomfeat.kinetics import (
 )
 from mdgeomfeat.kinetics.arrays import cut
 from mdgeomfeat.kinetics.model import STACK_RIDGE
-from mdgeomfeat.kinetics.study import choose_mixer
+from mdgeomfeat.kinetics.networks import choose_mixer
 from mdgeomfeat.mixing import count_parameters
 from mdgeomfeat.reading import open_universe
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,12 @@ from mdgeomfeat.kinetics.evidence import Evidence, weigh_evidence
 from mdgeomfeat.kinetics.koopman import koopman_weights
 from mdgeomfeat.kinetics.lag import LagScan, choose_lag
 from mdgeomfeat.kinetics.model import CVModel, make_cv_model
+from mdgeomfeat.kinetics.networks import (
+    USUAL_SEEDS,
+    choose_mixer,
+    choose_seeds,
+    mixer_reason,
+)
 from mdgeomfeat.kinetics.rates import rates_of
 from mdgeomfeat.kinetics.reasons import (
     Choices,
@@ -36,7 +42,6 @@ from mdgeomfeat.kinetics.reasons import (
     FewerOutputs,
     FitsFailed,
     LagNotConstant,
-    MixerReason,
     NotEstablished,
     NotIndependent,
 )
@@ -46,7 +51,7 @@ from mdgeomfeat.kinetics.scoring import InputScorer, fit_network
 from mdgeomfeat.kinetics.splits import Fold, make_folds
 from mdgeomfeat.kinetics.states import StateModel
 from mdgeomfeat.kinetics.tica import fit_tica_guarded
-from mdgeomfeat.kinetics.vampnet import Lobe, training_operations
+from mdgeomfeat.kinetics.vampnet import Lobe
 from mdgeomfeat.kinetics.weighting import (
     check_weights,
     doubts_on_weights,
@@ -67,17 +72,6 @@ Progress = Callable[[int, int, str], None]
 #: Data in units of the slowest timescale below which nothing is certain; up to what is
 #: enough, timescales are known to some 30-60 %.
 _FEW = 20
-
-#: Shares of the numbers of a frame that are dropped while training, and from how many
-#: on they are many.
-_DROPPED, _DROPPED_WIDE, _WIDE = 0.1, 0.3, 100
-
-#: Tokens that are mixed at most; more are joined to so many, as the time of attention
-#: grows with their square (benchmarks/tokens.py).
-_MIXED = 256
-
-#: Seeds of a usual study, and operations (some minutes of one core) that lower them.
-_SEEDS, _OPERATIONS = 3, 9e12
 
 
 # Covariances of some hundred columns fill one thread; further ones of BLAS wait for
@@ -140,9 +134,9 @@ def run_study(
     biased = check_weights(weights, lengths, settings)
     mixers = {name: choose_mixer(a, settings) for name, a in arrays.items()}
     mixer = mixers[primary]
-    seeds = _choose_seeds(settings, mixers.values(), n_frames)
+    seeds = choose_seeds(settings, mixers.values(), n_frames)
     fewer_seeds = (
-        settings.seeds is None and settings.method == "vampnet" and seeds < _SEEDS
+        settings.seeds is None and settings.method == "vampnet" and seeds < USUAL_SEEDS
     )
     settings = replace(settings, seeds=seeds)
     steps = _Steps(progress, 3 + (settings.seeds or 1))
@@ -241,7 +235,7 @@ def run_study(
         lag=scan.reason,
         markov_lag=markov.reason,
         dim_given=settings.dim is not None,
-        mixer=_mixer_reason(settings, main, mixer),
+        mixer=mixer_reason(settings, main, mixer),
         n_tokens=mixer.n_tokens,
         merged=mixer.merge,
         fewer_seeds=fewer_seeds,
@@ -277,38 +271,6 @@ def run_study(
         fold_models=scorer.fold_models,
         weights=weights,
         bottleneck=bottleneck,
-    )
-
-
-def choose_mixer(arrays: Arrays, settings: StudySettings) -> MixerSpec:
-    """Return the mixer kind and sizes of an input; outputs are filled in later.
-
-    Inputs are dropped while training: each with probability 0.3 where a frame has a
-    hundred or more, else 0.1. It is the rule for every input, and each was best for
-    its kind on a pentapeptide (features and dihedrals). Of more than 256 tokens,
-    consecutive ones are joined until 256 or fewer are left.
-    """
-    shape = arrays[0].shape[1:]
-    kind = settings.mixer
-    if len(shape) == 1:
-        kind, n_tokens, n_features = "flat", 1, shape[0]
-    elif len(shape) == 3:
-        kind, n_tokens, n_features = "equivariant", shape[0], shape[2]
-    else:
-        n_tokens, n_features = shape
-        if kind in (None, "equivariant"):
-            kind = "attention"
-    wide = np.prod(shape) >= _WIDE
-    usual = {
-        "input_dropout": _DROPPED_WIDE if wide else _DROPPED,
-        "merge": 1 if kind == "flat" else -(-int(n_tokens) // _MIXED),
-    }
-    return MixerSpec(
-        kind=kind,
-        n_tokens=int(n_tokens),
-        n_features=int(n_features),
-        n_outputs=settings.dim or 1,
-        **{**usual, **settings.mixer_options},
     )
 
 
@@ -412,22 +374,6 @@ def _final_model(
     return make_cv_model(settings.method, lobes, arrays, lag, metadata, values)
 
 
-def _choose_seeds(
-    settings: StudySettings, mixers: Iterable[MixerSpec], n_frames: int
-) -> int:
-    """Return how many VAMPNets are trained: the usual number, or what time allows."""
-    if settings.method == "tica":
-        return 1
-    if settings.seeds is not None:
-        return settings.seeds
-    if settings.method == "spib":
-        return 1
-    one = settings.max_folds * sum(
-        training_operations(m, n_frames // 2, settings.training) for m in mixers
-    )
-    return int(np.clip(_OPERATIONS // one, 1, _SEEDS))
-
-
 def _slowest(scan: LagScan, states: StateModel | None) -> float | None:
     found = [scan.slowest, *(() if states is None else states.timescales[:1])]
     known = [float(t) for t in found if t is not None and np.isfinite(t)]
@@ -457,20 +403,6 @@ def _landscape(
     axes: Sequence[int],
 ) -> FreeEnergy | None:
     return landscape(cvs, states.weights, axes, settings.temperature)
-
-
-def _mixer_reason(
-    settings: StudySettings, arrays: Arrays, mixer: MixerSpec
-) -> MixerReason | None:
-    if settings.network is None:
-        return None
-    if settings.mixer == mixer.kind:
-        return MixerReason.GIVEN
-    if arrays[0].ndim == 2:
-        return MixerReason.NO_TOKENS
-    if arrays[0].ndim == 4:
-        return MixerReason.VECTORS
-    return MixerReason.TOKENS
 
 
 def _doubts(

@@ -24,6 +24,7 @@ from mdgeomfeat.kinetics import (
 )
 from mdgeomfeat.kinetics.arrays import Span, cut
 from mdgeomfeat.kinetics.evidence import weigh_evidence
+from mdgeomfeat.kinetics.networks import choose_mixer
 from mdgeomfeat.kinetics.reasons import (
     DoubtWarning,
     FewData,
@@ -33,7 +34,7 @@ from mdgeomfeat.kinetics.reasons import (
     NotEstablished,
     NotIndependent,
 )
-from mdgeomfeat.kinetics.study import choose_mixer, known_ceiling
+from mdgeomfeat.kinetics.study import known_ceiling
 
 FAST = TrainingOptions(max_steps=60)
 
