@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import listed
 
-__all__ = ["GAS_CONSTANT", "FreeEnergy", "free_energy", "landscape"]
+__all__ = ["GAS_CONSTANT", "FreeEnergy", "free_energy", "landscape", "profiles"]
 
 #: kJ/mol/K (CODATA 2018).
 GAS_CONSTANT = 8.31446261815324e-3
@@ -93,6 +93,22 @@ def landscape(
         temperature=temperature,
         ranges=ranges,
     )
+
+
+def profiles(
+    cvs: Sequence[NDArray[np.float64]],
+    weights: Sequence[NDArray[np.float64]] | None,
+    temperature: float | None = None,
+) -> tuple[FreeEnergy, ...]:
+    """Return the free energy along each coordinate; none without weights.
+
+    Parameters
+    ----------
+    cvs, weights, temperature
+        As in :func:`landscape`.
+    """
+    found = (landscape(cvs, weights, [i], temperature) for i in range(cvs[0].shape[1]))
+    return tuple(profile for profile in found if profile is not None)
 
 
 def free_energy(
