@@ -74,6 +74,9 @@ def koopman_weights(
     """
     # each component in units of its spread, so that none is cut off as rounding
     outputs = fit_tica(arrays, lag, n_components).transform(arrays)
+    if outputs[0].shape[1] == 1:
+        # deeptime takes a matrix of one entry for a list; what never varies is left out
+        outputs = [np.pad(x, ((0, 0), (0, 1))) for x in outputs]
     estimator = KoopmanWeightingEstimator(lag)
     for x in outputs:
         if len(x) > lag:

@@ -128,3 +128,17 @@ def test_frames_are_not_weighted_twice(runs):
     weights = FrameWeights.from_plain([np.ones(len(f)) for f in features])
     with pytest.raises(InputError, match="leave one out"):
         run_study({"x": features}, "x", StudySettings(koopman=True), weights=weights)
+
+
+def test_one_column_is_enough_for_two_states():
+    # of two states a line through both values is an exact basis
+    rng = np.random.default_rng(1)
+    leaves = np.array([0.1, 0.2])  # stationary shares: 2/3 and 1/3
+    states = np.ones((1500, 12), dtype=int)
+    for t in range(1, 12):
+        change = rng.random(1500) < leaves[states[:, t - 1]]
+        states[:, t] = np.where(change, 1 - states[:, t - 1], states[:, t - 1])
+    weights = koopman_weights([s[:, None].astype(float) for s in states], 1)
+    assert (states == 0).mean() < 0.52
+    w = np.concatenate(weights.values)
+    assert w @ (states.ravel() == 0) / w.sum() == pytest.approx(2 / 3, abs=0.02)
