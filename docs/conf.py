@@ -13,7 +13,8 @@ from generate import write_pages
 # one thread, so that times and numbers do not depend on the machine.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["NO_COLOR"] = "1"
+# Kernels ask for colours, which pages cannot show.
+os.environ["TTY_COMPATIBLE"] = "0"
 
 project = "mdgeomfeat"
 author = "The mdgeomfeat developers"
