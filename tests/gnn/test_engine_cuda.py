@@ -200,9 +200,9 @@ def test_frames_do_not_depend_on_the_batch(architecture, system, place, monkeypa
     assert_close(engine.compute(numbers, positions, boxes), whole)
 
 
-@pytest.mark.filterwarnings("error")
 # the interpreter of Triton 3.2, with NumPy 1
 @pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", [">f4", "<f8", "<f2"])
 def test_coordinates_of_any_kind(kind, system, place):
     numbers, positions = system[0][:4], system[1][:, :4].astype(kind)
