@@ -6,17 +6,10 @@ import json
 from copy import deepcopy
 from pathlib import Path
 
-import jsonschema
 import pytest
+from schemas import SCHEMAS, validator
 
-SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "static" / "schemas"
 FRAMES = ("--stop", 1200, "--step", 6)
-
-
-def validator(name):
-    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema)
 
 
 def read(path):
@@ -107,6 +100,15 @@ def test_undocumented_entries_and_other_types_are_refused(study):
     assert not validator("model").is_valid(model | {"sha256": "?"})
     model["metadata"]["new"] = 1
     assert not validator("model").is_valid(model)
+
+
+def test_what_info_prints_is_as_the_schema_says(run_cli, gly2):
+    check = validator("info")
+    for options in ((), ("--select", "name NOTHING"), ("--dt", "2ps")):
+        found = json.loads(run_cli("info", *gly2[:3], *options, "--json").stdout)
+        assert not list(check.iter_errors(found))
+        assert ("selection" in found) == (found["problem"] is None)
+        assert not check.is_valid(found | {"new": 1})
 
 
 def test_every_kind_of_doubt_is_in_the_schema():

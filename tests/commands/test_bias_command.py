@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from schemas import validator
 
 from mdgeomfeat.commands.bias import BiasOptions, _ranges
 from mdgeomfeat.reading.colvar import read_colvar
@@ -70,6 +71,8 @@ def test_a_simulation_leaves_a_folder(biased):
         assert words in page
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["format"], summary["kind"]) == (1, "mdgeomfeat bias")
+    assert not list(validator("summary").iter_errors(summary))
+    assert not validator("summary").is_valid(summary | {"new": 1})
     energies = np.array(summary["free_energies"]["cv1"]["energies"], dtype=float)
     assert energies.shape == (4, 60)
     assert np.nanmin(energies) == 0

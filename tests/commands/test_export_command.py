@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from dipeptide import Dipeptide, lively
+from schemas import validator
 
 from mdgeomfeat import Structure
 from mdgeomfeat.bias.plumed import ScriptedVariables, write_torchscript
@@ -72,6 +74,9 @@ def test_plumed_would_compute_the_variables(run_cli, report, tmp_path):
     out = tmp_path / "plumed"
     done = run_cli("export", report, PDB, "--plumed", "--out", out)
     assert done.exit_code == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert not list(validator("summary").iter_errors(summary))
+    assert summary["outputs"] >= 1
     text = (out / "plumed.dat").read_text()
     universe = mda.Universe(str(PDB), str(XTC))
     atoms = select_atoms(universe)
