@@ -15,7 +15,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    ParamSpec,
+    Self,
+    TypedDict,
+    TypeVar,
+    get_args,
+)
 
 from mdgeomfeat.errors import InputError
 
@@ -37,6 +47,9 @@ __all__ = [
     "feature_options",
     "takes_features",
 ]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 FEATURE_FORMAT: Final = 1
 DEFAULT_SEED: Final = 20241028
@@ -352,7 +365,7 @@ def feature_options() -> dict[str, dataclasses.Field[Any]]:
     return {f.name: f for f in dataclasses.fields(FeatureSpec) if "help" in f.metadata}
 
 
-def takes_features(function: Callable) -> Callable:
+def takes_features(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Spell out a function's ``**features`` as the options of :class:`FeatureSpec`.
 
     Those that the function names itself stay where they are.

@@ -26,7 +26,7 @@ from numba.core import event
 __all__ = ["cached_njit", "n_threads", "run_threads", "when_compiling"]
 
 
-def cached_njit(**options: Any) -> Callable[[Callable], Any]:
+def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator like ``numba.njit`` whose machine code is kept on disk.
 
     numba keeps it beside the source file, else in the user's cache folder. Where
@@ -39,7 +39,7 @@ def cached_njit(**options: Any) -> Callable[[Callable], Any]:
         Passed on to ``numba.njit``. The interpreter's lock is always released.
     """
 
-    def decorate(function: Callable) -> Any:
+    def decorate(function: Callable[..., Any]) -> Any:
         jitted = numba.njit(nogil=True, **options)(function)
         try:
             jitted.enable_caching()
@@ -61,14 +61,14 @@ def cached_njit(**options: Any) -> Callable[[Callable], Any]:
     return decorate
 
 
-def _or_nothing(load: Callable[[], dict]) -> Callable[[], dict]:
+def _or_nothing(load: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any]]:
     """Return a reader of an index that is empty where it names types that are gone.
 
     numba reads the types of all signatures before it looks whether the index is of the
     same source; those of an earlier version may not exist any more.
     """
 
-    def load_index() -> dict:
+    def load_index() -> dict[Any, Any]:
         try:
             return load()
         except (AttributeError, ImportError):
@@ -140,7 +140,7 @@ def n_threads() -> int:
 
 
 def run_threads(
-    function: Callable[..., object], jobs: Sequence[tuple], threads: int
+    function: Callable[..., object], jobs: Sequence[tuple[Any, ...]], threads: int
 ) -> None:
     """Call a function once per job, on several threads where that is allowed.
 

@@ -29,4 +29,5 @@ def bond_lengths(numbers: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     -------
     (B,) ndarray, Å
     """
-    return _RADIUS[numbers[pairs]].sum(axis=1)
+    lengths: np.ndarray = _RADIUS[numbers[pairs]].sum(axis=1)
+    return lengths

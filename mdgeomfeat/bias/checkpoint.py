@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,14 +53,14 @@ class Checkpoint:
     box: NDArray[np.float64]
     made_by: str
     native: bytes
-    bias: Mapping[str, NDArray] = field(default_factory=dict)
+    bias: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def take(
         cls,
         simulation: Simulation,
-        bias: Mapping[str, NDArray],
+        bias: Mapping[str, NDArray[Any]],
         sizes: Mapping[str, int],
     ) -> Checkpoint:
         """Take one of a simulation.

@@ -87,7 +87,8 @@ def free_energy_profile(
         with np.errstate(divide="ignore"):
             f = -kt * np.log(mass)
         f[mass == 0] = np.nan
-        return f - np.nanmin(f)
+        profile: NDArray[np.float64] = f - np.nanmin(f)
+        return profile
 
     energies = np.array([energy(slice(0, int(share * n))) for share in SHARES])
     return FreeEnergyProfile(
@@ -101,7 +102,12 @@ def free_energy_profile(
     )
 
 
-def _half_difference(a: NDArray, b: NDArray, whole: NDArray, kt: float) -> float:
+def _half_difference(
+    a: NDArray[np.floating],
+    b: NDArray[np.floating],
+    whole: NDArray[np.floating],
+    kt: float,
+) -> float:
     both = np.isfinite(a) & np.isfinite(b) & (whole < _LOW * kt)
     if both.sum() < 2:
         return float("nan")

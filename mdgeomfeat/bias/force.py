@@ -241,7 +241,7 @@ class SharedEvaluation:
         )
         self.n_computed = 0
         self._lock = threading.Lock()
-        self._at: tuple[NDArray, NDArray] | None = None
+        self._at: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
         self._found: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @classmethod
@@ -275,7 +275,7 @@ class SharedEvaluation:
         return SharedEvaluation.restore, (self._key, self._parts)
 
     def __call__(
-        self, positions: NDArray, lattice: NDArray | None
+        self, positions: NDArray[np.floating], lattice: NDArray[np.floating] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute what has not just been computed.
 
@@ -336,7 +336,7 @@ class Output:
         return float(values[self.index]), -gradients[self.index]
 
 
-def _dimensions(lattice: NDArray) -> NDArray[np.float64]:
+def _dimensions(lattice: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return [a, b, c, alpha, beta, gamma] of lattice vectors, Å and degrees."""
     lengths = np.linalg.norm(lattice, axis=1)
     a, b, c = lattice / lengths[:, None]

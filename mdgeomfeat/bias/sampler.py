@@ -164,7 +164,7 @@ class Bias:
         ranges: Sequence[BiasRange],
         settings: BiasSettings,
         distance: openmm.Force | None = None,
-        state: Mapping[str, NDArray] | None = None,
+        state: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         from openmm import app
 
@@ -198,7 +198,9 @@ class Bias:
             system.addForce(self._watch)
         self.idle_groups = {self._watch.getForceGroup()} if self._watch else set()
 
-    def _make(self, system: openmm.System, state: Mapping[str, NDArray] | None) -> Any:
+    def _make(
+        self, system: openmm.System, state: Mapping[str, NDArray[Any]] | None
+    ) -> Any:
         """Return the sampler, which adds its force to the system."""
         from openmm import app
 
@@ -290,10 +292,10 @@ class Bias:
         context : openmm.Context
         """
         if self._watch is not None:
-            return self._watch.getCollectiveVariableValues(context)[0]
+            return float(self._watch.getCollectiveVariableValues(context)[0])
         if self.settings.fade is None:
             return None
-        return self._force.getCollectiveVariableValues(context)[-1]
+        return float(self._force.getCollectiveVariableValues(context)[-1])
 
     def energies(self, context: openmm.Context) -> tuple[float, float]:
         """Return the energies of bias and walls, kJ/mol.
@@ -318,7 +320,7 @@ class Bias:
         if self.settings.method == "opes":
             from openmm import unit
 
-            return self._sampler.getCt().value_in_unit(unit.kilojoules_per_mole)
+            return float(self._sampler.getCt().value_in_unit(unit.kilojoules_per_mole))
         v = self._table() / kt
         if not v.any():
             return math.nan
@@ -334,7 +336,8 @@ class Bias:
 
         energy = self._sampler.getFreeEnergy()
         values = np.asarray(energy.value_in_unit(unit.kilojoules_per_mole), float)
-        return values - np.min(values)
+        lifted: NDArray[np.float64] = values - np.min(values)
+        return lifted
 
     def axes(self) -> tuple[NDArray[np.float64], ...]:
         """Return the grid's points along each variable."""
@@ -342,7 +345,7 @@ class Bias:
             np.linspace(v.minValue, v.maxValue, v.gridWidth) for v in self._variables
         )
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Return arrays from which another bias goes on as this one does.
 
         That it goes on from its own arrays, too, makes the two bit-identical.
@@ -384,7 +387,7 @@ def _energy(context: openmm.Context, force: openmm.Force) -> float:
     from openmm import unit
 
     state = context.getState(getEnergy=True, groups={force.getForceGroup()})
-    return state.getPotentialEnergy().value_in_unit(unit.kilojoules_per_mole)
+    return float(state.getPotentialEnergy().value_in_unit(unit.kilojoules_per_mole))
 
 
 def _silent(distance: openmm.Force) -> openmm.CustomCVForce:

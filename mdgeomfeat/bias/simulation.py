@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.bias.checkpoint import Checkpoint
@@ -153,8 +154,8 @@ class BiasedSimulation:
         folder: Path,
         topology: Topology,
         system: openmm.System,
-        positions: NDArray,
-        box: NDArray | None,
+        positions: NDArray[np.floating],
+        box: NDArray[np.floating] | None,
         variables: dict[str, openmm.Force],
         ranges: Sequence[BiasRange],
         bias: BiasSettings,
@@ -189,7 +190,7 @@ class BiasedSimulation:
     @property
     def step(self) -> int:
         """Steps that have been made."""
-        return self._simulation.currentStep
+        return int(self._simulation.currentStep)
 
     def run(self, n_steps: int, advance: Callable[[int], object]) -> None:
         """Simulate until so many steps have been made since the beginning.
@@ -237,7 +238,10 @@ class BiasedSimulation:
         self._colvar.close()
 
     def _begin(
-        self, positions: NDArray, box: NDArray | None, temperature: float
+        self,
+        positions: NDArray[np.floating],
+        box: NDArray[np.floating] | None,
+        temperature: float,
     ) -> None:
         """Relax, and draw velocities."""
         context = self._simulation.context

@@ -52,7 +52,8 @@ def closes_volume(boxes: ArrayLike) -> np.ndarray:
     angles = np.where(usable[..., None], array[..., 3:], 90.0)
     cosines = np.cos(np.deg2rad(angles))
     volume = 1 + 2 * cosines.prod(axis=-1) - (cosines**2).sum(axis=-1)
-    return usable & (volume > 1e-6)
+    solid: np.ndarray = usable & (volume > 1e-6)
+    return solid
 
 
 def lattice_vectors(boxes: ArrayLike) -> np.ndarray:
@@ -101,7 +102,10 @@ def box_heights(lattice: np.ndarray) -> np.ndarray:
     faces = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=-2)
     volume = np.abs((a * faces[..., 0, :]).sum(axis=-1))[..., None]
     area = np.linalg.norm(faces, axis=-1)
-    return np.divide(volume, area, out=np.zeros_like(area), where=area > 0)
+    heights: np.ndarray = np.divide(
+        volume, area, out=np.zeros_like(area), where=area > 0
+    )
+    return heights
 
 
 def reduced_lattices(vectors: np.ndarray) -> np.ndarray:

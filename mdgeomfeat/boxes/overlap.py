@@ -95,4 +95,5 @@ def _pieces(x: np.ndarray) -> np.ndarray:
     pairs = cKDTree(x).query_pairs(_BOND, output_type="ndarray")
     ones = np.ones(len(pairs), dtype=np.int8)
     graph = coo_matrix((ones, tuple(pairs.T)), shape=(len(x), len(x)))
-    return connected_components(graph, directed=False)[1]
+    component: np.ndarray = connected_components(graph, directed=False)[1]
+    return component

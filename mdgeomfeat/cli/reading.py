@@ -80,7 +80,7 @@ def takes_read_options(
         read = _read_options(**{name: given.pop(name) for name in shared})  # type: ignore[arg-type]
         command(read=read, **given)
 
-    del spelled_out.__wrapped__  # type: ignore[attr-defined]
+    del spelled_out.__wrapped__
     spelled_out.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     spelled_out.__annotations__ = {p.name: p.annotation for p in parameters}
     return spelled_out

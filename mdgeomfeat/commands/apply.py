@@ -183,7 +183,7 @@ class Applied:
     @property
     def n_states(self) -> int:
         """States of the model, whether a frame is in them or not."""
-        return max(self.model.metadata["states"]["state_of_centre"]) + 1
+        return int(max(self.model.metadata["states"]["state_of_centre"]) + 1)
 
 
 def apply_to_files(

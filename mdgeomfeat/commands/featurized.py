@@ -57,7 +57,8 @@ class Featurized:
     @property
     def dt(self) -> float | None:
         """Time between analysed frames, ps."""
-        return self.results.dt
+        dt: float | None = self.results.dt
+        return dt
 
     @property
     def title(self) -> str:

@@ -178,7 +178,7 @@ def _whole(parts: Sequence[Rows], groups: Sequence[int]) -> list[Rows]:
 def _balanced(trajectory: np.ndarray) -> bool:
     """Whether a frame's neighbours can be looked for in other trajectories only."""
     longest = np.unique(trajectory, return_counts=True)[1].max()
-    return len(trajectory) - longest >= max(NEIGHBOURS, BALANCE * longest)
+    return bool(len(trajectory) - longest >= max(NEIGHBOURS, BALANCE * longest))
 
 
 def _near(

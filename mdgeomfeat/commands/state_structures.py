@@ -84,7 +84,8 @@ def rows_of(frames: np.ndarray, data: Featurized) -> np.ndarray:
     """
     starts = np.array([rows.start for rows in data.rows], dtype=np.int64)
     run, frame = np.reshape(frames, (-1, 2)).T
-    return starts[run] + frame
+    joined: np.ndarray = starts[run] + frame
+    return joined
 
 
 def write_states(

@@ -246,4 +246,7 @@ def _study(
     with progress.steps("slow motions") as tell, warnings.catch_warnings():
         # they are worded for page and terminal
         warnings.simplefilter("ignore", DoubtWarning)
-        return run_study(inputs, PRIMARY, settings, progress=tell, weights=weights)
+        study: StudyResult = run_study(
+            inputs, PRIMARY, settings, progress=tell, weights=weights
+        )
+        return study

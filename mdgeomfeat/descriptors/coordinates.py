@@ -361,7 +361,8 @@ def _apart(
         for f in np.flatnonzero(has_box(boxes)).tolist():
             box = np.asarray(boxes[f], dtype=np.float32)
             vectors[f] = minimize_vectors(vectors[f][None], box)[0]
-    return np.linalg.norm(vectors, axis=1)
+    lengths: NDArray[np.float64] = np.linalg.norm(vectors, axis=1)
+    return lengths
 
 
 def _rmsd(name: CoordinateName, structure: Structure, atoms: AtomGroup) -> Coordinate:

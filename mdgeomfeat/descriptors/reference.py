@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,9 +72,9 @@ def read_reference(path: str, selection: str, atoms: AtomGroup) -> NDArray[np.fl
     return _whole(found)[[place[key] for key in wanted]]
 
 
-def _keys(atoms: AtomGroup, by_chain: bool) -> list[tuple]:
+def _keys(atoms: AtomGroup, by_chain: bool) -> list[tuple[Any, ...]]:
     """Return what tells atoms apart."""
-    columns: list[Sequence] = [
+    columns: list[Sequence[Any]] = [
         atoms.resids.tolist(),
         [str(code).strip() for code in _attribute(atoms, "icodes")],
         [str(name) for name in _attribute(atoms, "names")],
@@ -102,4 +102,5 @@ def _whole(found: AtomGroup) -> NDArray[np.float64]:
         structure, residues.positions[None].astype(np.float64), box[None]
     )
     place = {int(ix): i for i, ix in enumerate(residues.ix)}
-    return whole[0][[place[int(ix)] for ix in found.ix]]
+    chosen: NDArray[np.float64] = whole[0][[place[int(ix)] for ix in found.ix]]
+    return chosen

@@ -56,4 +56,5 @@ def superpose(
     covariance = np.einsum("fax,a,ay->fxy", moving, w, target)
     u, _, vt = np.linalg.svd(covariance)
     u[:, :, 2] *= np.sign(np.linalg.det(u) * np.linalg.det(vt))[:, None]
-    return moving @ (u @ vt)
+    turned: NDArray[np.float64] = moving @ (u @ vt)
+    return turned

@@ -425,7 +425,8 @@ def _value(observable: Observable, sample: Sample, state: int) -> NDArray[np.flo
 
 def _weights(sample: Sample, places: NDArray[np.int64]) -> NDArray[np.float64]:
     weights = sample.weights[places]
-    return weights / weights.sum()
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 def _plain(value: NDArray[np.float64]) -> float | tuple[float, ...]:

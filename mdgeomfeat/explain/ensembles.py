@@ -114,7 +114,8 @@ class EnsembleTest:
         effects = np.clip(self.effects, 0, None)
         if self.decidable:
             effects[np.setdiff1d(np.arange(len(effects)), self.different)] = 0
-        return 100 * effects / max(effects.max(), np.finfo(float).tiny)
+        shares: Array = 100 * effects / max(effects.max(), np.finfo(float).tiny)
+        return shares
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able record, with tokens counted from 1."""
@@ -275,7 +276,8 @@ def _effects(distances: Array, second: NDArray[np.bool_]) -> Array:
         same = np.trace(own, axis1=1, axis2=2)
         within += (own.sum(axis=(1, 2)) - same) / (n * (n - 1))
     energy = 2 * between - within
-    return energy / (2 * np.maximum(between, np.finfo(float).tiny))
+    effects: Array = energy / (2 * np.maximum(between, np.finfo(float).tiny))
+    return effects
 
 
 def _divisions(second: NDArray[np.bool_], seed: int) -> tuple[NDArray[np.bool_], bool]:
@@ -311,4 +313,5 @@ def _ratios(distances: Array, divisions: NDArray[np.bool_]) -> Array:
             within[token] += ((z @ square) * z).sum(axis=1) / (2 * size)
     between = np.maximum(total[:, None] - within, 0)
     smallest = np.finfo(float).eps * np.maximum(total[:, None], np.finfo(float).tiny)
-    return (n - 2) * between / np.maximum(within, smallest)
+    ratio: Array = (n - 2) * between / np.maximum(within, smallest)
+    return ratio

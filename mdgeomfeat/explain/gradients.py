@@ -200,7 +200,8 @@ def _mapped(
     gradients: NDArray[np.floating], matrix: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Map gradients (F, k, A, 3) of outputs to those (F, d, A, 3) of variables."""
-    return np.einsum("fkax,kd->fdax", gradients, matrix)
+    rotated: NDArray[np.float64] = np.einsum("fkax,kd->fdax", gradients, matrix)
+    return rotated
 
 
 def _by_token(
@@ -235,7 +236,8 @@ def _shares(sample: Sample) -> NDArray[np.float64]:
             if len(own):
                 # frames were drawn evenly, so that their mean weight is that of all
                 share[own] = sample.weights[own] * sample.counts[state, half] / len(own)
-    return share / share.sum()
+    relative: NDArray[np.float64] = share / share.sum()
+    return relative
 
 
 def _balanced(

@@ -133,7 +133,8 @@ class TokenImportance:
         The fall of the score, which weighs every variable by how slow it is.
         """
         fall = np.clip(self.permutation.values[0], 0, None)
-        return 100 * fall / max(fall.max(), np.finfo(float).tiny)
+        percent: Matrix = 100 * fall / max(fall.max(), np.finfo(float).tiny)
+        return percent
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able summary; variables and states count from 1."""
@@ -276,7 +277,8 @@ def summarize(folds: Sequence[Matrix], twin: Sequence[Matrix]) -> Importance:
 def _deviation(values: Matrix, axis: int) -> Matrix:
     if len(values) < 2:
         return np.full(values.shape[1:], np.nan)
-    return np.std(values, axis=axis, ddof=1)
+    spread: Matrix = np.std(values, axis=axis, ddof=1)
+    return spread
 
 
 def _over_folds(reduce: Any, values: Matrix) -> Matrix:

@@ -138,7 +138,8 @@ class Angles(Observable):
     ) -> NDArray[np.float64]:
         """Return the circular means (M,), degrees."""
         x, y = self._point(places, weights).T
-        return np.degrees(np.arctan2(y, x)) / self.folds
+        angles: NDArray[np.float64] = np.degrees(np.arctan2(y, x)) / self.folds
+        return angles
 
     def _point(
         self, places: NDArray[np.int64], weights: NDArray[np.float64]
@@ -182,7 +183,10 @@ class Classes(Observable):
         self, places: NDArray[np.int64], weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the share of frames (M, k) of each class."""
-        return np.einsum("n,nmk->mk", weights, self.member[places])
+        means: NDArray[np.float64] = np.einsum(
+            "n,nmk->mk", weights, self.member[places]
+        )
+        return means
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -225,7 +229,11 @@ class Numbers(Observable):
 
 
 def _cliff(
-    x: NDArray, y: NDArray, weights_x: NDArray, weights_y: NDArray, margin: float
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    weights_x: NDArray[np.float64],
+    weights_y: NDArray[np.float64],
+    margin: float,
 ) -> np.float64:
     """Return P(y > x + margin) - P(y < x - margin) of weighted samples."""
     order = np.argsort(x)
@@ -233,7 +241,8 @@ def _cliff(
     below = np.concatenate([[0.0], np.cumsum(weights_x[order])])
     smaller = below[np.searchsorted(x, y - margin, side="left")]
     larger = below[-1] - below[np.searchsorted(x, y + margin, side="right")]
-    return weights_y @ (smaller - larger)
+    delta: np.float64 = weights_y @ (smaller - larger)
+    return delta
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -259,7 +268,10 @@ class Fluctuations(Observable):
         for _ in range(2):  # the mean of frames on the first is a better reference
             moved = superpose(frames, mean, self.fitted)
             mean = np.einsum("n,nmx->mx", weights, moved)
-        return np.sqrt(np.einsum("n,nmx->m", weights, (moved - mean) ** 2))
+        deviation: NDArray[np.float64] = np.sqrt(
+            np.einsum("n,nmx->m", weights, (moved - mean) ** 2)
+        )
+        return deviation
 
     def contrast(
         self,

@@ -126,4 +126,5 @@ def squared_rmsd(
     # mirror images are not superposed
     singular[..., 2] *= np.sign(np.linalg.det(cross))
     squares = sizes[0][:, None] + sizes[1] - 2 * singular.sum(axis=-1)
-    return np.clip(squares, 0, None) / n_atoms
+    per_atom: NDArray[np.float64] = np.clip(squares, 0, None) / n_atoms
+    return per_atom

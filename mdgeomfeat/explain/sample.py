@@ -149,7 +149,7 @@ def draw_sample(
 
 
 def _halves(
-    states: NDArray[np.int64], trajectory: NDArray, n_states: int
+    states: NDArray[np.int64], trajectory: NDArray[np.int64], n_states: int
 ) -> tuple[NDArray[np.int64], str]:
     """Return the half of every frame, and what makes the halves."""
     names, member = np.unique(trajectory, return_inverse=True)

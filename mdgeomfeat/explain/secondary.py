@@ -115,7 +115,10 @@ class Backbone:
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    units: NDArray[np.float64] = vectors / np.linalg.norm(
+        vectors, axis=-1, keepdims=True
+    )
+    return units
 
 
 def _atoms(structure: Structure) -> dict[int, list[int]]:

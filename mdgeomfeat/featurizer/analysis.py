@@ -175,12 +175,12 @@ class GeomGNNFeaturizer(AnalysisBase):
         what = f"{found.n_atoms} atoms in {found.n_tokens} tokens"
         return f"<{type(self).__name__}: {what}>\n{self.results!r}"
 
-    def run(  # type: ignore[override]
+    def run(
         self,
         start: int | None = None,
         stop: int | None = None,
         step: int | None = None,
-        frames: Iterable | None = None,
+        frames: Iterable[Any] | None = None,
         verbose: bool | None = None,
         n_workers: int | None = None,
         n_parts: int | None = None,
@@ -294,14 +294,12 @@ class GeomGNNFeaturizer(AnalysisBase):
         backend.check_transformations(self._trajectory.transformations)
         return backend
 
-    def _setup_computation_groups(  # type: ignore[override]
+    def _setup_computation_groups(
         self, n_parts: int, **_: Any
     ) -> list[NDArray[np.int64]]:
         return self._now.portions(n_parts)
 
-    def _compute(  # type: ignore[override]
-        self, indexed_frames: NDArray[np.int64], **_: Any
-    ) -> Portion:
+    def _compute(self, indexed_frames: NDArray[np.int64], **_: Any) -> Portion:
         return self._now.compute(indexed_frames)
 
     def _get_aggregator(self) -> Merger:

@@ -98,8 +98,13 @@ def read_batch(
 
 
 def join_batches(
-    chunk: Sequence[tuple[Batch, Mapping[str, NDArray]]],
-) -> tuple[NDArray[np.int64], NDArray, NDArray[np.bool_], dict[str, NDArray]]:
+    chunk: Sequence[tuple[Batch, Mapping[str, NDArray[np.floating]]]],
+) -> tuple[
+    NDArray[np.int64],
+    NDArray[np.floating],
+    NDArray[np.bool_],
+    dict[str, NDArray[np.floating]],
+]:
     """Return rows, times, use and arrays of batches that make a chunk."""
     batches, arrays = zip(*chunk, strict=True)
     return (
@@ -136,9 +141,9 @@ class Collector(Protocol):
     def add(
         self,
         rows: NDArray[np.int64],
-        times: NDArray,
+        times: NDArray[np.float64],
         good: NDArray[np.bool_],
-        arrays: Mapping[str, NDArray],
+        arrays: Mapping[str, NDArray[np.floating]],
     ) -> None:
         """Take in n rows: their times and use, and arrays of the usable ones."""
 
@@ -168,9 +173,9 @@ class Keeper:
     def add(
         self,
         rows: NDArray[np.int64],
-        times: NDArray,
+        times: NDArray[np.float64],
         good: NDArray[np.bool_],
-        arrays: Mapping[str, NDArray],
+        arrays: Mapping[str, NDArray[np.floating]],
     ) -> None:
         """Take in n rows: their times and use, and arrays of the usable ones."""
         chunk = slice(self._seen, self._seen + len(rows))
@@ -212,9 +217,9 @@ class Recorder:
     def add(
         self,
         rows: NDArray[np.int64],
-        times: NDArray,
+        times: NDArray[np.float64],
         good: NDArray[np.bool_],
-        arrays: Mapping[str, NDArray],
+        arrays: Mapping[str, NDArray[np.floating]],
     ) -> None:
         """Write a chunk; rows that cannot be used become NaN."""
         trajectory = int(self._plan.trajectory[rows[0]])
@@ -252,7 +257,9 @@ class Merger(ResultsGroup):
         )
 
 
-def _spread(values: NDArray, good: NDArray[np.bool_]) -> NDArray:
+def _spread(
+    values: NDArray[np.floating], good: NDArray[np.bool_]
+) -> NDArray[np.floating]:
     if good.all():
         return values
     whole = np.full((len(good), *values.shape[1:]), np.nan, dtype=values.dtype)

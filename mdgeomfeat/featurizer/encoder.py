@@ -181,8 +181,8 @@ class TokenEncoder:
         return other
 
     def encode(
-        self, positions: NDArray, boxes: NDArray | None = None
-    ) -> tuple[NDArray, NDArray]:
+        self, positions: NDArray[np.floating], boxes: NDArray[np.floating] | None = None
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Compute the token features of a batch of frames.
 
         Parameters
@@ -204,7 +204,7 @@ class TokenEncoder:
                 for name in ("scalars", "vectors")
             )
             return scalars, vectors
-        done: list[tuple[NDArray, NDArray]] = []
+        done: list[tuple[NDArray[np.floating], NDArray[np.floating]]] = []
         start = 0
         while start < len(positions):
             part = slice(start, start + self.batch_limit)
@@ -222,8 +222,8 @@ class TokenEncoder:
         return np.concatenate(scalars), np.concatenate(vectors)
 
     def _compute(
-        self, positions: NDArray, boxes: NDArray | None
-    ) -> tuple[NDArray, NDArray] | None:
+        self, positions: NDArray[np.floating], boxes: NDArray[np.floating] | None
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]] | None:
         """Compute some frames at once, None if the GPU's memory will not do."""
         import torch
 

@@ -100,7 +100,10 @@ class FramePlan:
 
     def counts(self) -> list[int]:
         """Return the rows of every source trajectory."""
-        return np.bincount(self.trajectory, minlength=len(self.sources)).tolist()
+        counts: list[int] = np.bincount(
+            self.trajectory, minlength=len(self.sources)
+        ).tolist()
+        return counts
 
     @cached_property
     def first_rows(self) -> NDArray[np.int64]:
@@ -189,8 +192,8 @@ class FramePlan:
 
     def say_steps(
         self,
-        frames: NDArray,
-        times: NDArray,
+        frames: NDArray[np.int64],
+        times: NDArray[np.float64],
         made_up: Sequence[str | None] | None = None,
     ) -> None:
         """Warn of times that are doubtful or jump, and of steps that differ.
@@ -228,9 +231,9 @@ class FramePlan:
 
     def _say_doubts(
         self,
-        trajectory: NDArray,
-        frames: NDArray,
-        times: NDArray,
+        trajectory: NDArray[np.int64],
+        frames: NDArray[np.int64],
+        times: NDArray[np.float64],
         made_up: Sequence[str | None] | None,
     ) -> None:
         doubts = {}
@@ -253,7 +256,12 @@ class FramePlan:
                 "the time between frames with --dt (dt=) where that is wrong."
             )
 
-    def _say_seams(self, trajectory: NDArray, frames: NDArray, times: NDArray) -> None:
+    def _say_seams(
+        self,
+        trajectory: NDArray[np.int64],
+        frames: NDArray[np.int64],
+        times: NDArray[np.float64],
+    ) -> None:
         rows = seams(trajectory, frames, times)
         if not len(rows):
             return
@@ -299,7 +307,7 @@ def used_frames(
     start: int | None = None,
     stop: int | None = None,
     step: int | None = None,
-    frames: Iterable | None = None,
+    frames: Iterable[Any] | None = None,
 ) -> NDArray[np.int64]:
     """Return the frames that the arguments of ``run`` mean.
 
@@ -357,7 +365,9 @@ def used_frames(
 
 
 def segments(
-    trajectory: NDArray, frames: NDArray, times: NDArray | None = None
+    trajectory: NDArray[np.int64],
+    frames: NDArray[np.int64],
+    times: NDArray[np.float64] | None = None,
 ) -> list[slice]:
     """Cut rows where the trajectory or the distance between frames changes.
 
@@ -379,7 +389,9 @@ def segments(
     return [slice(a, b) for a, b in pairwise([0, *cuts.tolist(), len(frames)])]
 
 
-def seams(trajectory: NDArray, frames: NDArray, times: NDArray) -> NDArray[np.int64]:
+def seams(
+    trajectory: NDArray[np.int64], frames: NDArray[np.int64], times: NDArray[np.float64]
+) -> NDArray[np.int64]:
     """Return the rows where times jump: where another run was joined to a file.
 
     A seam lies between neighbouring frames of a file whose time step is not the usual
@@ -404,7 +416,9 @@ def seams(trajectory: NDArray, frames: NDArray, times: NDArray) -> NDArray[np.in
     return np.flatnonzero(odd) + 1
 
 
-def _neighbours(trajectory: NDArray, frames: NDArray) -> NDArray[np.bool_]:
+def _neighbours(
+    trajectory: NDArray[np.int64], frames: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Tell between which rows (F - 1,) lies the distance of frames that counts."""
     step = np.diff(frames)
     same = np.diff(trajectory) == 0
@@ -412,10 +426,11 @@ def _neighbours(trajectory: NDArray, frames: NDArray) -> NDArray[np.bool_]:
     if not forward.size:
         return np.zeros(len(step), dtype=bool)
     values, counts = np.unique(forward, return_counts=True)
-    return same & (step == values[np.argmax(counts)])
+    regular: NDArray[np.bool_] = same & (step == values[np.argmax(counts)])
+    return regular
 
 
-def time_step(times: NDArray, runs: Sequence[slice]) -> float | None:
+def time_step(times: NDArray[np.float64], runs: Sequence[slice]) -> float | None:
     """Return the time between neighbouring frames, ps, or None if there is no such.
 
     Times that are missing, do not grow, or grow unevenly by more than a thousandth

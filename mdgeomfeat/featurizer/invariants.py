@@ -107,15 +107,16 @@ def channel_mixes(n_channels: int, seed: int = DEFAULT_SEED) -> NDArray[np.float
     uniform = ((raw >> np.uint64(11)) + 0.5) * 2.0**-53
     radius, angle = np.sqrt(-2 * np.log(uniform[:n])), 2 * np.pi * uniform[n:]
     mixes = (radius * np.cos(angle)).reshape(3, n_channels, N_MIXES)
-    return mixes / np.linalg.norm(mixes, axis=1, keepdims=True)
+    units: NDArray[np.float64] = mixes / np.linalg.norm(mixes, axis=1, keepdims=True)
+    return units
 
 
 def compute_invariants(
-    scalars: NDArray,
-    vectors: NDArray,
+    scalars: NDArray[np.floating],
+    vectors: NDArray[np.floating],
     next_token: NDArray[np.int64],
     spec: FeatureSpec,
-) -> NDArray:
+) -> NDArray[np.floating]:
     """Turn token features into rotation-invariant numbers.
 
     Parameters

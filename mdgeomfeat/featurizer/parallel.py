@@ -117,11 +117,11 @@ class PortionsBackend(BackendBase):
         """
         refuse_memory(transformations, _NOT_SHARED)
 
-    def call(self, func: Callable, *args: Any) -> Any:
+    def call(self, func: Callable[..., Any], *args: Any) -> Any:
         """Return ``func(*args)``, computed on the machine that does the work."""
         return func(*args)
 
-    def _finished(self, computation: Sequence, portion: Any) -> Any:
+    def _finished(self, computation: Sequence[Any], portion: Any) -> Any:
         if self.collect is not None:
             portion = self.collect(portion)
         if self.advance is not None:
@@ -157,7 +157,7 @@ class InProcessBackend(PortionsBackend, BackendSerial):
         """Accept all: frames are read in order."""
         del transformations
 
-    def apply(self, func: Callable, computations: list) -> list:
+    def apply(self, func: Callable[..., Any], computations: list[Any]) -> list[Any]:
         """Return ``func`` of every portion."""
         return [self._finished(portion, func(portion)) for portion in computations]
 
@@ -165,7 +165,7 @@ class InProcessBackend(PortionsBackend, BackendSerial):
 class SpawnBackend(PortionsBackend):
     """Spawned processes with one thread each."""
 
-    def apply(self, func: Callable, computations: list) -> list:
+    def apply(self, func: Callable[..., Any], computations: list[Any]) -> list[Any]:
         """Return ``func`` of every portion, in order.
 
         Raises
@@ -177,7 +177,7 @@ class SpawnBackend(PortionsBackend):
         with _pool(func, min(self.n_workers, len(computations))) as pool:
             return self._drive(pool, computations)
 
-    def _drive(self, pool: ProcessPoolExecutor, computations: list) -> list:
+    def _drive(self, pool: ProcessPoolExecutor, computations: list[Any]) -> list[Any]:
         results: list[Any] = [None] * len(computations)
         todo = iter(enumerate(computations))
         waiting = {}
@@ -199,7 +199,7 @@ class SpawnBackend(PortionsBackend):
 class DaskBackend(SpawnBackend):
     """dask's process scheduler on our own spawned processes."""
 
-    def _drive(self, pool: ProcessPoolExecutor, computations: list) -> list:
+    def _drive(self, pool: ProcessPoolExecutor, computations: list[Any]) -> list[Any]:
         dask = _import_dask("dask")
         results: list[Any] = []
         step = _IN_FLIGHT * self.n_workers
@@ -230,11 +230,11 @@ class ClientBackend(PortionsBackend):
         self.client = client
         super().__init__(max(1, sum(client.nthreads().values())), **kwargs)
 
-    def call(self, func: Callable, *args: Any) -> Any:
+    def call(self, func: Callable[..., Any], *args: Any) -> Any:
         """Return ``func(*args)``, computed by one of the workers."""
         return self.client.submit(func, *args, pure=False).result()
 
-    def apply(self, func: Callable, computations: list) -> list:
+    def apply(self, func: Callable[..., Any], computations: list[Any]) -> list[Any]:
         """Return ``func`` of every portion, in order."""
         distributed = _import_dask("distributed")
         payload = self.client.scatter(_dumps(func), hash=False, broadcast=True)
@@ -242,7 +242,7 @@ class ClientBackend(PortionsBackend):
         results: list[Any] = [None] * len(computations)
         numbers = {}
 
-        def submit(n: int) -> list:
+        def submit(n: int) -> list[Any]:
             futures = []
             for number, portion in itertools.islice(todo, n):
                 future = self.client.submit(
@@ -316,7 +316,7 @@ def _import_dask(name: str) -> Any:
         ) from error
 
 
-def _dumps(func: Callable) -> bytes:
+def _dumps(func: Callable[..., Any]) -> bytes:
     try:
         return pickle.dumps(func)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
@@ -327,7 +327,7 @@ def _dumps(func: Callable) -> bytes:
 
 
 @contextmanager
-def _pool(func: Callable, n_workers: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(func: Callable[..., Any], n_workers: int) -> Iterator[ProcessPoolExecutor]:
     """Spawn workers that hold ``func``; leave none behind, whatever happens."""
     pool = ProcessPoolExecutor(
         n_workers,
@@ -407,13 +407,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _held(payload: bytes) -> Callable:
+def _held(payload: bytes) -> Callable[[Any], Any]:
     """Unpickle an analysis once per thread: readers and engines are not shared."""
     digest = hashlib.sha256(payload).digest()
     if getattr(_local, "digest", None) != digest:
         _local.func = pickle.loads(payload)
         _local.digest = digest
-    return _local.func
+    held: Callable[[Any], Any] = _local.func
+    return held
 
 
 def _run(portion: Any) -> Any:

@@ -49,7 +49,7 @@ class Behind:
     def __init__(self, function: Callable[..., object]) -> None:
         self._function = function
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="mdgeomfeat-behind")
-        self._last: Future | None = None
+        self._last: Future[object] | None = None
 
     def __call__(self, *args: object) -> None:
         """Begin a call when the last one is over, and raise what that has raised."""

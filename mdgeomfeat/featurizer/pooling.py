@@ -85,7 +85,7 @@ class TokenPool:
         ones = np.ones_like(counts)
         self.divisors = ones if how == "sum" else np.maximum(counts, ones)
 
-    def __call__(self, values: NDArray) -> NDArray:
+    def __call__(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return one row for each token.
 
         Parameters

@@ -160,9 +160,9 @@ class FeatureResults(Results):
         cls,
         arrays: Mapping[str, Any],
         *,
-        times: NDArray,
-        frames: NDArray,
-        trajectory: NDArray,
+        times: NDArray[np.float64],
+        frames: NDArray[np.int64],
+        trajectory: NDArray[np.int64],
         structure: Structure,
         provenance: dict[str, Any],
     ) -> Self:
@@ -252,7 +252,9 @@ class FeatureResults(Results):
         """Cut an array over all frames into unbroken runs, without reading it."""
         return [cut_rows(rows, run.start, run.stop) for run in self.segments]
 
-    def token_features_list(self, kind: InvariantKind | None = None) -> list[NDArray]:
+    def token_features_list(
+        self, kind: InvariantKind | None = None
+    ) -> list[NDArray[np.floating]]:
         """Return the token features of each unbroken run, [(F_i, N, K), ...].
 
         In memory, also with a store; ``split(token_features)`` leaves them on disk.
@@ -264,7 +266,9 @@ class FeatureResults(Results):
         """
         return self._held(self.invariants(kind))
 
-    def features_list(self, kind: InvariantKind | None = None) -> list[NDArray]:
+    def features_list(
+        self, kind: InvariantKind | None = None
+    ) -> list[NDArray[np.floating]]:
         """Return the features of each unbroken run, [(F_i, N*K), ...].
 
         A run ends where its trajectory ends, where the distance between frames changes
@@ -279,12 +283,14 @@ class FeatureResults(Results):
         """
         return self._held(flat_rows(self.invariants(kind)))
 
-    def _held(self, rows: Rows) -> list[NDArray]:
+    def _held(self, rows: Rows) -> list[NDArray[np.floating]]:
         values = np.asarray(rows)
         return [values[run] for run in self.segments]
 
 
-def join_channels(scalars: NDArray, vectors: NDArray) -> NDArray:
+def join_channels(
+    scalars: NDArray[np.floating], vectors: NDArray[np.floating]
+) -> NDArray[np.floating]:
     """Join scalars (F, N, C) and vectors (F, N, 3, C) to (F, N, 4, C).
 
     Parameters

@@ -255,7 +255,7 @@ class FeatureRun:
             closing(ahead(self._batches(rows, frames))) as batches,
             Behind(collector.add) as keep,
         ):
-            chunk: list[tuple[Batch, dict[str, NDArray]]] = []
+            chunk: list[tuple[Batch, dict[str, NDArray[np.floating]]]] = []
             for batch in batches:
                 use = batch.good
                 arrays = self._encode(batch.positions[use], batch.boxes[use])
@@ -293,7 +293,9 @@ class FeatureRun:
             )
             yield batch
 
-    def _encode(self, positions: NDArray, boxes: NDArray) -> dict[str, NDArray]:
+    def _encode(
+        self, positions: NDArray[np.floating], boxes: NDArray[np.floating]
+    ) -> dict[str, NDArray[np.floating]]:
         used = boxes if self._box_used else None
         whole = make_whole(self._encoder.structure, positions, used)
         scalars, vectors = self._encoder.encode(positions, used)

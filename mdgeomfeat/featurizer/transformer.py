@@ -128,7 +128,9 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         self.n_features_out_ = self.structure_.n_tokens * len(names)
         return self
 
-    def transform(self, X: Any, boxes: Any = None) -> NDArray | list[NDArray]:
+    def transform(
+        self, X: Any, boxes: Any = None
+    ) -> NDArray[np.floating] | list[NDArray[np.floating]]:
         """Compute the features.
 
         Parameters
@@ -153,7 +155,9 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
             return [_flat(x) for x in tokens]
         return _flat(tokens)
 
-    def transform_tokens(self, X: Any, boxes: Any = None) -> NDArray | list[NDArray]:
+    def transform_tokens(
+        self, X: Any, boxes: Any = None
+    ) -> NDArray[np.floating] | list[NDArray[np.floating]]:
         """Compute the features as (F, N, K) ndarrays; see :meth:`transform`.
 
         Parameters
@@ -173,7 +177,10 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
 
     def encode(
         self, X: Any, boxes: Any = None
-    ) -> tuple[NDArray, NDArray] | list[tuple[NDArray, NDArray]]:
+    ) -> (
+        tuple[NDArray[np.floating], NDArray[np.floating]]
+        | list[tuple[NDArray[np.floating], NDArray[np.floating]]]
+    ):
         """Compute scalars (F, N, C) and vectors (F, N, 3, C); see :meth:`transform`.
 
         Parameters
@@ -205,9 +212,9 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
             X, many, [f" of trajectory {number}" for number in range(len(X))]
         )
 
-    def fit_transform(  # type: ignore[override]
+    def fit_transform(
         self, X: Any, y: Any = None, boxes: Any = None
-    ) -> NDArray | list[NDArray]:
+    ) -> NDArray[np.floating] | list[NDArray[np.floating]]:
         """Fit and transform; see :meth:`transform`.
 
         Parameters
@@ -224,7 +231,9 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         """
         return self.fit(X, y).transform(X, boxes)
 
-    def get_feature_names_out(self, input_features: object = None) -> NDArray:
+    def get_feature_names_out(
+        self, input_features: object = None
+    ) -> NDArray[np.object_]:
         """Return the names of the D features, such as ``A:LEU42:s017``.
 
         Parameters
@@ -249,14 +258,16 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    def _invariants(self, scalars: NDArray, vectors: NDArray) -> NDArray:
+    def _invariants(
+        self, scalars: NDArray[np.floating], vectors: NDArray[np.floating]
+    ) -> NDArray[np.floating]:
         return compute_invariants(
             scalars, vectors, self.structure_.next_token, self.encoder_.spec
         )
 
     def _encode_all(
         self, X: Sequence[Any], boxes: Sequence[Any], names: Sequence[str]
-    ) -> list[tuple[NDArray, NDArray]]:
+    ) -> list[tuple[NDArray[np.floating], NDArray[np.floating]]]:
         runs = [
             self._checked(*run, len(X)) for run in zip(X, boxes, names, strict=True)
         ]
@@ -297,7 +308,9 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         ]
         return _Run(positions, boxes, unit, where, samples)
 
-    def _encode(self, run: _Run, box_used: bool) -> tuple[NDArray, NDArray]:
+    def _encode(
+        self, run: _Run, box_used: bool
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         positions, boxes, unit, where, _ = run
         if not box_used or not len(positions):
             boxes = None
@@ -319,7 +332,9 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         scalars, vectors = zip(*out, strict=True)
         return np.concatenate(scalars), np.concatenate(vectors)
 
-    def _selected(self, positions: NDArray, where: str) -> NDArray:
+    def _selected(
+        self, positions: NDArray[np.floating], where: str
+    ) -> NDArray[np.floating]:
         shape, n_atoms = positions.shape, self.structure_.n_atoms
         if len(shape) == 3 and shape[2] == 3:
             if shape[1] == n_atoms:
@@ -336,14 +351,14 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
 class _Run(NamedTuple):
     """Positions (F, A, 3) of a trajectory in a unit of Å, its boxes, and a sample."""
 
-    positions: NDArray
-    boxes: NDArray | None
+    positions: NDArray[np.floating]
+    boxes: NDArray[np.floating] | None
     unit: float
     where: str
     samples: list[BoxSample]
 
 
-def _flat(tokens: NDArray) -> NDArray:
+def _flat(tokens: NDArray[np.floating]) -> NDArray[np.floating]:
     n_frames, n_tokens, n_numbers = tokens.shape
     return tokens.reshape(n_frames, n_tokens * n_numbers)
 
@@ -380,7 +395,7 @@ def _structure(
     return structure, topology.n_atoms
 
 
-def _arrays(x: Any, boxes: ArrayLike | None) -> tuple[NDArray, Any, float]:
+def _arrays(x: Any, boxes: ArrayLike | None) -> tuple[NDArray[np.floating], Any, float]:
     """Return positions, boxes in Å, and what the positions' unit is in Å."""
     if not hasattr(x, "xyz"):
         x = np.asarray(x)

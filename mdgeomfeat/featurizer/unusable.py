@@ -49,8 +49,8 @@ def usable_rows(
     plan: FramePlan,
     structure: Structure,
     rows: NDArray[np.int64],
-    positions: NDArray,
-    boxes: NDArray | None,
+    positions: NDArray[np.floating],
+    boxes: NDArray[np.floating] | None,
     *,
     skip_bad: bool,
 ) -> NDArray[np.bool_]:
@@ -72,7 +72,7 @@ def usable_rows(
         If one does not and it may not be skipped.
     """
     finite = np.isfinite(positions).all(axis=2)
-    good = finite.all(axis=1)
+    good: NDArray[np.bool_] = finite.all(axis=1)
     if boxes is not None:
         good &= has_box(boxes)
     if good.all() or skip_bad:

@@ -37,7 +37,7 @@ class NetworkCalculator(Calculator):
     """
 
     def __init__(self, model: PropertyModel) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.implemented_properties = ["energy", "forces"]
         self.model = copy.deepcopy(model).double().eval()
 
@@ -61,7 +61,9 @@ class NetworkCalculator(Calculator):
             If the molecule is periodic or holds an element that the network does not
             know.
         """
-        super().calculate(atoms, properties, system_changes)
+        super().calculate(  # type: ignore[no-untyped-call]
+            atoms, properties, system_changes
+        )
         assert self.atoms is not None
         if self.atoms.pbc.any():
             raise InputError("The molecule is periodic; take its box away.")

@@ -315,7 +315,8 @@ class FineTuning(TrainingLoop):
         )
         assert self.model.noise_head is not None
         guess = self.model.noise_head(*features)[1][..., 0]
-        return (guess - target).square().mean()
+        error: Tensor = (guess - target).square().mean()
+        return error
 
 
 def _size(error: Tensor, loss: str) -> Tensor:

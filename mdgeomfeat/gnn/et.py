@@ -90,7 +90,8 @@ class ETLayer(nn.Module):
         rows = n_blocks * self.spec.n_channels
         weight, bias = self.filter_proj.weight[:rows], self.filter_proj.bias[:rows]
         blocks = silu(linear(basis, weight, bias)).unflatten(1, (n_blocks, -1))
-        return (blocks * windows[:, :n_blocks].unsqueeze(2)).flatten(1)
+        columns: Tensor = (blocks * windows[:, :n_blocks].unsqueeze(2)).flatten(1)
+        return columns
 
     def forward(
         self,
@@ -214,7 +215,10 @@ class ET(Backbone):
             n_blocks = 3 if vectors is None else 4
             filters = layer.filters(*radial, n_blocks)
             own = layer.filters(*at_zero, n_blocks) if self.spec.self_edges else None
-            return layer(scalars, vectors, geometry, filters, own)
+            updated: tuple[Tensor, Tensor] = layer(
+                scalars, vectors, geometry, filters, own
+            )
+            return updated
 
         first, *others = self._attention()
         change, vectors = update(first, None)

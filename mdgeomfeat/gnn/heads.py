@@ -110,4 +110,5 @@ class GatedEquivariantHead(nn.Module):
         scalars, vectors : (M, n_scalars) Tensor, (M, 3, n_vectors) Tensor
         """
         scalars, vectors = self.first(scalars, vectors)
-        return self.second(nn.functional.silu(scalars), vectors)
+        out: tuple[Tensor, Tensor] = self.second(nn.functional.silu(scalars), vectors)
+        return out

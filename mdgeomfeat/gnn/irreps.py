@@ -104,7 +104,8 @@ class Irreps(NamedTuple):
             *(xy + z, i + yy, yz - x),
             *(xz - y, yz + x, i - xx - yy),
         ]
-        return torch.stack(entries, dim=1).unflatten(1, (3, 3))
+        matrices: Tensor = torch.stack(entries, dim=1).unflatten(1, (3, 3))
+        return matrices
 
     @classmethod
     def from_matrix(cls, matrix: Tensor) -> Irreps:

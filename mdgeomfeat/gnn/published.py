@@ -218,7 +218,10 @@ def _convert_visnet(
 
 def _by_part(values: Tensor) -> Tensor:
     """Reorder rows from channel, part to part, channel."""
-    return values.unflatten(0, (-1, 3)).transpose(0, 1).flatten(0, 1).contiguous()
+    reordered: Tensor = (
+        values.unflatten(0, (-1, 3)).transpose(0, 1).flatten(0, 1).contiguous()
+    )
+    return reordered
 
 
 def _convert_tensornet(

@@ -62,7 +62,8 @@ class TensorEmbedding(nn.Module):
 
     def filters(self, basis: Tensor, window: Tensor) -> Tensor:
         """Return scalar | vector | symmetric filters, (E, 3 C)."""
-        return self.filter_proj(basis) * window
+        filters: Tensor = self.filter_proj(basis) * window
+        return filters
 
     def forward(
         self, numbers: Tensor, geometry: EdgeGeometry, filters: Tensor
@@ -116,7 +117,8 @@ class Interaction(nn.Module):
 
     def filters(self, basis: Tensor, window: Tensor) -> Tensor:
         """Return each channel's scalar, vector and symmetric filter, (E, 3 C)."""
-        return self.filter_net(basis) * window
+        filters: Tensor = self.filter_net(basis) * window
+        return filters
 
     def forward(self, parts: Irreps, geometry: EdgeGeometry, filters: Tensor) -> Irreps:
         """Return the updated tensors."""

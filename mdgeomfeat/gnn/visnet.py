@@ -105,7 +105,8 @@ class NeighborEmbedding(nn.Module):
         sent = self.element(numbers).index_select(0, geometry.sender)
         message = sent * (self.filter_proj(basis) * window)
         around = sum_edges(message, geometry.receiver, len(numbers))
-        return self.combine(torch.cat([scalars, around], dim=1))
+        embedded: Tensor = self.combine(torch.cat([scalars, around], dim=1))
+        return embedded
 
 
 class ViSNetLayer(nn.Module):
@@ -206,7 +207,8 @@ class ViSNetLayer(nn.Module):
         if self.spec.lmax == 1:
             along = harmonics.unsqueeze(2)
             overlap = overlap - (a * along).sum(dim=1) * (b * along).sum(dim=1)
-        return silu(self.edge_gate(edge_scalars)) * overlap
+        change: Tensor = silu(self.edge_gate(edge_scalars)) * overlap
+        return change
 
 
 class ViSNet(Backbone):

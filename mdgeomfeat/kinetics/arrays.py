@@ -49,7 +49,7 @@ class Span(NamedTuple):
     stop: int
 
 
-def as_arrays(arrays: Arrays | NDArray[np.floating], name: str = "input") -> list:
+def as_arrays(arrays: Arrays | NDArray[np.floating], name: str = "input") -> list[Any]:
     """Check a list of trajectories and return it.
 
     Parameters

@@ -224,7 +224,10 @@ def _mass(
 def _populations(mass: NDArray[np.float64]) -> NDArray[np.float64]:
     """Divide weights by their sum; NaN where that is 0."""
     total = mass.sum(axis=-1, keepdims=True)
-    return np.divide(mass, total, out=np.full_like(mass, np.nan), where=total > 0)
+    means: NDArray[np.float64] = np.divide(
+        mass, total, out=np.full_like(mass, np.nan), where=total > 0
+    )
+    return means
 
 
 def _spread(

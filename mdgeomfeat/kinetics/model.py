@@ -241,7 +241,7 @@ class CVModel:
         card: dict[str, Any],
         shape: tuple[int, ...],
         mixer: dict[str, Any] | None,
-        tensors: dict[str, NDArray],
+        tensors: dict[str, NDArray[Any]],
     ) -> CVModel:
         standardizer = Standardizer(
             tensors["rotation.shift"], tensors["rotation.factor"]
@@ -276,7 +276,7 @@ class CVModel:
         )
 
 
-def _rebuilt(spec: MixerSpec, tensors: dict[str, NDArray], prefix: str) -> Lobe:
+def _rebuilt(spec: MixerSpec, tensors: dict[str, NDArray[Any]], prefix: str) -> Lobe:
     """Return the lobe whose tensors have names that begin with `prefix`."""
     state = {
         name.removeprefix(prefix): torch.from_numpy(t)

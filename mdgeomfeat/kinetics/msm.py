@@ -258,7 +258,10 @@ def coarse_transitions(
     weighted = stationary[:, None] * member
     mass = weighted.sum(axis=0)[:, None]
     flow = weighted.T @ matrix @ member
-    return np.divide(flow, mass, out=np.full((n, n), np.nan), where=mass > 0)
+    coarse: NDArray[np.float64] = np.divide(
+        flow, mass, out=np.full((n, n), np.nan), where=mass > 0
+    )
+    return coarse
 
 
 def bootstrap(

@@ -62,7 +62,8 @@ def fit_pca(
     values, vectors = np.linalg.eigh(gram)
     keep = _leading(values, n_components)
     scaled = (vectors[:, keep] / np.sqrt(values[keep])).astype(np.float32)
-    return x.T @ scaled
+    product: NDArray[np.float32] = x.T @ scaled
+    return product
 
 
 def _float32(
@@ -74,4 +75,5 @@ def _float32(
 def _leading(values: NDArray[np.float64], n: int) -> NDArray[np.int64]:
     """Return the positions of the `n` largest eigenvalues that are not rounding."""
     order = np.argsort(values)[::-1][:n]
-    return order[values[order] > 1e-7 * values.max()]
+    kept: NDArray[np.int64] = order[values[order] > 1e-7 * values.max()]
+    return kept

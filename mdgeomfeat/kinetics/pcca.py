@@ -61,9 +61,10 @@ def metastable_states(
 def _memberships(model: MarkovModel, n: int) -> NDArray[np.float64]:
     if n > MAX_OPTIMIZED:
         return inner_simplex(model, n)
-    return pcca(
+    memberships: NDArray[np.float64] = pcca(
         model.transition_matrix, n, stationary_distribution=model.stationary
     ).memberships
+    return memberships
 
 
 def inner_simplex(model: MarkovModel, n: int) -> NDArray[np.float64]:
@@ -94,7 +95,8 @@ def inner_simplex(model: MarkovModel, n: int) -> NDArray[np.float64]:
     """
     points = model.eigenvectors(n)
     inside = np.clip(points @ np.linalg.inv(points[_corners(points, n)]), 0.0, None)
-    return inside / inside.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = inside / inside.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _corners(points: NDArray[np.float64], n: int) -> list[int]:

@@ -178,7 +178,8 @@ def probability_spread(
     here = between.sum(axis=1, keepdims=True)
     hits, misses = between + 1.0, here - between + 1.0
     total = here + 2.0
-    return np.sqrt(hits * misses / (total**2 * (total + 1.0)))
+    deviation: NDArray[np.float64] = np.sqrt(hits * misses / (total**2 * (total + 1.0)))
+    return deviation
 
 
 def widest(

@@ -333,7 +333,8 @@ def rate_matrix(
         return None
     logarithms = np.log(np.minimum(values, 1.0)) / model.lag
     # vectors are orthonormal under the overlaps, so this is their inverse
-    return vectors @ (logarithms[:, None] * (vectors.T @ overlap))
+    rates: NDArray[np.float64] = vectors @ (logarithms[:, None] * (vectors.T @ overlap))
+    return rates
 
 
 def passage_times(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -416,7 +417,8 @@ def _transition_paths(
 
 def _crisp(memberships: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (m, n) memberships that are 1 where they are largest, else 0."""
-    return np.eye(memberships.shape[1])[memberships.argmax(axis=1)]
+    hard: NDArray[np.float64] = np.eye(memberships.shape[1])[memberships.argmax(axis=1)]
+    return hard
 
 
 def _core(membership: NDArray[np.float64]) -> list[int]:

@@ -279,4 +279,5 @@ def _whiten(x: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.fl
     x = (x[:, varies] - mean[varies]) / sd[varies]
     values, vectors = np.linalg.eigh((x * share[:, None]).T @ x)
     keep = values > _RANK_CUTOFF * values[-1]
-    return x @ (vectors[:, keep] / np.sqrt(values[keep]))
+    whitened: NDArray[np.float64] = x @ (vectors[:, keep] / np.sqrt(values[keep]))
+    return whitened

@@ -393,7 +393,9 @@ def _side_by_side(one: Arrays, other: Arrays) -> list[Rows]:
     return joined
 
 
-def _joined_rows(a: NDArray, b: NDArray) -> NDArray:
+def _joined_rows(
+    a: NDArray[np.floating], b: NDArray[np.floating]
+) -> NDArray[np.floating]:
     return np.concatenate([x.reshape(len(x), -1) for x in (a, b)], axis=1)
 
 

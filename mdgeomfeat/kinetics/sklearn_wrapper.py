@@ -157,7 +157,8 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
     def _transform(self, array: Any) -> NDArray[np.floating]:
         if isinstance(array, RowArray) and len(array):
             return np.concatenate([self.model_.transform(c) for c in chunks([array])])
-        return self.model_.transform(np.asarray(array))
+        outputs: NDArray[np.floating] = self.model_.transform(np.asarray(array))
+        return outputs
 
     def get_feature_names_out(
         self,

@@ -342,4 +342,5 @@ def _whitener(moment: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return W with Wᵀ M W = 1 for a second moment M, of full rank only."""
     values, vectors = np.linalg.eigh(moment)
     keep = values > _RANK_CUTOFF * values[-1]
-    return vectors[:, keep] / np.sqrt(values[keep])
+    whitening: NDArray[np.float64] = vectors[:, keep] / np.sqrt(values[keep])
+    return whitening

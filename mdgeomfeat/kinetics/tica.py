@@ -196,7 +196,7 @@ def _first_width(arrays: Arrays, pairs: int) -> int | None:
     limit = min(width, MAX_WIDTH)
     if pairs >= _PAIRS_PER_COMPONENT * limit:
         return None
-    return max(min(limit, pairs // 2), 1)
+    return int(max(min(limit, pairs // 2), 1))
 
 
 def _widths(first: int, pairs: int, dim: int) -> list[int]:
@@ -363,4 +363,7 @@ def _autocorrelations(
 ) -> NDArray[np.float64]:
     """Return what a ridge shrinks in the eigenvalues: lagged over instantaneous."""
     lagged = np.einsum("ki,kl,li->i", vectors, cov_0t, vectors)
-    return lagged / np.einsum("ki,kl,li->i", vectors, cov_00, vectors)
+    values: NDArray[np.float64] = lagged / np.einsum(
+        "ki,kl,li->i", vectors, cov_00, vectors
+    )
+    return values

@@ -127,7 +127,8 @@ class Lobe(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """Map (B, ...) frames to (B, d)."""
         x = (frames - self.shift) * self.factor
-        return self.mixer(x.reshape(len(x), *self.spec.input_shape))
+        outputs: Tensor = self.mixer(x.reshape(len(x), *self.spec.input_shape))
+        return outputs
 
     @property
     def n_outputs(self) -> int:

@@ -37,7 +37,8 @@ class _EncoderBlock(nn.Module):
         dropout = self.dropout if self.training else 0.0
         mixed = scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         x = x + self.merge(mixed.transpose(1, 2).reshape(batch, n_tokens, width))
-        return x + self.mlp(self.mlp_norm(x))
+        out: Tensor = x + self.mlp(self.mlp_norm(x))
+        return out
 
 
 class AttentionMixer(nn.Module):
@@ -89,4 +90,5 @@ class AttentionMixer(nn.Module):
         if self.spec.readout == "class":
             first = self.class_token.expand(len(x), 1, -1)
             x = torch.cat([first, x], dim=1)
-        return self.readout(self.collect(self.norm(self.blocks(x))))
+        out: Tensor = self.readout(self.collect(self.norm(self.blocks(x))))
+        return out

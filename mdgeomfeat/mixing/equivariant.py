@@ -173,4 +173,5 @@ class EquivariantMixer(nn.Module):
         if self.spec.readout == "class":
             s, v = s[:, :1], v[:, :1]
         numbers = self.invariants(self.scalar_norm(s), self.vector_norm(v))
-        return self.readout(self.collect(numbers))
+        out: Tensor = self.readout(self.collect(numbers))
+        return out

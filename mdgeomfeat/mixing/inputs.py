@@ -87,4 +87,5 @@ def _merged(tokens: Tensor, spec: MixerSpec) -> Tensor:
     if missing := n * m - spec.n_tokens:
         tokens = pad(tokens, (0, 0) * (tokens.ndim - 2) + (0, missing))
     groups = tokens.unflatten(1, (n, m)).movedim(2, -2)
-    return groups.flatten(-2)
+    joined: Tensor = groups.flatten(-2)
+    return joined

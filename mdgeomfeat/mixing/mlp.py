@@ -66,7 +66,8 @@ class FlatMixer(nn.Module):
         if tokens.ndim == 2:
             tokens = tokens.reshape(len(tokens), *self.spec.input_shape)
         tokens = prepare(tokens, self.spec, training=self.training)
-        return self.layers(tokens.flatten(1))
+        out: Tensor = self.layers(tokens.flatten(1))
+        return out
 
 
 class _MixerBlock(nn.Module):
@@ -84,7 +85,8 @@ class _MixerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.token_mlp(self.token_norm(x).transpose(1, 2)).transpose(1, 2)
-        return x + self.channel_mlp(self.channel_norm(x))
+        out: Tensor = x + self.channel_mlp(self.channel_norm(x))
+        return out
 
 
 class MLPMixer(nn.Module):
@@ -133,4 +135,5 @@ class MLPMixer(nn.Module):
         """Map (B, N, K) to (B, d)."""
         tokens = prepare(tokens, self.spec, training=self.training)
         x = self.blocks(self.embed(tokens) + self.token_embedding)
-        return self.readout(self.collect(self.norm(x)))
+        out: Tensor = self.readout(self.collect(self.norm(x)))
+        return out

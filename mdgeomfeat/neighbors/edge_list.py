@@ -44,7 +44,8 @@ class EdgeList:
     @property
     def distance(self) -> torch.Tensor:
         """Lengths of the edge vectors, (E,) Tensor, Å."""
-        return torch.linalg.vector_norm(self.vector, dim=-1)
+        lengths: torch.Tensor = torch.linalg.vector_norm(self.vector, dim=-1)
+        return lengths
 
     @property
     def n_edges(self) -> int:

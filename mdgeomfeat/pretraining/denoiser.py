@@ -60,4 +60,5 @@ class Denoiser(nn.Module):
             graph_ptr,
             fast=fast,
         )
-        return self.head(*features)[1][..., 0]
+        noise: Tensor = self.head(*features)[1][..., 0]
+        return noise

@@ -100,7 +100,8 @@ def predictor(denoiser: Denoiser, *, fast: bool = False) -> Predict:
     ) -> NDArray[np.floating]:
         with torch.no_grad():
             guess = denoiser(numbers, positions, graph_ptr, fast=fast)
-        return guess.cpu().numpy()
+        values: NDArray[np.floating] = guess.cpu().numpy()
+        return values
 
     return predict
 

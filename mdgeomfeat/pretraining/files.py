@@ -295,7 +295,8 @@ def _text(data: Any) -> str:
 def _spice_numbers(group: Any) -> np.ndarray:
     """Atomic numbers; files before a calculation give them by the mapped SMILES."""
     if "atomic_numbers" in group:
-        return group["atomic_numbers"][:].astype(np.uint8)
+        numbers: np.ndarray = group["atomic_numbers"][:].astype(np.uint8)
+        return numbers
     require_rdkit()
     from rdkit import Chem
 

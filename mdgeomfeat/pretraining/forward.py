@@ -49,7 +49,8 @@ def atom_features(
     numbers = numbers.to(model.device)
     if fast and supports(model) and not positions.requires_grad:
         return fused_forward(cast("ET", model), numbers, pairs)
-    return model(numbers, _edges(positions, pairs, model))
+    features: tuple[Tensor, Tensor] = model(numbers, _edges(positions, pairs, model))
+    return features
 
 
 def _edges(positions: Tensor, pairs: PairList, model: Backbone) -> EdgeList:

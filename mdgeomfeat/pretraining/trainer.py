@@ -124,4 +124,5 @@ class Trainer(TrainingLoop):
             self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"
         ):
             guess = self.model(batch.numbers, batch.positions, batch.graph_ptr)
-        return (guess.float() - target).square().mean()
+        error: Tensor = (guess.float() - target).square().mean()
+        return error

@@ -218,7 +218,8 @@ def _held_out_r2(
     inner = _ridge_r2(x[:cut], y[:cut], x[cut:], y[cut:], ALPHAS)
     best = np.argmax(np.nan_to_num(inner, nan=-np.inf), axis=0)
     outer = _ridge_r2(x, y, x_test, y_test, ALPHAS)
-    return outer[best, np.arange(y.shape[1])]
+    best_of: NDArray[np.float64] = outer[best, np.arange(y.shape[1])]
+    return best_of
 
 
 def _ridge_r2(

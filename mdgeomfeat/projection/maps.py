@@ -245,7 +245,10 @@ def _layout(
         mapper.fit(points)
 
     def place(other: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        return mapper.embedding_ if other is None else mapper.transform(other)
+        placed: NDArray[np.float32] = (
+            mapper.embedding_ if other is None else mapper.transform(other)
+        )
+        return placed
 
     return place, f"UMAP with {n_neighbors} neighbours"
 

@@ -131,7 +131,10 @@ def _neighbours(
             f"cannot be found among {n_targets} frames; lower k or give more frames."
         )
     if groups is None:
-        return NearestNeighbors(n_neighbors=k).fit(embedding).kneighbors()[1]
+        neighbours: NDArray[np.int64] = (
+            NearestNeighbors(n_neighbors=k).fit(embedding).kneighbors()[1]
+        )
+        return neighbours
     found = np.empty((n_targets, k), dtype=np.int64)
     for value in np.unique(group):
         own, others = np.flatnonzero(group == value), np.flatnonzero(group != value)

@@ -77,7 +77,8 @@ class Colvar:
             return np.arange(len(self))
         order = np.argsort(times, kind="stable")
         superseded = np.append(times[order[:-1]] == times[order[1:]], False)
-        return order[~superseded]
+        kept: NDArray[np.int64] = order[~superseded]
+        return kept
 
     def rows_at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the last row that was written at each time, -1 where there is none.

@@ -22,7 +22,7 @@ _SHORTEST = 1e-3
 _NUMBERED_HERE = ("TRC",)
 
 
-def doubt_about(frames: NDArray, times: NDArray) -> str | None:
+def doubt_about(frames: NDArray[np.int64], times: NDArray[np.float64]) -> str | None:
     """Say why times are likely to be wrong, None where they look right.
 
     Parameters
@@ -52,7 +52,10 @@ def doubt_about(frames: NDArray, times: NDArray) -> str | None:
 
 
 def made_up(
-    reader: Any, frames: NDArray, times: NDArray, steps: Sequence[int | None]
+    reader: Any,
+    frames: NDArray[np.int64],
+    times: NDArray[np.float64],
+    steps: Sequence[int | None],
 ) -> str | None:
     """Say that times are what programs write that know none, None if they are not.
 
@@ -88,6 +91,6 @@ def made_up(
     return "are exactly 1 ps apart, as MDAnalysis and mdtraj write where they know none"
 
 
-def time_rounding(times: NDArray) -> float:
+def time_rounding(times: NDArray[np.float64]) -> float:
     """Return what single precision cannot tell apart at the largest of times, ps."""
     return float(np.spacing(np.float32(np.abs(times).max())))

@@ -264,7 +264,7 @@ def made_up_times(trajectory: Any) -> list[str | None]:
     return found
 
 
-def step_slack(step: float, times: NDArray) -> float:
+def step_slack(step: float, times: NDArray[np.float64]) -> float:
     """Return by how much equal steps between times may differ, ps.
 
     By a thousandth, and by what single precision makes of the times.
@@ -272,7 +272,9 @@ def step_slack(step: float, times: NDArray) -> float:
     return 1e-3 * step + 2 * time_rounding(times)
 
 
-def odd_steps(times: NDArray, counted: NDArray | None = None) -> NDArray[np.bool_]:
+def odd_steps(
+    times: NDArray[np.float64], counted: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
     """Tell which steps between times are not the usual one.
 
     The usual step is the median, if it is above zero and nine in ten steps are like
@@ -317,7 +319,7 @@ class _Look(NamedTuple):
     frames: NDArray[np.int64]
     times: NDArray[np.float64]
     steps: list[int | None]
-    box: NDArray | None
+    box: NDArray[np.floating] | None
 
 
 def _look(trajectory: Any, reader: Any, start: int, wanted: list[int]) -> _Look:
@@ -349,7 +351,8 @@ def _step_number(reader: Any, ts: Timestep, frame: int) -> int | None:
     """Return the number of a frame's time step, None if its file does not state it."""
     if isinstance(reader, DCDReader):  # whose frames MDAnalysis counts for itself
         return frame * read_header(reader.filename).nsavc
-    return ts.data.get("step")
+    step: int | None = ts.data.get("step")
+    return step
 
 
 def _describe(trajectory: Any, reader: Any, start: int) -> TrajectoryInfo:
@@ -427,7 +430,7 @@ def _overruled(info: TrajectoryInfo, dt: float) -> TrajectoryInfo:
     )
 
 
-def _why_no_step(times: NDArray) -> str:
+def _why_no_step(times: NDArray[np.float64]) -> str:
     if not len(times):
         return "no times"
     if (times == times[0]).all():
@@ -435,7 +438,9 @@ def _why_no_step(times: NDArray) -> str:
     return "times that do not grow evenly"
 
 
-def _step(frames: NDArray, times: NDArray, odd: NDArray) -> float | None:
+def _step(
+    frames: NDArray[np.int64], times: NDArray[np.float64], odd: NDArray[np.bool_]
+) -> float | None:
     """Return the step that all neighbours share, but those with an odd one."""
     steps = np.diff(times)[(np.diff(frames) == 1) & ~odd]
     if not len(steps) or steps.min() <= 0 or not np.isfinite(steps).all():

@@ -65,14 +65,16 @@ class Application:
     @property
     def shares(self) -> np.ndarray:
         """(S,) share of the frames with a state, in each of them."""
-        return self.counts / max(self.counts.sum(), 1)
+        shares: np.ndarray = self.counts / max(self.counts.sum(), 1)
+        return shares
 
     @property
     def shares_in_training(self) -> np.ndarray | None:
         """(S,) share of the training frames with a state, in each of them."""
         if self.training is None:
             return None
-        return self.training.counts / self.training.counts.sum()
+        shares: np.ndarray = self.training.counts / self.training.counts.sum()
+        return shares
 
     @property
     def visited(self) -> np.ndarray:

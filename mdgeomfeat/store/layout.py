@@ -94,7 +94,7 @@ class StoreDescription:
     batch_size: int
     chunk_size: int
     identity: Mapping[str, Mark]
-    tokens: NDArray
+    tokens: NDArray[np.void]
     structure: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
@@ -121,12 +121,12 @@ def group_name(number: int) -> str:
     return f"trajectory-{number:04d}"
 
 
-def tokens_to_json(tokens: NDArray) -> dict[str, list]:
+def tokens_to_json(tokens: NDArray[np.void]) -> dict[str, list[Any]]:
     """Turn a table of tokens into columns that JSON can hold."""
     return {name: tokens[name].tolist() for name in tokens.dtype.names or ()}
 
 
-def tokens_from_json(columns: Mapping[str, list]) -> NDArray:
+def tokens_from_json(columns: Mapping[str, list[Any]]) -> NDArray[np.void]:
     """Turn columns back into a table of tokens, (N,) structured ndarray."""
     arrays = {name: np.asarray(column) for name, column in columns.items()}
     n_tokens = len(next(iter(arrays.values())))
@@ -183,7 +183,8 @@ def open_group(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
 
 def chunk_key(array: Any, number: int) -> str:
     """Return the file name of a chunk."""
-    return array.metadata.encode_chunk_key((number, *(0,) * (array.ndim - 1)))
+    key: str = array.metadata.encode_chunk_key((number, *(0,) * (array.ndim - 1)))
+    return key
 
 
 def finished_chunks(path: Path, arrays: Mapping[str, Any]) -> NDArray[np.bool_]:

@@ -71,12 +71,12 @@ class RowArray(NDArrayOperatorsMixin, ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
 
-    def __iter__(self) -> Iterator[NDArray]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         return (self[i] for i in range(len(self)))
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
-    ) -> NDArray:
+    ) -> NDArray[Any]:
         if copy is False:
             raise ValueError("an array on disk cannot be had without a copy")
         check_memory(
@@ -90,10 +90,11 @@ class RowArray(NDArrayOperatorsMixin, ABC):
         held = [np.asarray(x) if isinstance(x, RowArray) else x for x in inputs]
         return getattr(ufunc, method)(*held, **kwargs)
 
-    def __getitem__(self, key: Any) -> NDArray:
+    def __getitem__(self, key: Any) -> NDArray[Any]:
         first, *rest = (key if isinstance(key, tuple) else (key,)) or (Ellipsis,)
         if _concerns_all(first):
-            return np.asarray(self)[key]
+            found: NDArray[Any] = np.asarray(self)[key]
+            return found
         if isinstance(first, slice):
             rows = np.arange(*first.indices(len(self)))
             return self._take(rows)[(slice(None), *rest)]
@@ -102,10 +103,12 @@ class RowArray(NDArrayOperatorsMixin, ABC):
         except IndexError:
             raise IndexError(f"{first} is not among {len(self)} rows") from None
         if rows.ndim == 0:
-            return self._take(rows[None])[0][tuple(rest)]
+            row: NDArray[Any] = self._take(rows[None])[0][tuple(rest)]
+            return row
         # Arrays of indices of further axes are paired with this one, as numpy does.
         each, place = np.unique(rows, return_inverse=True)
-        return self._take(each)[(place.reshape(rows.shape), *rest)]
+        picked: NDArray[Any] = self._take(each)[(place.reshape(rows.shape), *rest)]
+        return picked
 
     @abstractmethod
     def part(self, start: int, stop: int) -> Self:
@@ -117,7 +120,7 @@ class RowArray(NDArrayOperatorsMixin, ABC):
         """
 
     @abstractmethod
-    def _take(self, index: NDArray[np.int64]) -> NDArray:
+    def _take(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """Return rows (n,), none of them negative, in the order asked for."""
 
 
@@ -165,7 +168,7 @@ class LazyArray(RowArray):
         rows = [row[a:b] for row, a, b in zip(self._rows, *ends.tolist(), strict=True)]
         return LazyArray(self._parts, rows)
 
-    def _take(self, index: NDArray[np.int64]) -> NDArray:
+    def _take(self, index: NDArray[np.int64]) -> NDArray[Any]:
         out = np.empty((len(index), *self.shape[1:]), dtype=self.dtype)
         owner = np.searchsorted(self._starts, index, side="right") - 1
         for part in np.unique(owner):
@@ -195,7 +198,7 @@ class MappedArray(RowArray):
 
     def __init__(
         self,
-        function: Callable[..., NDArray],
+        function: Callable[..., NDArray[Any]],
         sources: Sequence[Any],
         row_shape: tuple[int, ...],
         dtype: DTypeLike,
@@ -215,7 +218,7 @@ class MappedArray(RowArray):
         parts = [cut_rows(source, start, stop) for source in self._sources]
         return MappedArray(self._function, parts, self.shape[1:], self.dtype)
 
-    def _take(self, index: NDArray[np.int64]) -> NDArray:
+    def _take(self, index: NDArray[np.int64]) -> NDArray[Any]:
         out = np.empty((len(index), *self.shape[1:]), dtype=self.dtype)
         width = sum(np.prod(s.shape[1:]) * s.dtype.itemsize for s in self._sources)
         step = max(int(_BLOCK_BYTES // max(width, 1)), 1)
@@ -231,7 +234,7 @@ class MappedArray(RowArray):
 
 
 #: An array in memory, or one whose rows are read when they are asked for.
-Rows: TypeAlias = NDArray | RowArray
+Rows: TypeAlias = NDArray[Any] | RowArray
 
 
 def cut_rows(array: Rows, start: int, stop: int) -> Rows:
@@ -248,7 +251,7 @@ def cut_rows(array: Rows, start: int, stop: int) -> Rows:
 
 
 def map_rows(
-    function: Callable[..., NDArray],
+    function: Callable[..., NDArray[Any]],
     sources: Sequence[Rows],
     row_shape: tuple[int, ...],
     dtype: DTypeLike,
@@ -269,7 +272,7 @@ def join_rows(arrays: Sequence[Rows]) -> Rows:
     """Join arrays along their first axis; lazily if one of them is lazy."""
     if any(isinstance(array, RowArray) for array in arrays):
         return LazyArray(arrays, [None] * len(arrays))
-    return np.concatenate(arrays)  # type: ignore[arg-type]
+    return np.concatenate(arrays)
 
 
 def flat_rows(array: Rows) -> Rows:
@@ -278,5 +281,5 @@ def flat_rows(array: Rows) -> Rows:
     return map_rows(_flatten, [array], (width,), array.dtype)
 
 
-def _flatten(rows: NDArray) -> NDArray:
+def _flatten(rows: NDArray[Any]) -> NDArray[Any]:
     return rows.reshape(len(rows), int(np.prod(rows.shape[1:])))

@@ -36,7 +36,7 @@ class StoredArray:
         self.shape: tuple[int, ...] = array.shape
         self.dtype = np.dtype(array.dtype)
 
-    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray:
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
         """Read rows: a slice without a step, or numbers in any order.
 
         Raises
@@ -53,7 +53,8 @@ class StoredArray:
         self._check(chunks)
         try:
             with damage_errors(self._store):
-                return self._array.oindex[rows]
+                values: NDArray[Any] = self._array.oindex[rows]
+                return values
         except InputError as error:
             raise self._named(chunks) or error from error
 
@@ -76,7 +77,8 @@ class StoredArray:
                 )
 
     def _file(self, chunk: int) -> Path:
-        return self._store / self._array.path / chunk_key(self._array, chunk)
+        path: Path = self._store / self._array.path / chunk_key(self._array, chunk)
+        return path
 
     def _named(self, chunks: list[int]) -> InputError | None:
         """Return an error that names the first file that cannot be read."""

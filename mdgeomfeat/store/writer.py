@@ -214,7 +214,8 @@ class StoreWriter:
     @property
     def provenance(self) -> dict[str, Any]:
         """What is known of the run that began the store."""
-        return self._root.attrs["provenance"]
+        provenance: dict[str, Any] = self._root.attrs["provenance"]
+        return provenance
 
     def note_versions(self, versions: Mapping[str, str]) -> None:
         """Say that a later run went on with other versions of some packages."""
@@ -225,7 +226,7 @@ class StoreWriter:
                 dict(versions),
             ]
 
-    def restate_times(self, dt: float, times: Sequence[NDArray]) -> None:
+    def restate_times(self, dt: float, times: Sequence[NDArray[np.float64]]) -> None:
         """Put stated times in the place of those that are there.
 
         Parameters
@@ -309,7 +310,9 @@ def _with_empty_chunks(array: Any) -> Any:
     )
 
 
-def _fitting(values: NDArray, dtype: np.dtype, path: Path) -> NDArray:
+def _fitting(
+    values: NDArray[np.floating], dtype: np.dtype, path: Path
+) -> NDArray[np.floating]:
     """Convert to the type of an array, unless a number is too large for it."""
     if dtype == np.float16:
         largest = np.abs(values).max(initial=0.0, where=np.isfinite(values))

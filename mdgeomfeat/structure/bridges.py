@@ -109,7 +109,7 @@ def _joints(pairs: np.ndarray) -> np.ndarray:
 
 
 def _follows(step: np.ndarray) -> np.ndarray:
-    follows = (step == 0) | (step == 1)
+    follows: np.ndarray = (step == 0) | (step == 1)
     for size in _WRAPS:
         follows |= step == 1 - size
     return follows

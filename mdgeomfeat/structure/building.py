@@ -218,7 +218,8 @@ def _local_bonds(table: AtomTable, indices: np.ndarray) -> np.ndarray | None:
     local = np.full(table.n_atoms, -1, dtype=np.int64)
     local[indices] = np.arange(len(indices))
     bonds = local[table.bonds]
-    return bonds[(bonds >= 0).all(axis=1)]
+    whole: np.ndarray = bonds[(bonds >= 0).all(axis=1)]
+    return whole
 
 
 def _fragments(table: AtomTable) -> np.ndarray | None:
@@ -228,10 +229,10 @@ def _fragments(table: AtomTable) -> np.ndarray | None:
     n = table.n_atoms
     weights = np.ones(len(table.bonds), dtype=np.int8)
     graph = coo_matrix((weights, (table.bonds[:, 0], table.bonds[:, 1])), shape=(n, n))
-    _, fragment = connected_components(graph, directed=False)
+    _, components = connected_components(graph, directed=False)
     # Residues whose bonds are incomplete are one component each.
     loose = ~table.fully_bonded[table.residue]
-    fragment = fragment.astype(np.int64)
+    fragment: np.ndarray = components.astype(np.int64)
     fragment[loose] = fragment.max() + 1 + table.residue[loose]
     return fragment
 

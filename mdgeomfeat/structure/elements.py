@@ -145,7 +145,7 @@ def element_numbers(
 
     # Atoms with the same name, residue name and hints get the same answer.
     partners: dict[str, frozenset[str]] = {}
-    answers: dict[tuple, tuple[int, bool]] = {}
+    answers: dict[tuple[object, ...], tuple[int, bool]] = {}
     for i, (name, resname) in enumerate(zip(names, resnames, strict=True)):
         element = stated[i] if stated is not None else ""
         kind = types[i] if types is not None else ""

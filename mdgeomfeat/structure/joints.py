@@ -92,7 +92,8 @@ def following_alphas(structure: Structure) -> np.ndarray:
         own["chainID"][1:] == own["chainID"][:-1]
     )
     next_to = same & (np.diff(own["resid"].astype(np.int64)) == 1)
-    return np.column_stack([atoms[:-1], atoms[1:]])[next_to]
+    joined: np.ndarray = np.column_stack([atoms[:-1], atoms[1:]])[next_to]
+    return joined
 
 
 def _named_pairs(structure: Structure) -> dict[tuple[int, int], int]:

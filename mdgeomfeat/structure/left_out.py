@@ -87,7 +87,8 @@ def _touching(table: AtomTable, residues: np.ndarray, chosen: np.ndarray) -> np.
     near = _contacts(table, atoms, chosen, np.ones(len(chosen), dtype=bool))
     binding = _contacts(table, atoms, chosen, np.isin(around, _BINDING))
     held = np.where(np.isin(numbers, _SALT), binding >= _SITE, near >= 1)
-    return table.residue[atoms[held]]
+    touching: np.ndarray = table.residue[atoms[held]]
+    return touching
 
 
 def _contacts(

@@ -196,10 +196,13 @@ class _Frame:
         self.near, self.nearest = distances[:, 1], neighbours[:, 1]
 
     def _between(self, pairs: np.ndarray, box: np.ndarray | None) -> np.ndarray:
-        vectors = self.x[pairs[:, 1]] - self.x[pairs[:, 0]]
+        vectors: np.ndarray = self.x[pairs[:, 1]] - self.x[pairs[:, 0]]
         if box is None or not len(vectors):
             return vectors
-        return minimize_vectors(vectors, np.asarray(box, dtype=np.float32))
+        shortest: np.ndarray = minimize_vectors(
+            vectors, np.asarray(box, dtype=np.float32)
+        )
+        return shortest
 
     def _names(self, pair: Iterable[int]) -> str:
         return " and ".join(_atom(self.structure, int(i)) for i in pair)
@@ -362,7 +365,7 @@ class _Frame:
 
     def _broken(self) -> np.ndarray:
         """Tell which joined pairs (B,) lie apart."""
-        broken = self.apart > self.joints.limit
+        broken: np.ndarray = self.apart > self.joints.limit
         for kind in range(self.joints.kind.max(initial=-1) + 1):
             alike = self.joints.kind == kind
             if alike.sum() > 2 and np.median(self.apart[alike]) > LOCAL:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -195,7 +195,7 @@ def _fullest(table: AtomTable, indices: np.ndarray) -> np.ndarray:
     alternate = table.altlocs[indices] != ""
     if not alternate.any():
         return indices
-    places: dict[tuple, dict[str, list[float]]] = {}
+    places: dict[tuple[Any, ...], dict[str, list[float]]] = {}
     keys = {}
     for atom in indices[alternate]:
         r = table.residue[atom]
@@ -226,7 +226,7 @@ def _each_once(table: AtomTable, indices: np.ndarray) -> np.ndarray:
     # A first frame without any extent holds no places.
     if table.positions is None or not np.ptp(table.positions, axis=0).any():
         return indices
-    named: dict[tuple, list[int]] = {}
+    named: dict[tuple[Any, ...], list[int]] = {}
     for atom in indices.tolist():
         r = table.residue[atom]
         # Whole residues that stand twice in a file are two in the table.
@@ -278,6 +278,7 @@ def mdtraj_atoms(
     InputError
         If mdtraj does not understand the selection, or it picks no atom.
     """
+    indices: np.ndarray
     try:
         indices = np.unique(np.asarray(topology.select(select), dtype=np.int64))
     except Exception as error:  # mdtraj raises what its parser and eval raise
@@ -347,7 +348,8 @@ def solute(table: AtomTable) -> np.ndarray:
     # A file without residue names may give one residue per atom: no ions then.
     if not any(table.resnames):
         lone[:] = False
-    return ~solvent & ~lone
+    rest: np.ndarray = ~solvent & ~lone
+    return rest
 
 
 def _kinds(resnames: np.ndarray, limit: int = 8) -> str:

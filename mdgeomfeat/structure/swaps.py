@@ -50,7 +50,8 @@ def stretched(joints: Joints, apart: np.ndarray, numbers: np.ndarray) -> np.ndar
     limit = np.where(
         joints.kind >= 0, LOCAL, np.where(light, _STRETCHED * joints.length, np.inf)
     )
-    return apart > np.minimum(limit, joints.limit)
+    far: np.ndarray = apart > np.minimum(limit, joints.limit)
+    return far
 
 
 class Places:

@@ -166,7 +166,7 @@ class AtomTable:
         known = np.isin(self.resnames, list(nucleic_names())) & (self.residue_size > 1)
         # One-letter names are also used for ligands and ions.
         letter = np.array([len(str(r)) == 1 for r in self.resnames], dtype=bool)
-        nucleic = known & (sugar | ~letter)
+        nucleic: np.ndarray = known & (sugar | ~letter)
         # Modified bases have many names; free nucleotides (FMN) are not joined.
         for other in np.flatnonzero(sugar & ~nucleic):
             nucleic[other] = any(
@@ -210,7 +210,7 @@ class AtomTable:
             if kind != self._has_sugar[second] or kind in self._linked_kinds:
                 return False
         if self.positions is None:
-            return 0 <= self.resids[high] - self.resids[low] <= 1
+            return bool(0 <= self.resids[high] - self.resids[low] <= 1)
         for left, right, limit in self._joints:
             a, b = left[low], right[high]
             if a >= 0 and b >= 0:

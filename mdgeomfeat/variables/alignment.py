@@ -148,7 +148,7 @@ class TokenAlignment:
         """
         found = self.counterpart >= 0
 
-        def ordered(rows: NDArray) -> NDArray:
+        def ordered(rows: NDArray[np.int64]) -> NDArray[np.int64]:
             carried = np.repeat(mean[None].astype(rows.dtype), len(rows), axis=0)
             carried[:, found] = rows[:, self.counterpart[found]]
             return carried

@@ -250,7 +250,10 @@ class CollectiveVariables(nn.Module):
         """
         cells = self._check(positions, boxes)
         if self._compiled is not None:
-            return Differentiated.apply(positions, cells, self._compiled)
+            values: Tensor = Differentiated.apply(  # type: ignore[no-untyped-call]
+                positions, cells, self._compiled
+            )
+            return values
         edges, copies = frame_edges(
             positions,  # type: ignore[arg-type]
             self.network.spec.cutoff,
@@ -305,7 +308,7 @@ class CollectiveVariables(nn.Module):
             torch.stack(gradients, dim=1).cpu().numpy(),
         )
 
-    def _check(self, positions: Tensor, boxes: Any) -> NDArray | None:
+    def _check(self, positions: Tensor, boxes: Any) -> NDArray[np.floating] | None:
         shape = (*positions.shape[:1], self.structure.n_atoms, 3)
         if positions.ndim != 3 or tuple(positions.shape) != shape:
             raise InputError(
@@ -361,7 +364,8 @@ class CollectiveVariables(nn.Module):
         summed = zeros.index_add(1, self.slots, values)
         pooled = summed / self.divisors.view(1, -1, *(1 for _ in rest))
         grouped = pooled.unflatten(1, (-1, self.pool.n_groups))
-        return grouped.movedim(2, -2).flatten(-2)
+        joined: Tensor = grouped.movedim(2, -2).flatten(-2)
+        return joined
 
     def from_tokens(self, scalars: Tensor, vectors: Tensor) -> Tensor:
         """Compute the collective variables from token features.
@@ -375,7 +379,8 @@ class CollectiveVariables(nn.Module):
         -------
         (F, d) float64 Tensor
         """
-        return self.outputs(scalars, vectors)
+        values: Tensor = self.outputs(scalars, vectors)
+        return values
 
     def from_features(self, features: Tensor) -> Tensor:
         """Compute the collective variables from what the model was trained on.

@@ -78,8 +78,8 @@ class CompiledVariables:
 
     def __call__(
         self,
-        positions: NDArray,
-        boxes: NDArray | None = None,
+        positions: NDArray[np.floating],
+        boxes: NDArray[np.floating] | None = None,
         *,
         gradients: bool = True,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -102,7 +102,10 @@ class CompiledVariables:
             return self._frame_by_frame(positions, boxes, gradients)
 
     def _frame_by_frame(
-        self, positions: NDArray, boxes: NDArray | None, gradients: bool
+        self,
+        positions: NDArray[np.floating],
+        boxes: NDArray[np.floating] | None,
+        gradients: bool,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         F, A, _ = positions.shape
         check_positions(positions.reshape(-1, 3), np.arange(F + 1) * A)
@@ -139,7 +142,7 @@ class Differentiated(torch.autograd.Function):
     def forward(
         ctx: Any,
         positions: torch.Tensor,
-        boxes: NDArray | None,
+        boxes: NDArray[np.floating] | None,
         compiled: CompiledVariables,
     ) -> torch.Tensor:
         """Return the values, (F, d), keeping their gradients."""

@@ -60,9 +60,10 @@ def network_fingerprint(metadata: dict[str, Any]) -> str | None:
     metadata : dict
         Of the model.
     """
-    return metadata.get(
+    fingerprint: str | None = metadata.get(
         "model_fingerprint", metadata["features"].get("model_fingerprint")
     )
+    return fingerprint
 
 
 def read_model_folder(path: str | Path) -> tuple[CVModel, FeatureSpec]:

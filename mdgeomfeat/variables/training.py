@@ -90,7 +90,7 @@ class Reach:
     usual: float
 
     @classmethod
-    def fit(cls, fitting: NDArray, others: NDArray) -> Reach:
+    def fit(cls, fitting: NDArray[np.floating], others: NDArray[np.floating]) -> Reach:
         """Fit to training frames.
 
         Parameters
@@ -129,16 +129,19 @@ class Reach:
         usual = float(np.quantile(made(others) ** 2, _USUAL))
         return replace(made, usual=usual or 1.0)
 
-    def __call__(self, features: NDArray) -> NDArray[np.float64]:
+    def __call__(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the distances (F,) of features (F, K)."""
         z = (np.asarray(features, np.float64) - self.mean) * self.factor
         along = (z @ self.components) ** 2 @ self.weights
-        return np.sqrt((along + (z * z).sum(axis=1) / self.noise) / self.usual)
+        distance: NDArray[np.float64] = np.sqrt(
+            (along + (z * z).sum(axis=1) / self.noise) / self.usual
+        )
+        return distance
 
     def of(self, features: Tensor) -> Tensor:
         """Return the distances (F,) of features (F, K), with gradients."""
 
-        def like(values: NDArray) -> Tensor:
+        def like(values: NDArray[np.floating]) -> Tensor:
             return torch.as_tensor(values, dtype=features.dtype, device=features.device)
 
         z = (features - like(self.mean)) * like(self.factor)
@@ -146,7 +149,9 @@ class Reach:
         square = square + (z * z).sum(dim=1) / self.noise
         return (square / self.usual).clamp_min(_NEAREST).sqrt()
 
-    def slope(self, features: NDArray) -> tuple[float, NDArray[np.float64]]:
+    def slope(
+        self, features: NDArray[np.floating]
+    ) -> tuple[float, NDArray[np.float64]]:
         """Return the distance of one frame's features (K,), and its gradient (K,)."""
         z = (np.asarray(features, np.float64) - self.mean) * self.factor
         along = z @ self.components
@@ -264,7 +269,7 @@ class TrainingRecord:
             ) from error
 
 
-def flat_tokens(features: NDArray) -> NDArray[np.float64]:
+def flat_tokens(features: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return what the distance is made of: numbers that do not turn with a molecule.
 
     Parameters
@@ -306,8 +311,8 @@ def mean_tokens(reach: Reach, shape: tuple[int, ...]) -> NDArray[np.float64]:
 
 def record_training(
     features: Sequence[Rows],
-    values: Sequence[NDArray],
-    states: Sequence[NDArray],
+    values: Sequence[NDArray[np.floating]],
+    states: Sequence[NDArray[np.int64]],
     n_states: int,
     *,
     box: bool,

@@ -43,7 +43,7 @@ class FilterTable(NamedTuple):
     @property
     def intervals(self) -> int:
         """Number of even steps."""
-        return self.rows.shape[1] - 3
+        return int(self.rows.shape[1] - 3)
 
 
 @cached_njit()
@@ -61,7 +61,7 @@ def _distances(intervals: int, cutoff: float) -> np.ndarray:
         middle = 0.5 * (low + high)
         above = coordinate.py_func(middle, cutoff) > goal
         low, high = np.where(above, low, middle), np.where(above, middle, high)
-    r = 0.5 * (low + high)
+    r: np.ndarray = 0.5 * (low + high)
     r[0], r[-1] = 0.0, cutoff
     return r
 

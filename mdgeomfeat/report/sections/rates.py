@@ -106,7 +106,8 @@ def _variable(study: StudyResult, own: np.ndarray) -> np.ndarray:
     slowest = np.concatenate([c[:, 0] for c in study.cvs])
     total = np.bincount(micro, slowest, minlength=states.n_micro)
     number_of = np.bincount(micro, minlength=states.n_micro)
-    return total[own] / number_of[own]
+    means: np.ndarray = total[own] / number_of[own]
+    return means
 
 
 def _transitions(matrix: np.ndarray, states: StateModel, clock: Clock) -> html.Html:

@@ -244,7 +244,7 @@ def _loses(score: Score) -> bool:
     if score.minus_primary is None:
         return True
     error = (score.minus_primary_sd or 0.0) / np.sqrt(score.n_folds)
-    return score.minus_primary < -2 * error
+    return bool(score.minus_primary < -2 * error)
 
 
 def _clearly(score: Score) -> bool:
@@ -256,4 +256,4 @@ def _clearly(score: Score) -> bool:
     if sure_lead(score) <= 0:  # better than nothing at nothing
         return False
     error = score.minus_primary_sd / np.sqrt(score.n_folds)
-    return score.minus_primary > max(2 * error, 0.01)
+    return bool(score.minus_primary > max(2 * error, 0.01))

@@ -375,4 +375,5 @@ def network(
             _update(n, weights, work, layer, C, wide, tile, zeros)
         finish(n, graph, weights, work, n_layers, C, epsilon, wide, scalars, vectors)
 
-    return run
+    kernel: Callable[..., Any] = run
+    return kernel

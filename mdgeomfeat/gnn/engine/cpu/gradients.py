@@ -130,7 +130,7 @@ class GradientEngine:
         )
 
     def features(
-        self, positions: NDArray, box: ArrayLike | None = None
+        self, positions: NDArray[np.floating], box: ArrayLike | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Compute the features of one frame.
 
@@ -218,7 +218,7 @@ class GradientEngine:
         )
         return out
 
-    def _search(self, positions: NDArray, box: ArrayLike | None) -> int:
+    def _search(self, positions: NDArray[np.floating], box: ArrayLike | None) -> int:
         """Find the pairs of a frame and return their number."""
         r = np.ascontiguousarray(positions, np.float64)
         boxes = None if box is None else np.asarray(box, np.float64)[None]
@@ -239,7 +239,7 @@ class GradientEngine:
                 self._vector,
             )
             if found <= len(self._sender):
-                return found
+                return int(found)
             self._reserve(found + found // 8)
 
 

@@ -128,23 +128,23 @@ _binary("fdiv", operator.truediv)
 
 
 @intrinsic(prefer_literal=True)
-def lanes(typingctx, n):  # type: ignore[no-untyped-def]
+def lanes(typingctx, n):
     """Return a vector of `n` zeros; `n` has to be a constant."""
     if not isinstance(n, types.IntegerLiteral):
         return None
     kind = Lanes(n.literal_value)
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         return _constant(kind.n, 0.0)
 
     return signature(kind, n), codegen
 
 
 @intrinsic
-def load(typingctx, array, at, like):  # type: ignore[no-untyped-def]
+def load(typingctx, array, at, like):
     """Return the values ``array[at:at + n]`` of a flat float32 array."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1])
         vector = ir.VectorType(FLOAT, like.n)
         return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=4)
@@ -153,10 +153,10 @@ def load(typingctx, array, at, like):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def store(typingctx, array, at, vector):  # type: ignore[no-untyped-def]
+def store(typingctx, array, at, vector):
     """Write a vector to ``array[at:at + n]`` of a flat float32 array."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         pointer = _pointer(context, builder, sig.args[0], args[0], args[1])
         place = builder.bitcast(pointer, args[2].type.as_pointer())
         builder.store(args[2], place, align=4)
@@ -166,10 +166,10 @@ def store(typingctx, array, at, vector):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def broadcast(typingctx, value, like):  # type: ignore[no-untyped-def]
+def broadcast(typingctx, value, like):
     """Return a vector with the same number in every lane."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         first = builder.insert_element(
             _constant(like.n, 0.0), args[0], ir.Constant(I32, 0)
         )
@@ -179,7 +179,7 @@ def broadcast(typingctx, value, like):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def spread(typingctx, array, at, like):  # type: ignore[no-untyped-def]
+def spread(typingctx, array, at, like):
     """Return a vector with one number of an array in every lane.
 
     Parameters
@@ -193,7 +193,7 @@ def spread(typingctx, array, at, like):  # type: ignore[no-untyped-def]
         Has as many lanes.
     """
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         value = builder.load(_pointer(context, builder, sig.args[0], args[0], args[1]))
         first = builder.insert_element(
             _constant(like.n, 0.0), value, ir.Constant(I32, 0)
@@ -204,30 +204,30 @@ def spread(typingctx, array, at, like):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def size(typingctx, vector):  # type: ignore[no-untyped-def]
+def size(typingctx, vector):
     """Return the number of lanes."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         return context.get_constant(types.intp, vector.n)
 
     return signature(types.intp, vector), codegen
 
 
 @intrinsic
-def muladd(typingctx, a, b, c):  # type: ignore[no-untyped-def]
+def muladd(typingctx, a, b, c):
     """Return ``a * b + c``."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         return _muladd(builder, *args)
 
     return signature(a, a, a, a), codegen
 
 
 @intrinsic
-def fold(typingctx, vector, like):  # type: ignore[no-untyped-def]
+def fold(typingctx, vector, like):
     """Sum lanes whose numbers are equal modulo the number of lanes of `like`."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         value, n = args[0], vector.n
         while n > like.n:
             n //= 2
@@ -240,10 +240,10 @@ def fold(typingctx, vector, like):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def repeat(typingctx, vector, like):  # type: ignore[no-untyped-def]
+def repeat(typingctx, vector, like):
     """Repeat the lanes of a vector until those of `like` are filled."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         mask = [lane % vector.n for lane in range(like.n)]
         return _shuffle(builder, args[0], args[0], mask)
 
@@ -251,30 +251,30 @@ def repeat(typingctx, vector, like):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def join(typingctx, a, b):  # type: ignore[no-untyped-def]
+def join(typingctx, a, b):
     """Return the lanes of `a` followed by those of `b`."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         return _shuffle(builder, args[0], args[1], list(range(2 * a.n)))
 
     return signature(Lanes(2 * a.n), a, a), codegen
 
 
 @intrinsic
-def lower_half(typingctx, vector):  # type: ignore[no-untyped-def]
+def lower_half(typingctx, vector):
     """Return the first half of the lanes."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         return _shuffle(builder, args[0], args[0], list(range(vector.n // 2)))
 
     return signature(Lanes(vector.n // 2), vector), codegen
 
 
 @intrinsic
-def upper_half(typingctx, vector):  # type: ignore[no-untyped-def]
+def upper_half(typingctx, vector):
     """Return the second half of the lanes."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         mask = list(range(vector.n // 2, vector.n))
         return _shuffle(builder, args[0], args[0], mask)
 
@@ -282,10 +282,10 @@ def upper_half(typingctx, vector):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def sum_lanes(typingctx, vector):  # type: ignore[no-untyped-def]
+def sum_lanes(typingctx, vector):
     """Return the sum of all lanes; the number of lanes is a power of two times 3."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         value, n = args[0], vector.n
         while n % 2 == 0:
             n //= 2
@@ -335,20 +335,20 @@ def _one_plus_exp(builder: Any, x: Any) -> Any:
 
 
 @intrinsic
-def silu(typingctx, vector):  # type: ignore[no-untyped-def]
+def silu(typingctx, vector):
     """Return ``x / (1 + exp(-x))``."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         return builder.fdiv(args[0], _one_plus_exp(builder, args[0]))
 
     return signature(vector, vector), codegen
 
 
 @intrinsic
-def sigmoid(typingctx, vector):  # type: ignore[no-untyped-def]
+def sigmoid(typingctx, vector):
     """Return ``1 / (1 + exp(-x))``."""
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, sig, args):
         one = _constant(vector.n, 1.0)
         return builder.fdiv(one, _one_plus_exp(builder, args[0]))
 

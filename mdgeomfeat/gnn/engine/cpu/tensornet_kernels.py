@@ -455,4 +455,5 @@ def network(register: int, width: int, columns: int, both: bool) -> Callable[...
                 vectors,
             )
 
-    return run
+    kernel: Callable[..., Any] = run
+    return kernel

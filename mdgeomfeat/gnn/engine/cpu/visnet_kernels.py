@@ -192,4 +192,5 @@ def network(width: int, n_heads: int, columns: int) -> Callable[..., Any]:
             vectors,
         )
 
-    return run
+    kernel: Callable[..., Any] = run
+    return kernel
