@@ -20,7 +20,7 @@ PYPROJECT = PACKAGE.parent / "pyproject.toml"
 
 # Every room may import from those that stand above it.
 ROOMS = [
-    ["errors", "jit", "radii", "text"],
+    ["errors", "jit", "radii", "tensorfiles", "text"],
     ["boxes", "memory", "upstream"],
     ["structure"],
     ["neighbors"],
@@ -44,10 +44,11 @@ ROOMS = [
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 WINGS = {
     "pretraining": {
-        "errors", "jit", "radii", "gnn", "neighbors", "testing", "pretraining"
+        "errors", "jit", "radii", "tensorfiles", "gnn", "neighbors", "testing",
+        "pretraining",
     },
     "finetuning": {
-        "errors", "gnn", "pretraining", "finetuning"
+        "errors", "tensorfiles", "gnn", "pretraining", "finetuning"
     },
 }  # fmt: skip
 

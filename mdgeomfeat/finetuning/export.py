@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from ..errors import InputError
 from ..gnn import load_model, save_model
+from ..tensorfiles import save_tensors
 from .model import HeadSpec, PropertyModel
 
 __all__ = ["load_finetuned", "save_finetuned"]
@@ -45,10 +45,10 @@ def save_finetuned(
     tensors = {f"head.{k}": v for k, v in model.head.state_dict().items()}
     for name in ("shift", "scale", "references"):
         tensors[name] = getattr(model, name)
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        str(_head_path(path)),
-        metadata={
+    save_tensors(
+        _head_path(path),
+        {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()},
+        {
             "backbone": model.backbone.fingerprint,
             "spec": json.dumps(model.spec.to_dict()),
         },

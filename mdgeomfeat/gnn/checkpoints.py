@@ -7,16 +7,13 @@ structure and the features that the weights give for it).
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from mdgeomfeat.errors import InputError
@@ -24,17 +21,13 @@ from mdgeomfeat.gnn.base import Backbone
 from mdgeomfeat.gnn.build import build_model
 from mdgeomfeat.gnn.reference import make_reference, reference_error
 from mdgeomfeat.gnn.spec import ModelSpec
+from mdgeomfeat.tensorfiles import hash_file, save_with_card
 
 __all__ = ["CARD_FORMAT", "check_files", "read_card", "read_model", "save_model"]
 
 CARD_FORMAT: Final = 1
 _MAX_CARD_BYTES: Final = 4 * 2**20
 _REQUIRED: Final = ("name", "spec", "fingerprint", "sha256", "reference")
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _card_text(card: dict[str, Any]) -> str:
@@ -77,30 +70,23 @@ def save_model(
     path = Path(path)
     if path.suffix != ".safetensors":
         path = path.with_name(path.name + ".safetensors")
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
-        name: tensor.detach().to("cpu", torch.float32).contiguous()
+        name: tensor.detach().to("cpu", torch.float32).numpy()
         for name, tensor in model.state_dict().items()
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial_card = path.with_name(f".{path.stem}.json.{os.getpid()}")
-    try:
-        partial.write_bytes(save(tensors))
-        complete = {
-            "name": path.stem,
-            **(card or {}),
-            "format": CARD_FORMAT,
-            "spec": model.spec.to_dict(),
-            "fingerprint": model.fingerprint,
-            "sha256": _hash_file(partial),
-            "reference": make_reference(model),
-        }
-        partial_card.write_text(_card_text(complete), "utf-8")
-        partial.replace(path)
-        partial_card.replace(path.with_suffix(".json"))
-    finally:
-        partial.unlink(missing_ok=True)
-        partial_card.unlink(missing_ok=True)
+    complete: dict[str, Any] = {"name": path.stem, **(card or {})}
+
+    def described(sha256: str) -> str:
+        complete.update(
+            format=CARD_FORMAT,
+            spec=model.spec.to_dict(),
+            fingerprint=model.fingerprint,
+            sha256=sha256,
+            reference=make_reference(model),
+        )
+        return _card_text(complete)
+
+    save_with_card(path, tensors, described)
     model.card = complete
     return complete
 
@@ -245,7 +231,7 @@ def check_files(path: str | Path) -> list[str]:
     except InputError as error:
         return [str(error)]
     problems = []
-    if _hash_file(path) != model.card["sha256"]:
+    if hash_file(path) != model.card["sha256"]:
         problems.append(
             f"{path} has another SHA-256 than its card says; fetch both files again."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics.arrays import Arrays, as_arrays, n_pairs
@@ -22,6 +21,7 @@ from mdgeomfeat.kinetics.standardize import Standardizer
 from mdgeomfeat.kinetics.tica import LinearMap, fit_tica
 from mdgeomfeat.kinetics.vampnet import Lobe, LobeStack, run_lobe
 from mdgeomfeat.mixing import MixerSpec, build_mixer
+from mdgeomfeat.tensorfiles import hash_file, save_with_card
 
 __all__ = ["STACK_RIDGE", "CVModel", "join_lobes", "make_cv_model"]
 
@@ -145,7 +145,7 @@ class CVModel:
         """
         path = _with_suffix(path)
         rotation = self.rotation
-        tensors = {
+        tensors: dict[str, NDArray[Any]] = {
             "rotation.shift": rotation.standardizer.shift,
             "rotation.factor": rotation.standardizer.factor,
             "rotation.matrix": rotation.matrix,
@@ -157,9 +157,6 @@ class CVModel:
                 f"lobe.{name}": t.detach().cpu().numpy()
                 for name, t in self.lobe.state_dict().items()
             }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.part")
-        save_file({k: np.ascontiguousarray(t) for k, t in tensors.items()}, draft)
         card = {
             "format": FORMAT,
             "kind": "mdgeomfeat collective variables",
@@ -170,12 +167,13 @@ class CVModel:
             "lobes": 0 if self.lobe is None else len(self.lobe.members),
             "width": rotation.width,
             "pca": rotation.pca,
-            "sha256": _sha256(draft),
-            "metadata": self.metadata,
         }
-        text = json.dumps(card, indent=2, allow_nan=False)
-        draft.replace(path)
-        path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+
+        def described(sha256: str) -> str:
+            complete = {**card, "sha256": sha256, "metadata": self.metadata}
+            return json.dumps(complete, indent=2, allow_nan=False) + "\n"
+
+        save_with_card(path, tensors, described)
         return path
 
     @classmethod
@@ -214,7 +212,7 @@ class CVModel:
                 f"{str(card_path)!r} has format {number!r}, but this release reads "
                 f"formats 1 to {FORMAT}; use the release that wrote it."
             )
-        if _sha256(path) != digest:
+        if hash_file(path) != digest:
             raise InputError(
                 f"{str(path)!r} is not the file that {card_path.name} describes (its "
                 "checksum differs); copy both files again."
@@ -408,7 +406,3 @@ def _with_suffix(path: str | Path) -> Path:
     if path.suffix in (".safetensors", ".json"):
         return path.with_suffix(".safetensors")
     return path.with_name(path.name + ".safetensors")
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

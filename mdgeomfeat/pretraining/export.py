@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import InputError
 from ..gnn import ModelSpec, build_model, load_model, save_model
 from ..gnn.heads import GatedEquivariantHead
+from ..tensorfiles import save_tensors
 from .config import RunConfig
 from .denoiser import Denoiser
 from .packed import Packed
@@ -128,10 +129,10 @@ def export(
     written = save_model(backbone.eval(), path, card)
     if head is not None:
         Path(head).parent.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {k: v.contiguous() for k, v in denoiser.head.state_dict().items()},
-            str(head),
-            metadata={"backbone": backbone.fingerprint},
+        save_tensors(
+            head,
+            {k: v.numpy() for k, v in denoiser.head.state_dict().items()},
+            {"backbone": backbone.fingerprint},
         )
     return written
 

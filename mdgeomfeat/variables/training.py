@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import Tensor
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.store import Rows
+from mdgeomfeat.tensorfiles import save_tensors
 
 __all__ = [
     "LEVELS",
@@ -217,9 +217,9 @@ class TrainingRecord:
             "reach.usual": np.array([reach.usual]),
         }
         header = {"format": FORMAT, "levels": LEVELS, "box": self.box}
-        save_file(
-            {name: np.ascontiguousarray(t, np.float64) for name, t in tensors.items()},
+        save_tensors(
             path,
+            {name: np.asarray(t, np.float64) for name, t in tensors.items()},
             {name: json.dumps(value) for name, value in header.items()},
         )
 

@@ -21,14 +21,19 @@ def common(tiny_model) -> list[object]:
 
 
 @pytest.fixture(scope="session")
-def study(run_cli, gly2, common, tmp_path_factory):
+def study_command(gly2, common) -> list[object]:
+    """Return a small study, but for the folder of its results."""
+    return [
+        "vamp", *gly2, *common, "--stop", 3000, "--step", 10, "--seeds", 1,
+        "--lag", "10ps", "--dim", 2, "--states", 3, "--temperature", 300, "--no-maps",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def study(run_cli, study_command, tmp_path_factory):
     """Run ``vamp`` once; many tests look at what it wrote."""
     out = tmp_path_factory.mktemp("study") / "result"
-    result = run_cli(
-        "vamp", *gly2, *common, "--out", out, "--stop", 3000, "--step", 10,
-        "--seeds", 1, "--lag", "10ps", "--dim", 2, "--states", 3, "--temperature", 300,
-        "--no-maps",
-    )  # fmt: skip
+    result = run_cli(*study_command, "--out", out)
     assert result.exit_code == 0, result.stderr
     return SimpleNamespace(
         out=out, result=result, page=(out / "report.html").read_text()
