@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..errors import InputError
 from .config import Schedule
@@ -285,6 +286,5 @@ class TrainingLoop(ABC):
         self.optimizer.step()
         decay = min(train.ema, (1.0 + self.step) / (10.0 + self.step))
         average: list[Tensor] = list(self._ema.parameters())
-        with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1.0 - decay)
+        get_ema_multi_avg_fn(decay)(average, parameters, self.step)
         return float(shown), float(norm)
