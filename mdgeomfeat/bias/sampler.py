@@ -287,6 +287,8 @@ class Bias:
     def distance(self, context: openmm.Context) -> float | None:
         """Return the distance from the training data, None where it is unknown.
 
+        It has no unit; 1 is at the edge of what was seen (:class:`~mdgeomfeat.variables.training.Reach`).
+
         Parameters
         ----------
         context : openmm.Context
@@ -331,6 +333,11 @@ class Bias:
         """Return the bias's own estimate on the grid, kJ/mol, least 0.
 
         The first variable's axis is the last; NaN before the first Gaussian.
+
+        Returns
+        -------
+        (n_1,) or (n_2, n_1) ndarray, kJ/mol
+            At the points of :meth:`axes`.
         """
         from openmm import unit
 
@@ -340,7 +347,7 @@ class Bias:
         return lifted
 
     def axes(self) -> tuple[NDArray[np.float64], ...]:
-        """Return the grid's points along each variable."""
+        """Return the grid's points along each variable, (n_i,) ndarrays."""
         return tuple(
             np.linspace(v.minValue, v.maxValue, v.gridWidth) for v in self._variables
         )
@@ -349,6 +356,12 @@ class Bias:
         """Return arrays from which another bias goes on as this one does.
 
         That it goes on from its own arrays, too, makes the two bit-identical.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Of metadynamics ``table``, the energy on the grid in kJ/mol, with the shape
+            of :meth:`free_energy`; of OPES what openmm-opes keeps.
         """
         if self.settings.method == "metad":
             return {"table": self._table()}

@@ -99,7 +99,7 @@ class EnsembleTest:
 
     @property
     def different(self) -> NDArray[np.int64]:
-        """Tokens that surely differ, the largest effect first; none if undecidable."""
+        """(n,) tokens that surely differ, largest effect first; none if undecidable."""
         if self.corrected is None or not self.decidable:
             return np.empty(0, dtype=np.int64)
         sure = np.flatnonzero(np.nan_to_num(self.corrected, nan=1.0) <= LEVEL)

@@ -55,7 +55,7 @@ class Sample:
     counts: NDArray[np.int64]
 
     def of(self, state: int, half: int | None = None) -> NDArray[np.int64]:
-        """Return the places in the sample of a state's frames.
+        """Return the places (n,) in the sample of a state's frames.
 
         Parameters
         ----------

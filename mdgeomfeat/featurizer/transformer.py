@@ -234,7 +234,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
     def get_feature_names_out(
         self, input_features: object = None
     ) -> NDArray[np.object_]:
-        """Return the names of the D features, such as ``A:LEU42:s017``.
+        """Return the names (D,) of the features, such as ``A:LEU42:s017``.
 
         Parameters
         ----------

@@ -224,7 +224,7 @@ class PropertyModel(nn.Module):
         -------
         dict of Tensor
             ``y`` in float64 (classes: probabilities; dipoles whose labels are lengths:
-            vectors still), and ``forces``.
+            vectors still), and ``forces``, with the shapes that :meth:`forward` gives.
         """
         found: dict[str, Tensor] = {}
         if "forces" in outputs:

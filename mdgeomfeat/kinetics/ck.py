@@ -45,8 +45,9 @@ class CKTest:
         Multiples of the model's lag, frames; the first is the lag itself.
     predicted, estimated : (L, n, n) ndarray
         Powers of the model, and models estimated at those lags.
-    predicted_lower, predicted_upper, estimated_lower, estimated_upper
-        90 % bootstrap intervals, same shape.
+    predicted_lower, predicted_upper : (L, n, n) ndarray
+    estimated_lower, estimated_upper : (L, n, n) ndarray
+        90 % bootstrap intervals.
     passed : bool or None
         Whether no difference exceeds 0.05 and three of its standard deviations; None
         if that is so but an estimated probability itself is not known to 0.15, so

@@ -158,15 +158,15 @@ class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
         )
 
     def thinned(self, n: int) -> tuple[Tensor, Tensor]:
-        """Return the two halves of at most `n` pairs, evenly spaced in time."""
+        """Return both halves (m, ...) of m <= `n` pairs, evenly spaced in time."""
         return self.pairs(self.thinned_numbers(n))
 
     def thinned_numbers(self, n: int) -> NDArray[np.int64]:
-        """Return the numbers of the pairs of :meth:`thinned`."""
+        """Return the numbers (m,) of the pairs of :meth:`thinned`."""
         return np.arange(0, len(self), -(-len(self) // n))
 
     def drawn(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return the numbers of the pairs of one epoch, in the order of time.
+        """Return the numbers (n,) of the pairs of one epoch, in the order of time.
 
         All of them once, or each as often as its weight says, the fraction decided by
         one random number (systematic resampling; Kitagawa, J. Comput. Graph. Stat. 5,

@@ -26,7 +26,7 @@ class FreeEnergy:
     ----------
     energy : (bins,) or (bins, bins) ndarray
         Zero at its minimum, NaN in empty bins; first axis x.
-    edges : tuple of ndarray
+    edges : tuple of (bins + 1,) ndarray
         Bin edges along each axis.
     unit : {"kJ/mol", "kT"}
         Unit of the energy.

@@ -78,7 +78,10 @@ class MarkovModel:
     lag: int
 
     def timescales(self, k: int) -> NDArray[np.float64]:
-        """Return the `k` slowest timescales in frames, NaN where there is none."""
+        """Return the `k` slowest timescales, (k,) in frames, NaN where there is none.
+
+        Of an eigenvalue l it is ``-lag / ln(l)``.
+        """
         values = np.linalg.eigvalsh(self._symmetric())[::-1][1 : k + 1]
         out = np.full(k, np.nan)
         good = (values > 0) & (values < 1 - 1e-12)

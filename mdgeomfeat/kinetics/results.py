@@ -254,7 +254,7 @@ class StudyResult:
         return "frames" if self.settings.dt is None else "ps"
 
     def in_time(self, frames: ArrayLike) -> NDArray[np.float64]:
-        """Convert frames to :attr:`time_unit`."""
+        """Convert frames to :attr:`time_unit`, with the shape of what is given."""
         return np.asarray(frames, dtype=float) * (self.settings.dt or 1.0)
 
     def to_dict(self) -> dict[str, Any]:

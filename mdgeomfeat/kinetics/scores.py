@@ -199,6 +199,9 @@ def null_score(
 def ceiling(timescales: ArrayLike, lag: float, dim: int) -> float:
     r"""Return :math:`1 + \sum_{i \le d} \exp(-2\tau/t_i)`.
 
+    It is the VAMP-2 score (Wu & Noé, 2020, equation 33) of outputs that are the slow
+    processes themselves, whose eigenvalues are :math:`\exp(-\tau/t_i)`.
+
     Parameters
     ----------
     timescales : sequence of float

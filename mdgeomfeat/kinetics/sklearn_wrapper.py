@@ -111,7 +111,16 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
     def transform(
         self, X: Arrays | NDArray[np.floating]
     ) -> NDArray[np.floating] | list[NDArray[np.floating]]:
-        """Transform one trajectory, or every one of a list."""
+        """Transform one trajectory, or every one of a list.
+
+        Parameters
+        ----------
+        X : (F, D) ndarray, or a list of them
+
+        Returns
+        -------
+        (F, d) ndarray, or a list of them
+        """
         check_is_fitted(self, "model_")
         if hasattr(X, "ndim"):
             return self._transform(X)
@@ -164,7 +173,7 @@ class DeeptimeTransformer(TransformerMixin, BaseEstimator):
         self,
         input_features: object = None,  # noqa: ARG002
     ) -> NDArray[Any]:
-        """Return ``tica0``, ``tica1``, … after the wrapped estimator's name."""
+        """Return (d,) ``tica0``, ``tica1``, … after the wrapped estimator's name."""
         check_is_fitted(self, "model_")
         n = self.model_.transform(np.zeros((1, self.n_features_in_))).shape[1]
         name = type(self.estimator).__name__.lower()

@@ -187,7 +187,7 @@ class VampnetFit:
     history: list[tuple[int, float]] = field(default_factory=list)
 
     def transform(self, arrays: Arrays) -> list[NDArray[np.float32]]:
-        """Map trajectories to outputs, batch by batch."""
+        """Map trajectories to outputs [(F_i, d), ...], batch by batch."""
         return run_lobe(self.lobe, arrays)
 
 

@@ -71,7 +71,7 @@ class Colvar:
 
     @property
     def settled(self) -> NDArray[np.int64]:
-        """Rows in the order of time, without those that a restart wrote again."""
+        """(n,) rows in the order of time, without those that a restart wrote again."""
         times = self.times
         if times is None:
             return np.arange(len(self))
@@ -81,7 +81,7 @@ class Colvar:
         return kept
 
     def rows_at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the last row that was written at each time, -1 where there is none.
+        """Return the last row (F,) that was written at each time, -1 if there is none.
 
         A run that went on from a checkpoint writes some times again; what it wrote
         last belongs to the frames that it went on to write.

@@ -151,7 +151,7 @@ class StoreWriter:
             return None if dt is None else float(dt)
 
     def finished(self) -> list[NDArray[np.bool_]]:
-        """Return for every trajectory which of its chunks are finished."""
+        """Return which chunks (n_chunks,) of every trajectory are finished."""
         return [
             finished_chunks(self.path, self._arrays(i)) for i in range(self._count())
         ]

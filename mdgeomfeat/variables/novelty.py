@@ -44,7 +44,7 @@ class Novelty:
 
     @property
     def unseen(self) -> list[NDArray[np.bool_]]:
-        """Whether each frame lies farther out than 99.9 % of the training frames."""
+        """[(F_i,), ...] whether frames lie farther out than 99.9 % of training."""
         return [own > 1 for own in self.distances]
 
     @property

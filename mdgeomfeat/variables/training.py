@@ -197,7 +197,7 @@ class TrainingRecord:
     reach: Reach
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file.
+        """Write a safetensors file of float64 arrays; two writers give the same bytes.
 
         Parameters
         ----------
