@@ -287,7 +287,8 @@ class Bias:
     def distance(self, context: openmm.Context) -> float | None:
         """Return the distance from the training data, None where it is unknown.
 
-        It has no unit; 1 is at the edge of what was seen (:class:`~mdgeomfeat.variables.training.Reach`).
+        It has no unit; 1 is at the edge of what was seen
+        (:class:`~mdgeomfeat.variables.Reach`).
 
         Parameters
         ----------
