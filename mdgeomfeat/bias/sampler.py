@@ -344,8 +344,8 @@ class Bias:
 
         energy = self._sampler.getFreeEnergy()
         values = np.asarray(energy.value_in_unit(unit.kilojoules_per_mole), float)
-        lifted: NDArray[np.float64] = values - np.min(values)
-        return lifted
+        above: NDArray[np.float64] = values - np.min(values)
+        return above
 
     def axes(self) -> tuple[NDArray[np.float64], ...]:
         """Return the grid's points along each variable, (n_i,) ndarrays."""
