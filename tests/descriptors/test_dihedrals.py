@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from systems import COORDINATES, make
 
 from mdgeomfeat.descriptors import angles, applicable, compute_descriptors
+from mdgeomfeat.descriptors.plan import measure_torsions
 from mdgeomfeat.descriptors.torsions import find_torsions
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.structure import Structure
@@ -218,6 +219,19 @@ def test_a_broken_molecule_in_its_box_has_the_same_torsions(mirrored):
     one = compute_descriptors("dihedrals", structure, x)
     other = compute_descriptors("dihedrals", structure, x + shifts, box)
     np.testing.assert_allclose(other.values, one.values, atol=1e-4)
+
+
+def test_torsions_themselves_are_measured_between_nearest_images(mirrored):
+    # without the step that makes molecules whole before
+    structure, x, _ = mirrored
+    box = np.array([20.0, 22.0, 21.0, 60.0, 60.0, 90.0])
+    vectors = mda.lib.mdamath.triclinic_vectors(box).astype(np.float64)
+    rng = np.random.default_rng(1)
+    shifts = rng.integers(-1, 2, size=(structure.n_atoms, 3)) @ vectors
+    torsions = find_torsions(structure)
+    one = measure_torsions(torsions, x, None)
+    other = measure_torsions(torsions, x + shifts, np.tile(box, (len(x), 1)))
+    same_angle(other, one, tolerance=1e-4)
 
 
 def test_structures_without_torsions_say_so():
