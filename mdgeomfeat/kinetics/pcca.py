@@ -3,8 +3,8 @@
 References
 ----------
 Röblitz & Weber, Adv. Data Anal. Classif. 7, 147 (2013), for PCCA+; Deuflhard & Weber,
-Linear Algebra Appl. 398, 161 (2005), section 4, for the inner simplex; Buchete & Hummer,
-J. Phys. Chem. B 112, 6057 (2008), for cores.
+Linear Algebra Appl. 398, 161 (2005), section 4, for the inner simplex;
+Buchete & Hummer, J. Phys. Chem. B 112, 6057 (2008), for cores.
 """
 
 from __future__ import annotations
