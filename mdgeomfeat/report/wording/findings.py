@@ -197,7 +197,9 @@ def _scores(study: StudyResult) -> list[str]:
     if first is None:
         return []
     ceiling = (
-        f" of at most {number(study.ceiling)}" if study.ceiling is not None else ""
+        f" of at most about {number(study.ceiling)}"
+        if study.ceiling is not None
+        else ""
     )
     text = (
         f"On held-out data the {study.primary} score {number(first.score)}{ceiling} "
