@@ -203,6 +203,15 @@ WeightsAre = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
+Smooth = Annotated[
+    bool,
+    typer.Option(
+        "--smooth",
+        help="Also learn variables that hardly change when atoms are displaced, for "
+        "biased simulations, and write them to the folder smooth.",
+        rich_help_panel=_STUDY,
+    ),
+]
 Koopman = Annotated[
     bool,
     typer.Option(

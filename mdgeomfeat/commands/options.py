@@ -97,6 +97,8 @@ class StudyOptions:
         weights of its frames.
     labels : int or None
         Number of labels that an information bottleneck begins with; None takes 20.
+    smooth : bool
+        Whether to write variables for biased simulations as well, of TICA.
     koopman : bool
         Weight the frames of many short unbiased runs, to remove the effect of where
         they start.
@@ -139,6 +141,7 @@ class StudyOptions:
     maps: bool = True
     weights: tuple[str, ...] | str = ()
     weights_are: str | None = None
+    smooth: bool = False
     koopman: bool = False
     labels: int | None = None
     fes: tuple[str, ...] | str = ()
