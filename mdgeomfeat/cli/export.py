@@ -43,9 +43,6 @@ def export(
             "--torch-export", help="Write a program that torch.export.load reads."
         ),
     ] = False,
-    onnx: Annotated[
-        bool, typer.Option("--onnx", help="Write an ONNX file (without gradients).")
-    ] = False,
     out: o.Out = None,
     overwrite: o.Overwrite = False,
     select: Annotated[
@@ -81,13 +78,13 @@ def export(
         typer.Option(min=1, metavar="N", help="Number of steps between Gaussians."),
     ] = 500,
 ) -> None:
-    """Export learnt variables to PLUMED, as a program of torch.export, or as ONNX.
+    """Export learnt variables to PLUMED, or as a program of torch.export.
 
     For example: mdgeomfeat export report top.pdb --plumed
     """
     from mdgeomfeat.commands.export import TARGETS, ExportOptions, export_variables
 
-    asked = {"plumed": plumed, "torch": torch_export, "onnx": onnx}
+    asked = {"plumed": plumed, "torch": torch_export}
     options = ExportOptions(
         model=model,
         targets=tuple(target for target in TARGETS if asked[target]),

@@ -23,7 +23,7 @@ __all__ = ["TARGETS", "ExportOptions", "export_variables"]
 
 SCRIPT, INPUT = "model.ptc", "plumed.dat"
 #: What can be exported for, and the file to look at first.
-TARGETS: Final = {"plumed": INPUT, "torch": "model.pt2", "onnx": "model.onnx"}
+TARGETS: Final = {"plumed": INPUT, "torch": "model.pt2"}
 FORMAT = 1
 
 
@@ -35,7 +35,7 @@ class ExportOptions:
     ----------
     model : Path
         The folder of a report, or its model.
-    targets : tuple of {"plumed", "torch", "onnx"}
+    targets : tuple of {"plumed", "torch"}
         Which files are written.
     structure : Path or None
         A topology of the whole system, with the atoms in the order that the
@@ -89,7 +89,7 @@ def export_variables(options: ExportOptions, out: Path | None, overwrite: bool) 
     """
     if not options.targets:
         raise InputError(
-            "No target of the export is given; give --plumed, --torch-export or --onnx."
+            "No target of the export is given; give --plumed or --torch-export."
         )
     from mdgeomfeat.variables import (
         CollectiveVariables,
@@ -137,15 +137,12 @@ def _write(
     folder: Path,
 ) -> None:
     """Write the files of one target."""
-    from mdgeomfeat.bias import exported
+    from mdgeomfeat.bias.exported import write_torch_export
     from mdgeomfeat.bias.plumed import plumed_input, write_torchscript
     from mdgeomfeat.bias.ranges import propose_ranges
 
     if target == "torch":
-        exported.write_torch_export(variables, positions, folder / TARGETS[target])
-        return
-    if target == "onnx":
-        exported.write_onnx(variables, positions, folder / TARGETS[target])
+        write_torch_export(variables, positions, folder / TARGETS[target])
         return
     write_torchscript(variables, positions, folder / SCRIPT)
     structure = variables.structure

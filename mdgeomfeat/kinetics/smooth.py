@@ -3,9 +3,9 @@ r"""TICA of variables that hardly change when atoms are displaced.
 A bias pushes along the gradient of its variable. TICA does not care how steep its
 variables are along stiff directions such as bonds, because these hardly move in the
 data. Here the features have the covariances :math:`C_0 + \sigma^2 M` in place of
-:math:`C_0`, where :math:`M` is the mean of :math:`J J^T` and :math:`J` are the features'
-derivatives by positions: to first order, the covariances of frames whose coordinates are
-displaced at random by :math:`\sigma`. The variables then solve
+:math:`C_0`. :math:`M` is the mean of :math:`J J^T`, and :math:`J` are the derivatives
+of the features by positions. To first order these are the covariances of frames whose
+coordinates are displaced at random by :math:`\sigma`. The variables then solve
 :math:`C_\tau w = \lambda (C_0 + \sigma^2 M) w`.
 """
 
