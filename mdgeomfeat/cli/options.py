@@ -193,6 +193,10 @@ Weights = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
+NoWeights = Annotated[
+    list[str] | None,
+    typer.Option("--weights", hidden=True, help="Refused, with the reason."),
+]
 WeightsAre = Annotated[
     Literal["log", "plain", "bias"] | None,
     typer.Option(
