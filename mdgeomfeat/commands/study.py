@@ -29,7 +29,7 @@ from mdgeomfeat.commands.notes import remembered_warnings
 from mdgeomfeat.commands.options import ReadOptions, StudyOptions
 from mdgeomfeat.commands.output import check_output, output_folder
 from mdgeomfeat.commands.progress import Reporter
-from mdgeomfeat.commands.smooth import smooth_variables
+from mdgeomfeat.commands.smooth import SmoothVariables, smooth_variables
 from mdgeomfeat.commands.study_folder import Found, tell, write_folder
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
@@ -157,10 +157,7 @@ def _find(
         differences = state_differences(study, data)
     with progress.stage("which residues matter", None):
         importance = token_importance(study, data, inputs)
-    smooth = None
-    if options.smooth:
-        with progress.stage("variables for biased simulations", None):
-            smooth = smooth_variables(study, data, flat)
+    smooth = _smooth(study, data, flat, progress) if options.smooth else None
     return Found(
         study=study,
         inputs=inputs,
@@ -171,6 +168,20 @@ def _find(
         chosen=chosen_free_energies(plan.found, study, data),
         smooth=smooth,
     )
+
+
+def _smooth(
+    study: StudyResult, data: Featurized, flat: list[Rows], progress: Reporter
+) -> SmoothVariables | None:
+    """Return variables for a bias, or None and a note where nothing is slow."""
+    from mdgeomfeat.kinetics import ScoreError
+
+    try:
+        with progress.stage("variables for biased simulations", None):
+            return smooth_variables(study, data, flat)
+    except ScoreError as error:
+        progress.say(f"note: {error}")
+        return None
 
 
 def _check_frames(

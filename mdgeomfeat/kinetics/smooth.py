@@ -94,7 +94,10 @@ def fit_smooth_tica(
     found, chosen = prepared.solve(dim), 0.0
     slowest = found.timescales[0]
     if not np.isfinite(slowest):
-        raise ScoreError("TICA finds no slow motion, so that none can be smoothed.")
+        raise ScoreError(
+            "TICA finds no slow motion, so there is no variable for a bias; give longer "
+            "runs, or leave out --smooth."
+        )
     for displacement in sorted(displacements):
         tried = prepared.solve(dim, extra=displacement**2 * roughness)
         # NaN, of a motion that is no longer slow, is not enough either

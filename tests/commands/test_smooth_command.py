@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from mdgeomfeat import Structure
 from mdgeomfeat.bias import propose_ranges
+from mdgeomfeat.kinetics import ScoreError
 from mdgeomfeat.structure import select_atoms
 from mdgeomfeat.variables import CollectiveVariables, read_training
 
@@ -63,6 +64,24 @@ def test_a_bias_knows_its_range(report):
     (plain,) = propose_ranges(read_training(report / "model"), [0])
     assert smooth.grid[0] < smooth.lower < smooth.upper < smooth.grid[1]
     assert smooth != plain
+
+
+def test_where_nothing_is_slow_the_report_is_written_without_it(
+    run_cli, tmp_path, monkeypatch
+):
+    def nothing(*_, **__):
+        raise ScoreError("TICA finds no slow motion.")
+
+    monkeypatch.setattr("mdgeomfeat.kinetics.fit_smooth_tica", nothing)
+    out = tmp_path / "report"
+    done = run_cli(
+        "tica", PDB, XTC, "--step", 40, "--lag", 1, "--dim", 1, "--no-maps",
+        "--smooth", "--out", out,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert "TICA finds no slow motion." in done.stderr + done.stdout
+    assert (out / "report.html").exists()
+    assert not (out / "smooth").exists()
 
 
 def test_the_page_names_the_folder_only_where_there_is_one(report, run_cli, tmp_path):
