@@ -171,9 +171,9 @@ class StudyOptions:
             )
         if self.method == "spib" and self.weights:
             raise InputError(
-                "The command spib takes no --weights, because its states are those that "
-                "outlast the lag, and weights do not correct how long states last; use "
-                "vamp or tica."
+                "The command spib takes no --weights, because its states are those "
+                "that outlast the lag, and weights do not correct how long states "
+                "last; use vamp or tica."
             )
         if self.koopman and self.weights:
             raise InputError(

@@ -95,8 +95,8 @@ def fit_smooth_tica(
     slowest = found.timescales[0]
     if not np.isfinite(slowest):
         raise ScoreError(
-            "TICA finds no slow motion, so there is no variable for a bias; give longer "
-            "runs, or leave out --smooth."
+            "TICA finds no slow motion, so there is no variable for a bias; give "
+            "longer runs, or leave out --smooth."
         )
     for displacement in sorted(displacements):
         tried = prepared.solve(dim, extra=displacement**2 * roughness)
