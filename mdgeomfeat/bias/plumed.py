@@ -22,10 +22,18 @@ from mdgeomfeat.neighbors import EdgeList
 from mdgeomfeat.neighbors.windows import own_copies
 from mdgeomfeat.variables import CollectiveVariables
 
-__all__ = ["ScriptedVariables", "plumed_input", "write_torchscript"]
+__all__ = [
+    "AGREED",
+    "ScriptedVariables",
+    "plumed_input",
+    "trial_rows",
+    "write_torchscript",
+]
 
 _NM = 10.0  # Å
-_AGREED: Final = 1e-4  # of traced and other values, relative to their size and 1
+#: How well values of a file and of the variables agree, relative to their size and 1.
+AGREED: Final = 1e-4
+
 _TRIED = 3  # geometries in which a trace is compared
 
 
@@ -178,7 +186,7 @@ def write_torchscript(
     True
     """
     module = ScriptedVariables(variables).eval()
-    rows = _rows(np.asarray(positions, np.float64))
+    rows = trial_rows(positions)
     with warnings.catch_warnings():
         # A number that was recorded where a variable is needed shows below.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
@@ -188,7 +196,7 @@ def write_torchscript(
     read = torch.jit.load(str(path))
     for row in rows:
         expected, got = module(row), read(row)
-        if not torch.allclose(got, expected, rtol=_AGREED, atol=_AGREED):
+        if not torch.allclose(got, expected, rtol=AGREED, atol=AGREED):
             path.unlink()
             raise InputError(
                 f"The TorchScript of this {variables.network.spec.architecture} gives "
@@ -197,9 +205,18 @@ def write_torchscript(
             )
 
 
-def _rows(positions: np.ndarray) -> list[Tensor]:
-    """Return a molecule, and others that are blown up or drawn together."""
-    centred = positions - positions.mean(axis=0)
+def trial_rows(positions: np.ndarray) -> list[Tensor]:
+    """Return a molecule, and others that are blown up or drawn together.
+
+    Parameters
+    ----------
+    positions : (A, 3) array, Å
+
+    Returns
+    -------
+    list of (1, 3 A) float32 Tensor, nm
+    """
+    centred = np.asarray(positions, np.float64) - np.mean(positions, axis=0)
     sizes = np.linspace(1.0, 2.0, _TRIED)
     return [
         torch.tensor((size * centred / _NM).reshape(1, -1), dtype=torch.float32)
