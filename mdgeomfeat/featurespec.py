@@ -42,7 +42,7 @@ FEATURE_FORMAT: Final = 1
 DEFAULT_SEED: Final = 20241028
 
 Dtype = Literal["float32", "float64"]
-InvariantKind = Literal["scalars", "norms", "geometric"]
+InvariantKind = Literal["scalars", "norms", "geometric", "spatial"]
 Pooling = Literal["mean", "sum", "sidechain", "element"]
 TokenKind = Literal["residue", "atom", "molecule"]
 
@@ -128,7 +128,7 @@ class FeatureSpec:
         by side the means of backbone and side chain (``"sidechain"``) or of carbon,
         nitrogen, oxygen and other elements (``"element"``). See
         :mod:`mdgeomfeat.featurizer.pooling`.
-    invariants : {"geometric", "norms", "scalars"}
+    invariants : {"spatial", "geometric", "norms", "scalars"}
         The numbers of a token, for estimators that take flat vectors; see
         :mod:`mdgeomfeat.featurizer.invariants`.
     max_neighbors : int, optional
@@ -196,7 +196,7 @@ class FeatureSpec:
         ),
     )
     invariants: InvariantKind = field(
-        default="geometric",
+        default="spatial",
         metadata=_option(
             "Rotation-invariant numbers of a token, for estimators that take flat "
             "vectors.",

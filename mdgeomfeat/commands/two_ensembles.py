@@ -75,7 +75,7 @@ class TwoEnsembles:
 
     def features(self) -> list[np.ndarray]:
         """Return invariants (n_i, N, K) of evenly spaced frames of every run."""
-        from mdgeomfeat.featurizer.invariants import compute_invariants
+        from mdgeomfeat.featurizer.invariants import frame_invariants
 
         n_runs = int(self.run.max()) + 1
         most = int(np.clip(_OF_ALL // n_runs, _FEWEST, _OF_RUN))
@@ -86,11 +86,14 @@ class TwoEnsembles:
             data, rows = self._of(rows)
             results = data.results
             found.append(
-                compute_invariants(
+                frame_invariants(
                     np.asarray(results.scalars[rows]),
                     np.asarray(results.vectors[rows]),
-                    self.structure.next_token,
-                    results.spec,
+                    np.asarray(results.positions[rows]),
+                    None if results.boxes is None else results.boxes[rows],
+                    # chains as both have them, atoms as this one has them
+                    structure=replace(data.structure, chain=self.structure.chain),
+                    spec=results.spec,
                 )
             )
         return found
