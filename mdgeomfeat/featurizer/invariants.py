@@ -69,6 +69,7 @@ def n_invariants(spec: FeatureSpec, n_channels: int) -> int:
     n_channels : int
         Channels C of a token.
     """
+    _refuse_undecided(spec)
     extra = {
         "scalars": 0,
         "norms": n_channels,
@@ -95,6 +96,7 @@ def invariant_names(spec: FeatureSpec, n_channels: int) -> list[str]:
     >>> invariant_names(FeatureSpec(invariants="norms"), 2)
     ['s000', 's001', '|v|000', '|v|001']
     """
+    _refuse_undecided(spec)
     names = [f"s{c:03d}" for c in range(n_channels)]
     if spec.invariants == "norms":
         names += [f"|v|{c:03d}" for c in range(n_channels)]
@@ -104,6 +106,14 @@ def invariant_names(spec: FeatureSpec, n_channels: int) -> list[str]:
     if spec.invariants == "spatial":
         names += [f"shell{k}" for k in range(N_SHELLS)]
     return names
+
+
+def _refuse_undecided(spec: FeatureSpec) -> None:
+    if spec.invariants == "auto":
+        raise InputError(
+            "invariants='auto' depends on the number of tokens; use "
+            "spec.decided(n_tokens), or name the kind."
+        )
 
 
 def channel_mixes(n_channels: int, seed: int = DEFAULT_SEED) -> NDArray[np.float64]:

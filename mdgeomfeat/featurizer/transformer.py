@@ -124,7 +124,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
             engine=self.engine,
             batch_size=self.batch_size,
         )
-        names = invariant_names(spec, self.encoder_.n_channels)
+        names = invariant_names(self.encoder_.spec, self.encoder_.n_channels)
         self.n_features_out_ = self.structure_.n_tokens * len(names)
         return self
 

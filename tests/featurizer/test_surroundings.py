@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
+import MDAnalysis as mda
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,11 @@ from MDAnalysis.lib.mdamath import triclinic_vectors
 from mdgeomfeat import GeomGNNFeaturizer, GeomGNNTransformer, Structure
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import FeatureSpec
-from mdgeomfeat.featurizer import compute_invariants
+from mdgeomfeat.featurizer import (
+    compute_invariants,
+    invariant_names,
+    n_invariants,
+)
 from mdgeomfeat.featurizer.surroundings import Surroundings, count_shells
 from mdgeomfeat.testing import random_rotation
 
@@ -128,9 +134,14 @@ def test_tokens_join_and_leave_without_a_jump(structure, positions):
     assert np.abs(np.diff(found, axis=0)).max() < 1e-4
 
 
-def test_features_end_with_the_surroundings(aagaa_universe):
-    run = GeomGNNFeaturizer(aagaa_universe).run(stop=4)
-    results = run.results
+@pytest.fixture
+def peptide() -> mda.Universe:
+    folder = Path(__file__).parents[2] / "data" / "aagaa"
+    return mda.Universe(folder / "aagaa.pdb", folder / "aagaa-0.xtc")
+
+
+def test_features_end_with_the_surroundings(peptide):
+    results = GeomGNNFeaturizer(peptide, invariants="spatial").run(stop=4).results
     shells = Surroundings(results.structure, results.spec)(results.positions)
     assert shells.any()
     np.testing.assert_allclose(
@@ -139,7 +150,7 @@ def test_features_end_with_the_surroundings(aagaa_universe):
     np.testing.assert_array_equal(
         results.token_features[:, :, :-8], results.invariants("geometric")
     )
-    transformer = GeomGNNTransformer(aagaa_universe).fit()
+    transformer = GeomGNNTransformer(peptide, invariants="spatial").fit()
     np.testing.assert_allclose(
         transformer.transform_tokens(results.positions),
         results.token_features,
@@ -151,5 +162,30 @@ def test_features_end_with_the_surroundings(aagaa_universe):
 def test_missing_shells_are_refused():
     scalars, vectors = np.zeros((2, 3, 4)), np.zeros((2, 3, 3, 4))
     following = np.array([1, 2, -1])
+    spec = FeatureSpec(invariants="spatial")
     with pytest.raises(InputError, match=r"shells of shape \(2, 3, 8\), but got None"):
-        compute_invariants(scalars, vectors, following, FeatureSpec())
+        compute_invariants(scalars, vectors, following, spec)
+
+
+def test_the_number_of_tokens_decides_unless_a_kind_is_named():
+    assert FeatureSpec().decided(9).invariants == "geometric"
+    assert FeatureSpec().decided(10).invariants == "spatial"
+    assert FeatureSpec(invariants="norms").decided(99).invariants == "norms"
+    with pytest.raises(InputError, match="depends on the number of tokens"):
+        n_invariants(FeatureSpec(), 64)
+    with pytest.raises(InputError, match="depends on the number of tokens"):
+        invariant_names(FeatureSpec(), 64)
+    earlier = {k: v for k, v in FeatureSpec().to_dict().items() if k != "invariants"}
+    assert FeatureSpec.from_dict(earlier).invariants == "geometric"
+
+
+def test_wrapped_chains_have_the_surroundings_of_whole_ones(peptide):
+    """Centres are of whole tokens, wherever a box cuts them."""
+    box = np.array([40.0, 40.0, 40.0, 90.0, 90.0, 90.0])
+    transformer = GeomGNNTransformer(peptide, invariants="spatial").fit()
+    frames = peptide.trajectory.timeseries(order="fac")[:3]
+    frames = frames - frames.mean(axis=1, keepdims=True)
+    want = transformer.transform_tokens(frames, box)
+    got = transformer.transform_tokens(frames % 40.0, box)
+    assert np.abs(frames % 40.0 - frames).max() > 30
+    np.testing.assert_allclose(got, want, atol=2e-4)
