@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mdgeomfeat.bias.ranges import BiasRange
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.featurizer.surroundings import count_shells
 from mdgeomfeat.neighbors import EdgeList
 from mdgeomfeat.neighbors.windows import own_copies
 from mdgeomfeat.variables import CollectiveVariables
@@ -75,6 +76,8 @@ class ScriptedVariables(nn.Module):
     sender: Tensor
     atom: Tensor
     own: Tensor
+    token: Tensor
+    other: Tensor
 
     def __init__(self, variables: CollectiveVariables) -> None:
         super().__init__()
@@ -103,7 +106,12 @@ class ScriptedVariables(nn.Module):
             for g in groups
         ]
         receiver, sender = np.concatenate(pairs, axis=1)
+        token = other = np.empty(0, np.int64)
+        if variables.surroundings is not None:
+            token, other = variables.surroundings.all_pairs()
         for name, values in (
+            ("token", token),
+            ("other", other),
             ("receiver", receiver),
             ("sender", sender),
             ("atom", atom),
@@ -144,7 +152,15 @@ class ScriptedVariables(nn.Module):
         scalars, vectors = v.network(v.numbers.index_select(0, self.atom), edges)
         scalars = scalars.index_select(0, self.own).unsqueeze(0)
         vectors = vectors.index_select(0, self.own).unsqueeze(0)
-        return v.from_atoms(scalars, vectors).to(torch.float32)
+        shells = None
+        if v.surroundings is not None:
+            centres = v.surroundings.tensor_centres(positions[None])[0]
+            between = centres.index_select(0, self.other) - centres.index_select(
+                0, self.token
+            )
+            n = v.surroundings.n_tokens
+            shells = count_shells(between, self.token, n).to(v.dtype)[None]
+        return v.from_atoms(scalars, vectors, shells).to(torch.float32)
 
 
 def write_torchscript(

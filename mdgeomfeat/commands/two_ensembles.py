@@ -80,6 +80,7 @@ class TwoEnsembles:
     def features(self) -> list[np.ndarray]:
         """Return invariants (n_i, N, K) of evenly spaced frames of every run."""
         from mdgeomfeat.featurizer.invariants import compute_invariants
+        from mdgeomfeat.featurizer.surroundings import Surroundings
 
         n_runs = int(self.run.max()) + 1
         most = int(np.clip(_OF_ALL // n_runs, _FEWEST, _OF_RUN))
@@ -87,14 +88,19 @@ class TwoEnsembles:
         for run in range(n_runs):
             rows = np.flatnonzero(self.run == run)
             rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
-            data, rows = self._of(rows)
+            data, own = self._of(rows)
             results, tokens = data.results, self.tokens[self.side_of_run[run]]
+            shells = None
+            if results.spec.invariants == "spatial":
+                around = Surroundings(self.structure, results.spec)
+                shells = around(self.positions(rows), self.boxes(rows))
             found.append(
                 compute_invariants(
-                    np.asarray(results.scalars[rows])[:, tokens],
-                    np.asarray(results.vectors[rows])[:, tokens],
+                    np.asarray(results.scalars[own])[:, tokens],
+                    np.asarray(results.vectors[own])[:, tokens],
                     self.structure.next_token,
                     results.spec,
+                    shells,
                 )
             )
         return found

@@ -67,7 +67,7 @@ def accessible_surface(
     return found
 
 
-def _radii(numbers: NDArray) -> NDArray[np.float64]:
+def _radii(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the van der Waals radii of elements, Å, as MDAnalysis has them."""
     from MDAnalysis.guesser.tables import Z2SYMB, vdwradii
 

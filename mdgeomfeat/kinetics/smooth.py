@@ -33,7 +33,7 @@ def fit_smooth_tica(
     arrays: Arrays,
     lag: int,
     dim: int,
-    slopes: NDArray,
+    slopes: NDArray[np.floating],
     *,
     displacements: Sequence[float] = DISPLACEMENTS,
     n_components: int | None = None,
