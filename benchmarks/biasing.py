@@ -1,14 +1,15 @@
-"""Does a learnt variable drive a simulation? Four variables, the same bias.
+"""Does a learnt variable drive a simulation? Five variables, the same method.
 
     python benchmarks/biasing.py models --out biasing       # learn what is compared
     python benchmarks/biasing.py run --out biasing          # all runs, or --only NAME
     python benchmarks/biasing.py table --out biasing        # figures and table
 
 Alanine dipeptide at 300 K with the force field of ``data/ala2``, whose runs at 450 K
-the variables are learnt from. The first of the four is ours, the second phi, which
-everybody knows for this molecule, the third TICA of distances between heavy atoms, the
-fourth our variable on a network that was never trained. A run that was stopped goes on
-when the command is given again.
+the variables are learnt from. The first of the five is ours, the second ours as ``tica
+--smooth`` writes it for biased simulations, with a bias factor of 5 (of the others it
+is 16), the third phi, which everybody knows for this molecule, the fourth TICA of
+distances between heavy atoms, the fifth our variable on a network that was never
+trained. A run that was stopped goes on when the command is given again.
 """
 
 from __future__ import annotations
@@ -44,12 +45,13 @@ from mdgeomfeat.variables import read_training
 DATA = Path(__file__).parents[1] / "data" / "ala2"
 TEMPERATURE = 300.0  # K
 # ps, with hydrogens of 3 u. TICA of distances breaks the integrator at 4 fs.
-TIME_STEPS = {"learnt": 0.004}
+TIME_STEPS = {"learnt": 0.004, "smooth": 0.004}
 OTHER_TIME_STEP = 0.002
 # The twin's gradients are so steep that with the width that its training data propose
 # the integrator breaks within picoseconds, at 4, 2 and 1 fs alike; with this one it
 # takes some hundred.
 WIDTHS = {"twin": 1.0}
+BIAS_FACTORS = {"smooth": 5.0}
 PACE = 1.0  # ps
 BARRIER = 40.0  # kJ/mol
 LENGTH = 1000.0  # ps
@@ -64,7 +66,7 @@ def models(out: Path) -> None:
     save_model(random_twin(load_model("et-64"), 1), out / "twin.safetensors", {})
     runs = [str(DATA / f"ala2-{k}.xtc") for k in range(4)]
     for name, more in (
-        ("learnt", []),
+        ("learnt", ["--smooth"]),
         ("twin", ["--model", str(out / "twin.safetensors"), "--allow-unseen"]),
     ):
         command = ["tica", str(DATA / "ala2.pdb"), *runs, "--out", str(out / name)]
@@ -138,7 +140,7 @@ def distance_tica() -> tuple[mm.Force, BiasRange]:
 ANGLE = BiasRange(
     width=0.15, lower=-np.pi, upper=np.pi, grid=(-np.pi, np.pi), periodic=True
 )
-VARIABLES = ("learnt", "phi", "distances", "twin")
+VARIABLES = ("learnt", "smooth", "phi", "distances", "twin")
 
 
 def simulate(name: str, seed: int, out: Path, fade: float | None = None) -> None:
@@ -167,14 +169,13 @@ def simulate(name: str, seed: int, out: Path, fade: float | None = None) -> None
         forces, ranges = {"tica": force}, [bounds]
     else:
         forces = {}
+        saved = out / ("learnt/smooth" if model == "smooth" else model)
         if fade is None:
-            (forces["cv1"],) = openmm_variables(out / model, pdb.topology)
-            distance = openmm_variables(out / model, pdb.topology, reach=True)[-1]
+            (forces["cv1"],) = openmm_variables(saved, pdb.topology)
+            distance = openmm_variables(saved, pdb.topology, reach=True)[-1]
         else:
-            forces["cv1"], distance = openmm_variables(
-                out / model, pdb.topology, reach=True
-            )
-        ranges = list(propose_ranges(read_training(out / model), [0]))
+            forces["cv1"], distance = openmm_variables(saved, pdb.topology, reach=True)
+        ranges = list(propose_ranges(read_training(saved), [0]))
         if model in WIDTHS:
             ranges = [replace(ranges[0], width=WIDTHS[model])]
     time_step = TIME_STEPS.get(model, OTHER_TIME_STEP)
@@ -187,7 +188,13 @@ def simulate(name: str, seed: int, out: Path, fade: float | None = None) -> None
         None,
         forces,
         ranges,
-        BiasSettings(temperature=TEMPERATURE, barrier=BARRIER, pace=pace, fade=fade),
+        BiasSettings(
+            temperature=TEMPERATURE,
+            barrier=BARRIER,
+            bias_factor=BIAS_FACTORS.get(model),
+            pace=pace,
+            fade=fade,
+        ),
         RunSettings(
             time_step=time_step,
             seed=seed,

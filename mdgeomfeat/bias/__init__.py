@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mdgeomfeat.bias.exported import write_torch_export
 from mdgeomfeat.bias.force import openmm_variables
 from mdgeomfeat.bias.plumed import ScriptedVariables, plumed_input, write_torchscript
 from mdgeomfeat.bias.ranges import BiasRange, propose_ranges
@@ -18,5 +19,6 @@ __all__ = [
     "openmm_variables",
     "plumed_input",
     "propose_ranges",
+    "write_torch_export",
     "write_torchscript",
 ]

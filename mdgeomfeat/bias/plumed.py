@@ -18,14 +18,23 @@ from torch import Tensor, nn
 
 from mdgeomfeat.bias.ranges import BiasRange
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.featurizer.surroundings import count_shells
 from mdgeomfeat.neighbors import EdgeList
 from mdgeomfeat.neighbors.windows import own_copies
 from mdgeomfeat.variables import CollectiveVariables
 
-__all__ = ["ScriptedVariables", "plumed_input", "write_torchscript"]
+__all__ = [
+    "AGREED",
+    "ScriptedVariables",
+    "plumed_input",
+    "trial_rows",
+    "write_torchscript",
+]
 
 _NM = 10.0  # Å
-_AGREED: Final = 1e-4  # of traced and other values, relative to their size and 1
+#: How well values of a file and of the variables agree, relative to their size and 1.
+AGREED: Final = 1e-4
+
 _TRIED = 3  # geometries in which a trace is compared
 
 
@@ -67,6 +76,8 @@ class ScriptedVariables(nn.Module):
     sender: Tensor
     atom: Tensor
     own: Tensor
+    token: Tensor
+    other: Tensor
 
     def __init__(self, variables: CollectiveVariables) -> None:
         super().__init__()
@@ -95,7 +106,12 @@ class ScriptedVariables(nn.Module):
             for g in groups
         ]
         receiver, sender = np.concatenate(pairs, axis=1)
+        token = other = np.empty(0, np.int64)
+        if variables.surroundings is not None:
+            token, other = variables.surroundings.all_pairs()
         for name, values in (
+            ("token", token),
+            ("other", other),
             ("receiver", receiver),
             ("sender", sender),
             ("atom", atom),
@@ -136,7 +152,15 @@ class ScriptedVariables(nn.Module):
         scalars, vectors = v.network(v.numbers.index_select(0, self.atom), edges)
         scalars = scalars.index_select(0, self.own).unsqueeze(0)
         vectors = vectors.index_select(0, self.own).unsqueeze(0)
-        return v.from_atoms(scalars, vectors).to(torch.float32)
+        shells = None
+        if v.surroundings is not None:
+            centres = v.surroundings.tensor_centres(positions[None])[0]
+            between = centres.index_select(0, self.other) - centres.index_select(
+                0, self.token
+            )
+            n = v.surroundings.n_tokens
+            shells = count_shells(between, self.token, n).to(v.dtype)[None]
+        return v.from_atoms(scalars, vectors, shells).to(torch.float32)
 
 
 def write_torchscript(
@@ -178,7 +202,7 @@ def write_torchscript(
     True
     """
     module = ScriptedVariables(variables).eval()
-    rows = _rows(np.asarray(positions, np.float64))
+    rows = trial_rows(positions)
     with warnings.catch_warnings():
         # A number that was recorded where a variable is needed shows below.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
@@ -188,7 +212,7 @@ def write_torchscript(
     read = torch.jit.load(str(path))
     for row in rows:
         expected, got = module(row), read(row)
-        if not torch.allclose(got, expected, rtol=_AGREED, atol=_AGREED):
+        if not torch.allclose(got, expected, rtol=AGREED, atol=AGREED):
             path.unlink()
             raise InputError(
                 f"The TorchScript of this {variables.network.spec.architecture} gives "
@@ -197,9 +221,18 @@ def write_torchscript(
             )
 
 
-def _rows(positions: np.ndarray) -> list[Tensor]:
-    """Return a molecule, and others that are blown up or drawn together."""
-    centred = positions - positions.mean(axis=0)
+def trial_rows(positions: np.ndarray) -> list[Tensor]:
+    """Return a molecule, and others that are blown up or drawn together.
+
+    Parameters
+    ----------
+    positions : (A, 3) array, Å
+
+    Returns
+    -------
+    list of (1, 3 A) float32 Tensor, nm
+    """
+    centred = np.asarray(positions, np.float64) - np.mean(positions, axis=0)
     sizes = np.linspace(1.0, 2.0, _TRIED)
     return [
         torch.tensor((size * centred / _NM).reshape(1, -1), dtype=torch.float32)

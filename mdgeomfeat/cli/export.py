@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from mdgeomfeat.cli import options as o
-from mdgeomfeat.errors import InputError
 
 __all__ = ["export"]
 
@@ -37,6 +36,12 @@ def export(
     ] = None,
     plumed: Annotated[
         bool, typer.Option("--plumed", help="Write for PLUMED's PYTORCH_MODEL.")
+    ] = False,
+    torch_export: Annotated[
+        bool,
+        typer.Option(
+            "--torch-export", help="Write a program that torch.export.load reads."
+        ),
     ] = False,
     out: o.Out = None,
     overwrite: o.Overwrite = False,
@@ -73,28 +78,24 @@ def export(
         typer.Option(min=1, metavar="N", help="Number of steps between Gaussians."),
     ] = 500,
 ) -> None:
-    """Export learnt variables to PLUMED: a TorchScript file and an input file.
+    """Export learnt variables to PLUMED, or as a program of torch.export.
 
     For example: mdgeomfeat export report top.pdb --plumed
     """
-    if not plumed:
-        raise InputError(
-            "No target of the export is given; give --plumed, the only one there is."
-        )
-    from mdgeomfeat.commands.export import ExportOptions, export_plumed
+    from mdgeomfeat.commands.export import TARGETS, ExportOptions, export_variables
 
-    folder = export_plumed(
-        ExportOptions(
-            model=model,
-            structure=structure,
-            select=select,
-            dtype=dtype.value,
-            reach=reach,
-            temperature=temperature,
-            barrier=barrier,
-            pace=pace,
-        ),
-        out,
-        overwrite,
+    asked = {"plumed": plumed, "torch": torch_export}
+    options = ExportOptions(
+        model=model,
+        targets=tuple(target for target in TARGETS if asked[target]),
+        structure=structure,
+        select=select,
+        dtype=dtype.value,
+        reach=reach,
+        temperature=temperature,
+        barrier=barrier,
+        pace=pace,
     )
-    typer.echo(str(folder / "plumed.dat"))
+    folder = export_variables(options, out, overwrite)
+    for target in options.targets:
+        typer.echo(str(folder / TARGETS[target]))

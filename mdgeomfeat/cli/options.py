@@ -193,6 +193,10 @@ Weights = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
+NoWeights = Annotated[
+    list[str] | None,
+    typer.Option("--weights", hidden=True, help="Refused, with the reason."),
+]
 WeightsAre = Annotated[
     Literal["log", "plain", "bias"] | None,
     typer.Option(
@@ -200,6 +204,15 @@ WeightsAre = Annotated[
         help="What the column of --weights holds, if not logarithms: plain weights, "
         "or a bias in kJ/mol (which needs --temperature).",
         show_default=False,
+        rich_help_panel=_STUDY,
+    ),
+]
+Smooth = Annotated[
+    bool,
+    typer.Option(
+        "--smooth",
+        help="Also learn variables that hardly change when atoms are displaced, for "
+        "biased simulations, and write them to the folder smooth.",
         rich_help_panel=_STUDY,
     ),
 ]

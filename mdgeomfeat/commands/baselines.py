@@ -196,7 +196,8 @@ def untrained_twin(
     invariants, estimator_input : lists of arrays, run by run
         The same list twice unless ``vectors``.
     """
-    from mdgeomfeat.featurizer import TokenEncoder, compute_invariants, join_channels
+    from mdgeomfeat.featurizer import TokenEncoder, join_channels
+    from mdgeomfeat.featurizer.invariants import frame_invariants
 
     encoder = TokenEncoder(
         data.structure,
@@ -214,12 +215,16 @@ def untrained_twin(
     with progress.stage("untrained twin", len(positions)) as advance:
         for start in range(0, len(positions), encoder.batch_size):
             rows = slice(start, start + encoder.batch_size)
-            scalars, vector = encoder.encode(
-                positions[rows], None if boxes is None else boxes[rows]
-            )
+            x, cells = positions[rows], None if boxes is None else boxes[rows]
+            scalars, vector = encoder.encode(x, cells)
             flat.add(
-                compute_invariants(
-                    scalars, vector, data.structure.next_token, encoder.spec
+                frame_invariants(
+                    scalars,
+                    vector,
+                    x,
+                    cells,
+                    structure=data.structure,
+                    spec=encoder.spec,
                 )
             )
             if vectors:

@@ -88,12 +88,13 @@ def _vmd(files: Sequence[str], sticks: bool) -> list[str]:
                 "mol color Beta",
                 f"mol selection {{{selection}}}",
                 "mol addrep top",
-                f"mol scaleminmax top {number} {LOW} {HIGH}",
+                f"mol scaleminmax top {number} {LOW - HIGH} {HIGH}",
             ]
     return [
         *lines,
-        # blue, white and red, of which only white to red is used
+        # blue, white and red, of which only white to red is used: a midpoint at the
+        # low end itself would leave open whether it is white or blue
         "color scale method BWR",
-        "color scale midpoint 0.0",
+        "color scale midpoint 0.5",
         "display resetview",
     ]

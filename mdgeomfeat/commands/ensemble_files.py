@@ -34,7 +34,8 @@ def write_residues(
     both : TwoEnsembles
     """
     test, labels = comparison.test, comparison.labels
-    others = both.data[1].structure.token_labels()
+    names = both.data[1].structure.token_labels()
+    others = [names[token] for token in both.tokens[1]]
     columns = [
         *("token", "first", "second", "tested", "effect", "p", "p_corrected"),
         *("torsion", "torsion_first", "torsion_second", "torsion_effect"),
@@ -104,8 +105,9 @@ def write_typical_structures(
         own[both.order[side]] = typical  # as the files order their atoms
         copy = mda.Merge(data.atoms)
         copy.atoms.positions = own
-        values = comparison.test.shown[data.structure.token_of_atom]
-        copy.add_TopologyAttr("tempfactors", values)
+        shown = np.empty_like(comparison.test.shown)
+        shown[both.tokens[side]] = comparison.test.shown
+        copy.add_TopologyAttr("tempfactors", shown[data.structure.token_of_atom])
         table = AtomTable.from_universe(copy)
         residues = by_residue(table, data.structure)
         traced |= bool(describe_molecule(table, data.structure, residues).traced)

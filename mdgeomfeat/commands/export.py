@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -17,21 +17,26 @@ if TYPE_CHECKING:
     from mdgeomfeat.featurespec import FeatureSpec
     from mdgeomfeat.kinetics import CVModel
     from mdgeomfeat.structure import Structure
+    from mdgeomfeat.variables import CollectiveVariables, TrainingRecord
 
-__all__ = ["ExportOptions", "export_plumed"]
+__all__ = ["TARGETS", "ExportOptions", "export_variables"]
 
 SCRIPT, INPUT = "model.ptc", "plumed.dat"
+#: What can be exported for, and the file to look at first.
+TARGETS: Final = {"plumed": INPUT, "torch": "model.pt2"}
 FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """What is exported, and with which numbers the input is filled.
+    """What is exported, and with which numbers PLUMED's input is filled.
 
     Attributes
     ----------
     model : Path
         The folder of a report, or its model.
+    targets : tuple of {"plumed", "torch"}
+        Which files are written.
     structure : Path or None
         A topology of the whole system, with the atoms in the order that the
         simulation has; None takes them as they were in training.
@@ -50,6 +55,7 @@ class ExportOptions:
     """
 
     model: Path
+    targets: tuple[str, ...] = ("plumed",)
     structure: Path | None = None
     select: str | None = None
     dtype: str = "float32"
@@ -59,8 +65,8 @@ class ExportOptions:
     pace: int = 500
 
 
-def export_plumed(options: ExportOptions, out: Path | None, overwrite: bool) -> Path:
-    """Write a TorchScript file and the input of PLUMED that uses it.
+def export_variables(options: ExportOptions, out: Path | None, overwrite: bool) -> Path:
+    """Write variables as files that other programs use.
 
     Parameters
     ----------
@@ -73,15 +79,18 @@ def export_plumed(options: ExportOptions, out: Path | None, overwrite: bool) -> 
     Returns
     -------
     Path
-        The folder, with ``model.ptc``, ``plumed.dat`` and ``summary.json``.
+        The folder, with the files of the targets and ``summary.json``.
 
     Raises
     ------
     InputError
-        If the model has no record of its atoms or data, or the atoms are others.
+        If no target is given, the model has no record of its atoms or data, the atoms
+        are others, or a file cannot be written.
     """
-    from mdgeomfeat.bias.plumed import plumed_input, write_torchscript
-    from mdgeomfeat.bias.ranges import propose_ranges
+    if not options.targets:
+        raise InputError(
+            "No target of the export is given; give --plumed or --torch-export."
+        )
     from mdgeomfeat.variables import (
         CollectiveVariables,
         read_model_folder,
@@ -99,23 +108,11 @@ def export_plumed(options: ExportOptions, out: Path | None, overwrite: bool) -> 
         dtype=options.dtype,
         reach=record.reach if options.reach else None,
     )
-    ranges = propose_ranges(record, range(min(model.dim, 3)))
-    folder = out or Path(f"{options.model.resolve().name}-plumed")
-    labels = structure.token_labels()
-    names = [labels[token] for token in structure.token_of_atom]
+    kind = "plumed" if options.targets == ("plumed",) else "export"
+    folder = out or Path(f"{options.model.resolve().name}-{kind}")
     with output_folder(folder, overwrite) as work:
-        write_torchscript(variables, positions, work / SCRIPT)
-        text = plumed_input(
-            [int(k) + 1 for k in structure.indices],
-            names,
-            ranges,
-            file=SCRIPT,
-            n_outputs=variables.dim,
-            temperature=options.temperature,
-            barrier=options.barrier,
-            pace=options.pace,
-        )
-        (work / INPUT).write_text(text, encoding="utf-8")
+        for target in options.targets:
+            _write(target, options, record, variables, positions, work)
         write_json(
             work / "summary.json",
             {
@@ -129,6 +126,40 @@ def export_plumed(options: ExportOptions, out: Path | None, overwrite: bool) -> 
             },
         )
     return folder
+
+
+def _write(
+    target: str,
+    options: ExportOptions,
+    record: TrainingRecord,
+    variables: CollectiveVariables,
+    positions: np.ndarray,
+    folder: Path,
+) -> None:
+    """Write the files of one target."""
+    from mdgeomfeat.bias.exported import write_torch_export
+    from mdgeomfeat.bias.plumed import plumed_input, write_torchscript
+    from mdgeomfeat.bias.ranges import propose_ranges
+
+    if target == "torch":
+        write_torch_export(variables, positions, folder / TARGETS[target])
+        return
+    write_torchscript(variables, positions, folder / SCRIPT)
+    structure = variables.structure
+    labels = structure.token_labels()
+    names = [labels[token] for token in structure.token_of_atom]
+    n_biased = min(variables.dim - options.reach, 3)
+    text = plumed_input(
+        [int(k) + 1 for k in structure.indices],
+        names,
+        propose_ranges(record, range(n_biased)),
+        file=SCRIPT,
+        n_outputs=variables.dim,
+        temperature=options.temperature,
+        barrier=options.barrier,
+        pace=options.pace,
+    )
+    (folder / INPUT).write_text(text, encoding="utf-8")
 
 
 def _atoms(

@@ -97,6 +97,8 @@ class StudyOptions:
         weights of its frames.
     labels : int or None
         Number of labels that an information bottleneck begins with; None takes 20.
+    smooth : bool
+        Whether to write variables for biased simulations as well, of TICA.
     koopman : bool
         Weight the frames of many short unbiased runs, to remove the effect of where
         they start.
@@ -115,7 +117,8 @@ class StudyOptions:
     ------
     InputError
         If the temperature is not above 0, if `weights_are` is given without weights,
-        if frames would be weighted twice, or if a coordinate cannot be understood.
+        if frames would be weighted twice or for an information bottleneck, or if a
+        coordinate cannot be understood.
 
     Examples
     --------
@@ -139,6 +142,7 @@ class StudyOptions:
     maps: bool = True
     weights: tuple[str, ...] | str = ()
     weights_are: str | None = None
+    smooth: bool = False
     koopman: bool = False
     labels: int | None = None
     fes: tuple[str, ...] | str = ()
@@ -164,6 +168,12 @@ class StudyOptions:
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise InputError(
                 f"--temperature is {self.temperature:g}, but must be above 0 kelvin."
+            )
+        if self.method == "spib" and self.weights:
+            raise InputError(
+                "The command spib takes no --weights, because its states are those "
+                "that outlast the lag, and weights do not correct how long states "
+                "last; use vamp or tica."
             )
         if self.koopman and self.weights:
             raise InputError(

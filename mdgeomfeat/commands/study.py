@@ -29,6 +29,7 @@ from mdgeomfeat.commands.notes import remembered_warnings
 from mdgeomfeat.commands.options import ReadOptions, StudyOptions
 from mdgeomfeat.commands.output import check_output, output_folder
 from mdgeomfeat.commands.progress import Reporter
+from mdgeomfeat.commands.smooth import SmoothVariables, smooth_variables
 from mdgeomfeat.commands.study_folder import Found, tell, write_folder
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.reading.chain import file_readers
@@ -54,6 +55,7 @@ _STAGES = (
     "maps and agreement",
     "what differs between states",
     "which residues matter",
+    "variables for biased simulations",
     "report",
 )
 
@@ -95,7 +97,10 @@ def write_study(
 
     def begin(structure: Structure, atoms: AtomGroup) -> None:
         plan.find(structure, atoms)
-        stages = [s for s in _STAGES if options.maps or s != "maps and agreement"]
+        left_out = {"maps and agreement"} if not options.maps else set()
+        if not options.smooth:
+            left_out.add("variables for biased simulations")
+        stages = [stage for stage in _STAGES if stage not in left_out]
         progress.say(f"to do: {', '.join(stages)}")
 
     with remembered_warnings() as notes, output_folder(folder, overwrite) as work:
@@ -152,6 +157,7 @@ def _find(
         differences = state_differences(study, data)
     with progress.stage("which residues matter", None):
         importance = token_importance(study, data, inputs)
+    smooth = _smooth(study, data, flat, progress) if options.smooth else None
     return Found(
         study=study,
         inputs=inputs,
@@ -160,7 +166,22 @@ def _find(
         differences=differences,
         importance=importance,
         chosen=chosen_free_energies(plan.found, study, data),
+        smooth=smooth,
     )
+
+
+def _smooth(
+    study: StudyResult, data: Featurized, flat: list[Rows], progress: Reporter
+) -> SmoothVariables | None:
+    """Return variables for a bias, or None and a note where nothing is slow."""
+    from mdgeomfeat.kinetics import ScoreError
+
+    try:
+        with progress.stage("variables for biased simulations", None):
+            return smooth_variables(study, data, flat)
+    except ScoreError as error:
+        progress.say(f"note: {error}")
+        return None
 
 
 def _check_frames(

@@ -18,6 +18,7 @@ from mdgeomfeat.commands.notes import Notes
 from mdgeomfeat.commands.options import ReadOptions, StudyOptions
 from mdgeomfeat.commands.progress import Reporter
 from mdgeomfeat.commands.record import make_record
+from mdgeomfeat.commands.smooth import SMOOTH, SmoothVariables
 from mdgeomfeat.commands.state_structures import (
     ChosenFrames,
     choose_way,
@@ -42,6 +43,7 @@ _FILES = (
     (STORE, "token features of every frame"),
     ("importance.csv", "how much every residue matters"),
     ("model", "the trained model, for mdgeomfeat apply"),
+    ("smooth", "variables for biased simulations, for mdgeomfeat bias"),
     (
         "states",
         "frames of states and of the way between, as PDB, and how to colour them",
@@ -70,6 +72,8 @@ class Found:
         None where there is one token only, or no fold has a model.
     chosen : tuple of ChosenFreeEnergy
         Free energies over coordinates that the user named.
+    smooth : SmoothVariables or None
+        Variables for biased simulations; None where they were not asked for.
     """
 
     study: StudyResult
@@ -79,6 +83,7 @@ class Found:
     differences: StateDifferences | None
     importance: TokenImportance | None
     chosen: tuple[ChosenFreeEnergy, ...]
+    smooth: SmoothVariables | None = None
 
 
 def write_folder(
@@ -119,6 +124,8 @@ def write_folder(
         None if study.weights is None else study.weights.values,
     )
     write_model(work / "model", data, found.inputs[PRIMARY], study)
+    if found.smooth is not None:
+        write_model(work / SMOOTH, data, found.inputs[PRIMARY], found.smooth.study)
     if importance is not None:
         write_importance(work / "importance.csv", importance)
     frames = write_states(
@@ -140,7 +147,7 @@ def write_folder(
         read,
         title=f"Slow motions of {data.title}",
         warnings=list(dict.fromkeys([*doubts, *notes, *failures])),
-        files=_FILES,
+        files=tuple(f for f in _FILES if f[0] != SMOOTH or found.smooth is not None),
         assumed=notes.assumed,
     )
     page = study_page(
@@ -192,6 +199,11 @@ def tell(found: Found, progress: Reporter) -> None:
             sentences += importance_in_words(found.importance)
     for sentence in sentences:
         progress.say(sentence)
+    if found.smooth is not None:
+        progress.say(
+            "The variables for biased simulations allow for displacements of "
+            f"{found.smooth.displacement:g} Å."
+        )
     for sentence in (*doubts_in_words(study), *failures_in_words(study)):
         progress.say(f"note: {sentence}")
 

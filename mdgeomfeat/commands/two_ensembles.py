@@ -53,6 +53,9 @@ class TwoEnsembles:
         is in either.
     order : tuple of (A,) ndarray of int64
         Atoms of both, in the order of ``structure``.
+    tokens : tuple of (N,) ndarray of int64
+        Tokens of both, in the order of ``structure``: the chains of the second may
+        stand in another one.
     side, run : (F,) ndarray of int64
         Ensemble (0 or 1) and run of every frame, those of the first ensemble first.
         Each half of a single run is a run here.
@@ -64,6 +67,7 @@ class TwoEnsembles:
     pairing: Pairing
     structure: Structure
     order: tuple[np.ndarray, np.ndarray]
+    tokens: tuple[np.ndarray, np.ndarray]
     side: np.ndarray
     run: np.ndarray
     single: tuple[int, ...]
@@ -76,6 +80,7 @@ class TwoEnsembles:
     def features(self) -> list[np.ndarray]:
         """Return invariants (n_i, N, K) of evenly spaced frames of every run."""
         from mdgeomfeat.featurizer.invariants import compute_invariants
+        from mdgeomfeat.featurizer.surroundings import Surroundings
 
         n_runs = int(self.run.max()) + 1
         most = int(np.clip(_OF_ALL // n_runs, _FEWEST, _OF_RUN))
@@ -83,14 +88,19 @@ class TwoEnsembles:
         for run in range(n_runs):
             rows = np.flatnonzero(self.run == run)
             rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
-            data, rows = self._of(rows)
-            results = data.results
+            data, own = self._of(rows)
+            results, tokens = data.results, self.tokens[self.side_of_run[run]]
+            shells = None
+            if results.spec.invariants == "spatial":
+                around = Surroundings(self.structure, results.spec)
+                shells = around(self.positions(rows), self.boxes(rows))
             found.append(
                 compute_invariants(
-                    np.asarray(results.scalars[rows]),
-                    np.asarray(results.vectors[rows]),
+                    np.asarray(results.scalars[own])[:, tokens],
+                    np.asarray(results.vectors[own])[:, tokens],
                     self.structure.next_token,
                     results.spec,
+                    shells,
                 )
             )
         return found
@@ -178,13 +188,20 @@ def read_ensembles(
             reads, chosen, kept, ("first", "second"), strict=True
         )
     )
-    structure = joined_chains(first.structure, second.structure, spec.window)
+    order = (_rank(kept[0]), _rank(kept[1]))
+    tokens = np.arange(first.structure.n_tokens)
+    other = np.empty_like(tokens)
+    other[first.structure.token_of_atom[order[0]]] = second.structure.token_of_atom[
+        order[1]
+    ]
+    structure = joined_chains(first.structure, second.structure, other, spec.window)
     side, run, single = _runs((first, second))
     return TwoEnsembles(
         data=(first, second),
         pairing=pairing,
         structure=structure,
-        order=(_rank(kept[0]), _rank(kept[1])),
+        order=order,
+        tokens=(tokens, other),
         side=side,
         run=run,
         single=single,
@@ -211,13 +228,17 @@ def _rank(local: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(local, kind="stable"), kind="stable")
 
 
-def joined_chains(first: Structure, second: Structure, window: int | None) -> Structure:
+def joined_chains(
+    first: Structure, second: Structure, tokens: np.ndarray, window: int | None
+) -> Structure:
     """Return the first structure, with the gaps of both in its chains.
 
     Parameters
     ----------
     first, second : Structure
         Of the same tokens.
+    tokens : (N,) ndarray of int64
+        Tokens of the second, in the order of the first.
     window : int or None
         Of the features.
 
@@ -226,15 +247,16 @@ def joined_chains(first: Structure, second: Structure, window: int | None) -> St
     InputError
         If the gaps differ and windows would reach across them.
     """
-    if np.array_equal(first.chain, second.chain):
+    known = first.next_token[:-1] >= 0
+    follows = known & (second.next_token[tokens[:-1]] == tokens[1:])
+    if follows.sum() == known.sum() == (second.next_token >= 0).sum():
         return first
     if window is not None:
         raise InputError(
             "The chains have gaps at different places, so that windows hold other "
             "residues in both ensembles; leave out --window."
         )
-    follows = (first.next_token >= 0) & (second.next_token >= 0)
-    return replace(first, chain=np.concatenate([[0], np.cumsum(~follows[:-1])]))
+    return replace(first, chain=np.concatenate([[0], np.cumsum(~follows)]))
 
 
 def _check_runs(universe: Universe, read: ReadOptions) -> None:

@@ -318,6 +318,11 @@ def measure_torsions(
 ) -> NDArray[np.float64]:
     """Return torsions in radians, (F, T) ndarray.
 
+    Where three atoms in a row lie on a line there is no angle. This happens to rounded
+    positions of models with soft angles. Such a torsion is given as 0, which is what
+    the arctangent of no length is: one of them in thousands of frames must not make the
+    others useless.
+
     Parameters
     ----------
     torsions : Torsions
@@ -327,6 +332,7 @@ def measure_torsions(
     values = np.empty((len(positions), len(torsions)))
     for f, (frame, box) in enumerate(centred_frames(positions, boxes)):
         calc_dihedrals(*frame[torsions.atoms.T], box=box, result=values[f])
+    values[np.isnan(values)] = 0.0
     return values
 
 

@@ -50,7 +50,7 @@ class Difference:
     before, after : float or tuple of float
         Its value in the reference state and in this one: degrees of torsions, shares
         of frames of contacts, bridges and bonds, shares of coil, helix and strand of
-        secondary structure, else Å.
+        secondary structure, Å² of solvent exposure, else Å.
     effect : float
         Effect size over all frames, 0 to 1, see
         :mod:`mdgeomfeat.explain.observables`.
@@ -212,8 +212,9 @@ def compare_states(
     Looked at are contacts of tokens (closest heavy atoms within 4.5 Å, at least three
     apart along a chain, two in chains of less than six), named torsions, secondary
     structure and backbone hydrogen bonds (MDAnalysis's DSSP), salt bridges within 4 Å,
-    distances of ligands, the radius of gyration, and fluctuations of tokens about the
-    mean structure of a state.
+    distances of ligands, the surface of tokens that solvent can reach (up to 2,000
+    heavy atoms), the radius of gyration, and fluctuations of tokens about the mean
+    structure of a state.
 
     Parameters
     ----------

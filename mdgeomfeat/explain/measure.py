@@ -16,6 +16,7 @@ from mdgeomfeat.descriptors import (
     rank_in_chain,
 )
 from mdgeomfeat.errors import InputError
+from mdgeomfeat.explain.exposure import MAX_ATOMS, accessible_surface
 from mdgeomfeat.explain.observables import (
     Angles,
     Classes,
@@ -41,6 +42,8 @@ SALT_BRIDGE: Final = 4.0
 LIGAND_MARGIN: Final = 1.0
 #: A smaller change of the radius of gyration, as a share of it, is no other shape.
 RADIUS_MARGIN: Final = 0.1
+#: An area that one water molecule covers; smaller changes do not count, Å².
+EXPOSURE_MARGIN: Final = 10.0
 #: Frames in which pairs in contact are looked for before they are measured.
 _SEARCHED: Final = 400
 #: Tokens that are closer along a chain always touch; in chains shorter than twice
@@ -105,7 +108,7 @@ def measure(
     >>> sample = draw_sample(states, np.arange(200) // 50, 2)
     >>> from mdgeomfeat.explain import measure
     >>> [observable.kind.value for observable in measure(structure, positions)]
-    ['contact', 'torsion', 'radius_of_gyration', 'rmsf']
+    ['contact', 'torsion', 'solvent_exposure', 'radius_of_gyration', 'rmsf']
     """
     if boxes is not None and not has_box(boxes).any():
         boxes = None
@@ -117,6 +120,7 @@ def measure(
         *_torsions(structure, positions, boxes),
         *_backbone(structure, positions),
         *_salt_bridges(structure, positions, boxes),
+        *_exposure(structure, positions),
         *_sizes(structure, positions, polymer),
     ]
     return [observable for observable in found if observable.names]
@@ -366,6 +370,24 @@ def _ends(
         for end in ends
         if end and set(end) <= atoms.keys()
     ]
+
+
+def _exposure(
+    structure: Structure, positions: NDArray[np.floating]
+) -> Iterator[Observable]:
+    """Yield the accessible surface of every token, where that is cheap."""
+    heavy = np.flatnonzero(np.asarray(structure.numbers) > 1)
+    if not 0 < len(heavy) <= MAX_ATOMS:
+        return
+    tokens = np.unique(np.asarray(structure.token_of_atom)[heavy]).tolist()
+    labels = structure.token_labels()
+    yield Numbers(
+        kind=Kind.SOLVENT_EXPOSURE,
+        names=tuple(labels[t] for t in tokens),
+        tokens=tuple((t,) for t in tokens),
+        values=accessible_surface(structure, positions, heavy)[:, tokens],
+        margin=EXPOSURE_MARGIN,
+    )
 
 
 def _sizes(

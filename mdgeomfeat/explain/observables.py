@@ -44,7 +44,7 @@ class Kind(StrEnum):
     --------
     >>> from mdgeomfeat.explain import Kind
     >>> Kind("torsion").name, len(Kind)
-    ('TORSION', 8)
+    ('TORSION', 9)
     """
 
     LIGAND_DISTANCE = "ligand_distance"
@@ -53,6 +53,7 @@ class Kind(StrEnum):
     SECONDARY_STRUCTURE = "secondary_structure"
     SALT_BRIDGE = "salt_bridge"
     HYDROGEN_BOND = "hydrogen_bond"
+    SOLVENT_EXPOSURE = "solvent_exposure"
     RADIUS_OF_GYRATION = "radius_of_gyration"
     RMSF = "rmsf"
 

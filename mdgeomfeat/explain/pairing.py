@@ -154,7 +154,7 @@ def pair_atoms(first: Structure, second: Structure, *, tokens: object) -> Pairin
             "--tokens, or give the same atoms with --select."
         )
     names = [s.tokens["resname"].tolist() for s in (first, second)]
-    counterpart = match_residues(*names)
+    counterpart = match_residues(first, second)
     labels, others = first.token_labels(), second.token_labels()
     atoms, other_atoms = _atoms_by_token(first), _atoms_by_token(second)
     kept: list[tuple[int, int]] = []

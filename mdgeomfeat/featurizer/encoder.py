@@ -67,6 +67,7 @@ class TokenEncoder:
     ----------
     structure : Structure
     spec : FeatureSpec
+        With what was left to the number of tokens decided.
     n_channels : int
         Of a token: the network's, as often as there are groups in the pooling.
     cutoff : float, Å
@@ -94,7 +95,7 @@ class TokenEncoder:
     ) -> None:
         check_count("batch_size", batch_size, 1, otherwise="auto")
         self.structure = structure
-        self.spec = spec
+        self.spec = spec.decided(structure.n_tokens)
         self._model: Backbone | None = None
         self._engine: Engine | None = None
         self._place: _Place = {"engine": engine, "device": device}

@@ -19,6 +19,9 @@ molecule; they get K invariant numbers per token, the same K for every token:
         a_{im} \cdot (b_{i+1,m} \times c_{i+2,m});
 
     K = C + 48. Numbers whose neighbour token is absent are zero.
+``"spatial"``
+    The geometric ones, and how many other tokens lie in eight soft shells around the
+    token, 4 to 18 Å from it (:mod:`mdgeomfeat.featurizer.surroundings`); K = C + 56.
 
 Scalars, norms and distances are the same for a structure and its mirror image. The
 triple products change sign under reflection, so that processes between mirror images
@@ -29,18 +32,23 @@ so that a mixed vector is about as long as one channel's.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import DEFAULT_SEED, FeatureSpec
+from mdgeomfeat.featurizer.surroundings import N_SHELLS, Surroundings
+
+if TYPE_CHECKING:
+    from mdgeomfeat.structure import Structure
 
 __all__ = [
     "N_MIXES",
     "channel_mixes",
     "compute_invariants",
+    "frame_invariants",
     "invariant_names",
     "n_invariants",
     "token_invariants",
@@ -61,7 +69,13 @@ def n_invariants(spec: FeatureSpec, n_channels: int) -> int:
     n_channels : int
         Channels C of a token.
     """
-    extra = {"scalars": 0, "norms": n_channels, "geometric": 3 * N_MIXES}
+    _refuse_undecided(spec)
+    extra = {
+        "scalars": 0,
+        "norms": n_channels,
+        "geometric": 3 * N_MIXES,
+        "spatial": 3 * N_MIXES + N_SHELLS,
+    }
     return n_channels + extra[spec.invariants]
 
 
@@ -69,7 +83,7 @@ def invariant_names(spec: FeatureSpec, n_channels: int) -> list[str]:
     """Return the K names of a token's numbers.
 
     ``s`` scalars, ``|v|`` norms, ``dot`` with the next token, ``triple`` inside the
-    token, ``chain`` across three consecutive tokens.
+    token, ``chain`` across three consecutive tokens, ``shell`` the tokens around it.
 
     Parameters
     ----------
@@ -82,13 +96,24 @@ def invariant_names(spec: FeatureSpec, n_channels: int) -> list[str]:
     >>> invariant_names(FeatureSpec(invariants="norms"), 2)
     ['s000', 's001', '|v|000', '|v|001']
     """
+    _refuse_undecided(spec)
     names = [f"s{c:03d}" for c in range(n_channels)]
     if spec.invariants == "norms":
         names += [f"|v|{c:03d}" for c in range(n_channels)]
-    if spec.invariants == "geometric":
+    if spec.invariants in ("geometric", "spatial"):
         for word in ("dot", "triple", "chain"):
             names += [f"{word}{m:02d}" for m in range(N_MIXES)]
+    if spec.invariants == "spatial":
+        names += [f"shell{k}" for k in range(N_SHELLS)]
     return names
+
+
+def _refuse_undecided(spec: FeatureSpec) -> None:
+    if spec.invariants == "auto":
+        raise InputError(
+            "invariants='auto' depends on the number of tokens; use "
+            "spec.decided(n_tokens), or name the kind."
+        )
 
 
 def channel_mixes(n_channels: int, seed: int = DEFAULT_SEED) -> NDArray[np.float64]:
@@ -116,6 +141,7 @@ def compute_invariants(
     vectors: NDArray[np.floating],
     next_token: NDArray[np.int64],
     spec: FeatureSpec,
+    shells: NDArray[np.floating] | None = None,
 ) -> NDArray[np.floating]:
     """Turn token features into rotation-invariant numbers.
 
@@ -127,6 +153,9 @@ def compute_invariants(
         Token that follows in the same unbroken chain, -1 at its end.
     spec : FeatureSpec
         Which numbers; it must be stored with whatever is learnt from them.
+    shells : (F, N, 8) ndarray, optional
+        What :class:`Surroundings` counts in the same frames; spatial invariants need
+        them.
 
     Returns
     -------
@@ -136,13 +165,19 @@ def compute_invariants(
     Raises
     ------
     InputError
-        If the shapes do not fit each other.
+        If the shapes do not fit each other, or shells are missing.
     """
     n_frames, n_tokens, n_channels = scalars.shape
     if vectors.shape != (n_frames, n_tokens, 3, n_channels):
         raise InputError(
             f"Vectors have the shape {vectors.shape} where scalars of shape "
             f"{scalars.shape} need {(n_frames, n_tokens, 3, n_channels)}."
+        )
+    wanted, given = (n_frames, n_tokens, N_SHELLS), getattr(shells, "shape", None)
+    if spec.invariants == "spatial" and given != wanted:
+        raise InputError(
+            f"Spatial invariants need shells of shape {wanted}, but got {given}; "
+            "compute them with Surroundings from the positions of the same frames."
         )
     out = np.empty(
         (n_frames, n_tokens, n_invariants(spec, n_channels)),
@@ -152,8 +187,40 @@ def compute_invariants(
     for first in range(0, n_frames, _BLOCK):
         block = slice(first, first + _BLOCK)
         s, v = (np.asarray(x[block], dtype=out.dtype) for x in (scalars, vectors))
-        out[block] = token_invariants(s, v, next_token, spec, mixes)
+        near = None if shells is None else np.asarray(shells[block], dtype=out.dtype)
+        out[block] = token_invariants(s, v, next_token, spec, mixes, near)
     return out
+
+
+def frame_invariants(
+    scalars: NDArray[np.floating],
+    vectors: NDArray[np.floating],
+    positions: NDArray[np.floating] | None = None,
+    boxes: NDArray[np.floating] | None = None,
+    *,
+    structure: Structure,
+    spec: FeatureSpec,
+) -> NDArray[np.floating]:
+    """Turn the token features of frames into invariants, with their surroundings.
+
+    Parameters
+    ----------
+    scalars : (F, N, C) ndarray
+    vectors : (F, N, 3, C) ndarray
+    positions : (F, A, 3) ndarray, Å, optional
+        Of the same frames, with whole tokens; spatial invariants need them.
+    boxes : (F, 6) ndarray, optional
+    structure : Structure
+    spec : FeatureSpec
+
+    Returns
+    -------
+    (F, N, K) ndarray
+    """
+    shells = None
+    if spec.invariants == "spatial" and positions is not None:
+        shells = Surroundings(structure, spec)(positions, boxes)
+    return compute_invariants(scalars, vectors, structure.next_token, spec, shells)
 
 
 def token_invariants(
@@ -162,6 +229,7 @@ def token_invariants(
     next_token: NDArray[np.int64],
     spec: FeatureSpec,
     mixes: Any,
+    shells: Any = None,
     xp: Any = np,
 ) -> Any:
     """Return the invariants of arrays or tensors: what they are is said here only.
@@ -174,6 +242,8 @@ def token_invariants(
     spec : FeatureSpec
     mixes : (3, C, 16) array
         Of :func:`channel_mixes`, in the precision of the features.
+    shells : (F, N, 8) array, optional
+        For spatial invariants, in the same precision.
     xp : module
         Whose arrays these are: NumPy, or torch, which can differentiate it. The
         slope of a length is zero where the vector is.
@@ -188,8 +258,10 @@ def token_invariants(
         square = (vectors * vectors).sum(axis=2)
         absent = square == 0
         return xp.concatenate([scalars, xp.sqrt(square + absent) * ~absent], axis=-1)
-    products = _products(vectors, next_token, mixes, xp)
-    return xp.concatenate([scalars, *products], axis=-1)
+    parts = [scalars, *_products(vectors, next_token, mixes, xp)]
+    if spec.invariants == "spatial":
+        parts.append(shells)
+    return xp.concatenate(parts, axis=-1)
 
 
 def _products(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.featurespec import FeatureSpec, InvariantKind
 from mdgeomfeat.featurizer.frames import segments, time_step
-from mdgeomfeat.featurizer.invariants import compute_invariants, n_invariants
+from mdgeomfeat.featurizer.invariants import frame_invariants, n_invariants
 from mdgeomfeat.memory import check_memory
 from mdgeomfeat.store import FeatureStore, RowArray, Rows, cut_rows, flat_rows, map_rows
 from mdgeomfeat.store.layout import damage_errors
@@ -210,7 +210,7 @@ class FeatureResults(Results):
 
         Parameters
         ----------
-        kind : {"geometric", "norms", "scalars"}, optional
+        kind : {"spatial", "geometric", "norms", "scalars"}, optional
             By default the kind that was chosen for the run.
 
         Returns
@@ -233,12 +233,13 @@ class FeatureResults(Results):
                 "the features of all frames",
                 "read blocks of results.scalars and results.vectors instead",
             )
-        compute = partial(
-            compute_invariants,
-            next_token=self.structure.next_token,
-            spec=spec,
-        )
-        return map_rows(compute, (self.scalars, self.vectors), row_shape, dtype)
+        compute = partial(frame_invariants, structure=self.structure, spec=spec)
+        sources = [self.scalars, self.vectors]
+        if spec.invariants == "spatial":
+            sources.append(self.positions)
+            if self.boxes is not None:
+                sources.append(self.boxes)
+        return map_rows(compute, sources, row_shape, dtype)
 
     @property
     def channels(self) -> Rows:
@@ -261,7 +262,7 @@ class FeatureResults(Results):
 
         Parameters
         ----------
-        kind : {"geometric", "norms", "scalars"}, optional
+        kind : {"spatial", "geometric", "norms", "scalars"}, optional
             By default the kind that was chosen for the run.
         """
         return self._held(self.invariants(kind))
@@ -278,7 +279,7 @@ class FeatureResults(Results):
 
         Parameters
         ----------
-        kind : {"geometric", "norms", "scalars"}, optional
+        kind : {"spatial", "geometric", "norms", "scalars"}, optional
             By default the kind that was chosen for the run.
         """
         return self._held(flat_rows(self.invariants(kind)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Self, Unpack
 
 import numpy as np
@@ -20,7 +19,8 @@ from mdgeomfeat.featurespec import (
 )
 from mdgeomfeat.featurizer.encoder import TokenEncoder
 from mdgeomfeat.featurizer.invariants import compute_invariants, invariant_names
-from mdgeomfeat.structure import Structure, Tokens
+from mdgeomfeat.featurizer.surroundings import Surroundings
+from mdgeomfeat.structure import Structure, Tokens, make_whole
 from mdgeomfeat.structure.plausibility import check_positions
 
 __all__ = ["GeomGNNTransformer"]
@@ -124,7 +124,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
             engine=self.engine,
             batch_size=self.batch_size,
         )
-        names = invariant_names(spec, self.encoder_.n_channels)
+        names = invariant_names(self.encoder_.spec, self.encoder_.n_channels)
         self.n_features_out_ = self.structure_.n_tokens * len(names)
         return self
 
@@ -170,10 +170,8 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         -------
         (F, N, K) ndarray, or a list of them
         """
-        encoded = self.encode(X, boxes)
-        if isinstance(encoded, list):
-            return [self._invariants(*pair) for pair in encoded]
-        return self._invariants(*encoded)
+        tokens = [self._invariants(*run) for run in self._encode_all(X, boxes)]
+        return tokens if isinstance(X, list | tuple) else tokens[0]
 
     def encode(
         self, X: Any, boxes: Any = None
@@ -199,18 +197,8 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
             If positions or boxes do not fit the structure or each other, or are not
             finite.
         """
-        check_is_fitted(self, "encoder_")
-        if not isinstance(X, list | tuple):
-            return self._encode_all([X], [boxes], [""])[0]
-        many = boxes if isinstance(boxes, list | tuple) else [boxes] * len(X)
-        if len(many) != len(X):
-            raise InputError(
-                f"boxes= has {len(many)} entries for {len(X)} trajectories; give one "
-                "for each."
-            )
-        return self._encode_all(
-            X, many, [f" of trajectory {number}" for number in range(len(X))]
-        )
+        pairs = [run[:2] for run in self._encode_all(X, boxes)]
+        return pairs if isinstance(X, list | tuple) else pairs[0]
 
     def fit_transform(
         self, X: Any, y: Any = None, boxes: Any = None
@@ -259,15 +247,33 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
         return tags
 
     def _invariants(
-        self, scalars: NDArray[np.floating], vectors: NDArray[np.floating]
+        self,
+        scalars: NDArray[np.floating],
+        vectors: NDArray[np.floating],
+        shells: NDArray[np.floating] | None,
     ) -> NDArray[np.floating]:
         return compute_invariants(
-            scalars, vectors, self.structure_.next_token, self.encoder_.spec
+            scalars, vectors, self.structure_.next_token, self.encoder_.spec, shells
         )
 
     def _encode_all(
-        self, X: Sequence[Any], boxes: Sequence[Any], names: Sequence[str]
-    ) -> list[tuple[NDArray[np.floating], NDArray[np.floating]]]:
+        self, X: Any, boxes: Any
+    ) -> list[
+        tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating] | None]
+    ]:
+        """Return scalars, vectors and, where they are needed, shells of every run."""
+        check_is_fitted(self, "encoder_")
+        names = [""]
+        if isinstance(X, list | tuple):
+            boxes = boxes if isinstance(boxes, list | tuple) else [boxes] * len(X)
+            if len(boxes) != len(X):
+                raise InputError(
+                    f"boxes= has {len(boxes)} entries for {len(X)} trajectories; give "
+                    "one for each."
+                )
+            names = [f" of trajectory {number}" for number in range(len(X))]
+        else:
+            X, boxes = [X], [boxes]
         runs = [
             self._checked(*run, len(X)) for run in zip(X, boxes, names, strict=True)
         ]
@@ -310,7 +316,7 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
 
     def _encode(
         self, run: _Run, box_used: bool
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating] | None]:
         positions, boxes, unit, where, _ = run
         if not box_used or not len(positions):
             boxes = None
@@ -319,18 +325,22 @@ class GeomGNNTransformer(TransformerMixin, BaseEstimator):
                 f"Frame {int(np.argmin(usable))}{where} has no usable box where "
                 "others have one; leave it out or pass periodic=False."
             )
-        out = []
+        spec = self.encoder_.spec
+        surroundings = None
+        if spec.invariants == "spatial":
+            surroundings = Surroundings(self.structure_, spec)
+        out, near = [], []
         for start in range(0, max(len(positions), 1), self.encoder_.batch_size):
             batch = slice(start, start + self.encoder_.batch_size)
             x = positions[batch]
-            out.append(
-                self.encoder_.encode(
-                    x if unit == 1 else x.astype(np.float64) * unit,
-                    None if boxes is None else boxes[batch],
-                )
-            )
-        scalars, vectors = zip(*out, strict=True)
-        return np.concatenate(scalars), np.concatenate(vectors)
+            x = x if unit == 1 else x.astype(np.float64) * unit
+            cells = None if boxes is None else boxes[batch]
+            out.append(self.encoder_.encode(x, cells))
+            if surroundings is not None:
+                whole = x if cells is None else make_whole(self.structure_, x, cells)
+                near.append(surroundings(whole, cells))
+        scalars, vectors = (np.concatenate(x) for x in zip(*out, strict=True))
+        return scalars, vectors, np.concatenate(near) if near else None
 
     def _selected(
         self, positions: NDArray[np.floating], where: str

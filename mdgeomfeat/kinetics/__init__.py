@@ -40,6 +40,7 @@ from mdgeomfeat.kinetics.scores import (
     vamp2_score,
 )
 from mdgeomfeat.kinetics.sklearn_wrapper import DeeptimeTransformer, estimator
+from mdgeomfeat.kinetics.smooth import fit_smooth_tica
 from mdgeomfeat.kinetics.spib import SpibFit, fit_spib
 from mdgeomfeat.kinetics.spib_options import SpibOptions
 from mdgeomfeat.kinetics.splits import Fold, make_folds
@@ -111,6 +112,7 @@ __all__ = [
     "estimate_msm",
     "estimator",
     "fit_committor",
+    "fit_smooth_tica",
     "fit_spib",
     "fit_stopped_vamp",
     "fit_tica",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
 from mdgeomfeat.kinetics.arrays import listed
-from mdgeomfeat.kinetics.rates import CORE
+from mdgeomfeat.kinetics.pcca import cores
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics.evidence import Evidence
@@ -206,8 +206,8 @@ def crossings(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count how often each state was entered and left.
 
-    A run is in the state whose core it was in last (Buchete & Hummer, J. Phys. Chem. B
-    112, 6057 (2008)), so that it has not crossed where it only touches the border.
+    A run is in the state whose core it was in last, so that it has not crossed where
+    it only touches the border.
 
     Parameters
     ----------
@@ -221,12 +221,9 @@ def crossings(
     core_of = np.arange(states.n_micro)
     if states.model is not None:
         core_of = np.full(states.n_micro, -1)
-        member = states.memberships
-        # the surest microstates of a state are its core, however vague it is
-        sure = np.minimum(CORE, member.max(axis=0))
-        own = member[np.arange(len(member)), states.assignment]
-        inside = own >= sure[states.assignment]
-        core_of[states.model.states[inside]] = states.assignment[inside]
+        core_of[states.model.states] = cores(
+            states.memberships, states.model.stationary
+        )
     for micro, crisp in zip(states.microstates, states.dtrajs, strict=True):
         path = crisp if states.model is None else core_of[micro]
         path = path[path >= 0]

@@ -3,7 +3,8 @@
 References
 ----------
 Röblitz & Weber, Adv. Data Anal. Classif. 7, 147 (2013), for PCCA+; Deuflhard & Weber,
-Linear Algebra Appl. 398, 161 (2005), section 4, for the inner simplex.
+Linear Algebra Appl. 398, 161 (2005), section 4, for the inner simplex;
+Buchete & Hummer, J. Phys. Chem. B 112, 6057 (2008), for cores.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ from numpy.typing import NDArray
 
 from mdgeomfeat.kinetics.msm import MarkovModel
 
-__all__ = ["MAX_OPTIMIZED", "inner_simplex", "metastable_states"]
+__all__ = ["MAX_OPTIMIZED", "cores", "inner_simplex", "metastable_states"]
 
 #: More states than this are read from the inner simplex. The optimisation has
 #: (n - 1)² parameters and no gradient: seconds for six states, minutes for twelve,
 #: without an end for twenty. By default there are six states at most.
 MAX_OPTIMIZED = 6
+#: Membership from which on a microstate is of the core of its state.
+CORE = 0.9
+#: Share of a state's probability that its core holds at least. Where states shade into
+#: each other, only outliers have a membership of 0.9, and a core of outliers would be
+#: visited seldom however often the state is.
+CORE_SHARE = 0.5
 
 
 def metastable_states(
@@ -65,6 +72,37 @@ def _memberships(model: MarkovModel, n: int) -> NDArray[np.float64]:
         model.transition_matrix, n, stationary_distribution=model.stationary
     ).memberships
     return memberships
+
+
+def cores(
+    memberships: NDArray[np.float64], stationary: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return the state whose core each microstate is of, -1 on the borders.
+
+    A core holds the microstates that are of a state beyond doubt, and at least the
+    surest of them that have half of its probability.
+
+    Parameters
+    ----------
+    memberships : (m, n) ndarray of float64
+        Each state is the most likely one of some microstate.
+    stationary : (m,) ndarray of float64
+        Probability of every microstate.
+
+    Returns
+    -------
+    (m,) ndarray of int64
+    """
+    assignment = memberships.argmax(axis=1)
+    own = memberships.max(axis=1)
+    core = np.full(len(own), -1, dtype=np.int64)
+    for state in range(memberships.shape[1]):
+        inside = np.flatnonzero(assignment == state)
+        surest = inside[np.argsort(-own[inside], kind="stable")]
+        held = np.cumsum(stationary[surest])
+        least = own[surest[np.searchsorted(held, CORE_SHARE * held[-1])]]
+        core[inside[own[inside] >= min(CORE, least)]] = state
+    return core
 
 
 def inner_simplex(model: MarkovModel, n: int) -> NDArray[np.float64]:

@@ -34,15 +34,13 @@ from mdgeomfeat.kinetics.msm import (
     make_units,
     unit_counts,
 )
+from mdgeomfeat.kinetics.pcca import cores
 
 if TYPE_CHECKING:
     from mdgeomfeat.kinetics.evidence import Evidence
     from mdgeomfeat.kinetics.states import StateModel
 
-__all__ = ["CORE", "NoRates", "TransitionRates", "rates_of", "transition_rates"]
-
-#: Membership from which on a microstate is of the core of a state.
-CORE = 0.9
+__all__ = ["NoRates", "TransitionRates", "rates_of", "transition_rates"]
 
 
 class NoRates(StrEnum):
@@ -403,10 +401,11 @@ def _transition_paths(
     model: MarkovModel, memberships: NDArray[np.float64], source: int, target: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the committor of every microstate, and the net flux between states."""
-    cores = [_core(memberships[:, state]) for state in (source, target)]
+    core = cores(memberships, model.stationary)
+    ends = [np.flatnonzero(core == state).tolist() for state in (source, target)]
     paths = reactive_flux(
         model.transition_matrix,
-        *cores,
+        *ends,
         stationary_distribution=model.stationary,
     )
     crisp = _crisp(memberships)
@@ -419,11 +418,6 @@ def _crisp(memberships: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (m, n) memberships that are 1 where they are largest, else 0."""
     hard: NDArray[np.float64] = np.eye(memberships.shape[1])[memberships.argmax(axis=1)]
     return hard
-
-
-def _core(membership: NDArray[np.float64]) -> list[int]:
-    """Return the microstates that are of a state beyond doubt, at least one."""
-    return np.flatnonzero(membership >= min(CORE, membership.max())).tolist()
 
 
 def _reciprocal(times: NDArray[np.float64]) -> NDArray[np.float64]:

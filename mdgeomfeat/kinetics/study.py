@@ -46,7 +46,7 @@ from mdgeomfeat.kinetics.reasons import (
     NotIndependent,
 )
 from mdgeomfeat.kinetics.results import StudyResult, StudySettings
-from mdgeomfeat.kinetics.scores import ScoreError, ceiling
+from mdgeomfeat.kinetics.scores import Score, ScoreError, ceiling
 from mdgeomfeat.kinetics.scoring import InputScorer, fit_network
 from mdgeomfeat.kinetics.splits import Fold, make_folds
 from mdgeomfeat.kinetics.states import StateModel
@@ -214,7 +214,7 @@ def run_study(
     scores = scorer.run(steps.next)
     steps.finish()
     evidence = weigh_evidence(scan, scores[0], folds, scan.lag, dim)
-    top = known_ceiling(states, scan.lag, dim, evidence)
+    top = known_ceiling(states, scan.lag, dim, evidence, scores)
     scores = [replace(s, ceiling=top) for s in scores]
     doubts = [
         *doubts_on_weights(weights, biased),
@@ -381,19 +381,29 @@ def _slowest(scan: LagScan, states: StateModel | None) -> float | None:
 
 
 def known_ceiling(
-    states: StateModel, lag: int, dim: int, evidence: Evidence
+    states: StateModel,
+    lag: int,
+    dim: int,
+    evidence: Evidence,
+    scores: Sequence[Score] = (),
 ) -> float | None:
     """Return the largest score possible, if the slow timescales are known.
 
     They are where held-out data establish a slow motion, and the Markov model passes
     its Chapman-Kolmogorov test and has a timescale above its lag. Scores are at `lag`.
+    Where an input scores more than the upper ends of the timescales' intervals allow,
+    by more than a standard deviation over held-out parts, there is something slower
+    than the model's variables show.
     """
     if not evidence.established or states.ck is None or not states.ck.passed:
         return None
     # a model of nothing slow passes the test as well
     if not states.timescales[0] > states.lag:
         return None
-    return ceiling(states.timescales, lag, dim)
+    slow, upper = states.timescales, states.timescales_upper
+    limit = ceiling(np.where(np.isfinite(upper), upper, slow), lag, dim)
+    surely = [s.score - (s.sd_folds or 0.0) for s in scores if s.score is not None]
+    return None if max(surely, default=limit) > limit else ceiling(slow, lag, dim)
 
 
 def _landscape(

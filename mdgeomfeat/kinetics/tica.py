@@ -34,7 +34,7 @@ from mdgeomfeat.kinetics.standardize import (
     flat_features,
 )
 
-__all__ = ["LinearMap", "fit_tica", "fit_tica_guarded"]
+__all__ = ["LinearMap", "PreparedTICA", "fit_tica", "fit_tica_guarded"]
 
 #: Below this many training pairs per component TICA finds slow motions in noise.
 _PAIRS_PER_COMPONENT = 10
@@ -125,7 +125,7 @@ def fit_tica(
     ScoreError
         If there are too few pairs, no column varies, or no pair has a weight.
     """
-    return _Prepared(arrays, lag, n_components, weights).solve(dim, ridge=ridge)
+    return PreparedTICA(arrays, lag, n_components, weights).solve(dim, ridge=ridge)
 
 
 def fit_tica_guarded(
@@ -165,7 +165,7 @@ def fit_tica_guarded(
         If nothing could be fitted.
     """
     pairs = _effective_pairs(arrays, lag, weights)
-    prepared = _Prepared(arrays, lag, _first_width(arrays, pairs), weights)
+    prepared = PreparedTICA(arrays, lag, _first_width(arrays, pairs), weights)
     widths = _widths(prepared.width, pairs, dim)
 
     def score(width: int, ridge: float) -> float:
@@ -179,7 +179,7 @@ def fit_tica_guarded(
     if weights is not None and stop_weights is not None:
         both = [*weights, *stop_weights]
     components = width if prepared.components is not None else None
-    return _Prepared(everything, lag, components, both).solve(dim, width, ridge)
+    return PreparedTICA(everything, lag, components, both).solve(dim, width, ridge)
 
 
 def _effective_pairs(arrays: Arrays, lag: int, weights: Arrays | None) -> int:
@@ -208,8 +208,33 @@ def _widths(first: int, pairs: int, dim: int) -> list[int]:
     return widths
 
 
-class _Prepared:
-    """Standardised (and, if wide, PCA-projected) covariances of a training part."""
+class PreparedTICA:
+    """Standardised (and, if wide, PCA-projected) covariances of a training part.
+
+    Parameters
+    ----------
+    arrays : list of (F, ...) ndarrays
+        Training trajectories.
+    lag : int
+        Lag in frames.
+    n_components : int, optional
+        Principal components to use, as for :func:`fit_tica`.
+    weights : list of (F,) ndarrays, optional
+        Weight of every frame.
+
+    Attributes
+    ----------
+    standardizer : Standardizer
+    components : (D, k) ndarray or None
+        Principal components, if they are used.
+    width : int
+        Number of columns k.
+
+    Raises
+    ------
+    ScoreError
+        If there are too few pairs, or no pair has a weight.
+    """
 
     def __init__(
         self,
@@ -257,15 +282,39 @@ class _Prepared:
         return x if self.components is None else x @ self.components
 
     def solve(
-        self, dim: int, width: int | None = None, ridge: float = 0.0
+        self,
+        dim: int,
+        width: int | None = None,
+        ridge: float = 0.0,
+        extra: NDArray[np.float64] | None = None,
     ) -> LinearMap:
-        """Return TICA on the first `width` columns, with `ridge` on the diagonal."""
+        """Return TICA on the first columns.
+
+        Parameters
+        ----------
+        dim : int
+            Number of outputs.
+        width : int, optional
+            Number of columns, by default all.
+        ridge : float
+            Added to the diagonal of the instantaneous covariances, but not a part of
+            the timescales.
+        extra : (k, k) ndarray, optional
+            Likewise a matrix.
+
+        Returns
+        -------
+        LinearMap
+        """
         k = self.width if width is None else min(width, self.width)
         c = self.covariances
+        added = ridge * np.eye(k)
+        if extra is not None:
+            added += extra[:k, :k]
         part = CovarianceModel(
-            cov_00=c.cov_00[:k, :k] + ridge * np.eye(k),
+            cov_00=c.cov_00[:k, :k] + added,
             cov_0t=c.cov_0t[:k, :k],
-            cov_tt=c.cov_00[:k, :k] + ridge * np.eye(k),
+            cov_tt=c.cov_00[:k, :k] + added,
             mean_0=c.mean_0[:k],
             mean_t=c.mean_t[:k],
             lagtime=self.lag,
@@ -280,7 +329,7 @@ class _Prepared:
         values = np.real(model.singular_values)
         order = np.argsort(-values)[:dim]
         vectors = np.real(model.singular_vectors_left)[:, order]
-        if ridge:
+        if added.any():
             values = _autocorrelations(vectors, c.cov_00[:k, :k], c.cov_0t[:k, :k])
         else:
             values = values[order]
@@ -292,6 +341,11 @@ class _Prepared:
         Ridges differ only by a number on the diagonal, so one decomposition of the
         instantaneous covariances serves them all, and of the second only the leading
         vectors are needed.
+
+        Parameters
+        ----------
+        dim, width : int
+        ridge : float
         """
         k = min(width, self.width)
         if k not in self._bases:

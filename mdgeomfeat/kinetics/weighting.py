@@ -48,8 +48,9 @@ def check_weights(
     """
     if settings.method == "spib" and (settings.koopman or weights is not None):
         raise InputError(
-            "An information bottleneck takes no weights; use the method 'tica' or "
-            "'vampnet'."
+            "An information bottleneck takes no weights, because its states are those "
+            "that outlast the lag, and weights do not correct how long states last; "
+            "use the method 'tica' or 'vampnet'."
         )
     if weights is None:
         return False

@@ -1,8 +1,8 @@
 """Tokens of one molecule beside those of another: mutants and homologues.
 
-Residues are matched by a global alignment of both sequences (S. B. Needleman and
-C. D. Wunsch, J. Mol. Biol. 48, 443 (1970)), scored with BLOSUM62 (S. Henikoff and J. G.
-Henikoff, Proc. Natl. Acad. Sci. USA 89, 10915 (1992)), which Biopython carries out.
+Residues are matched by a global alignment of the sequences of chains (S. B. Needleman
+and C. D. Wunsch, J. Mol. Biol. 48, 443 (1970)), scored with BLOSUM62 (S. Henikoff and
+J. G. Henikoff, Proc. Natl. Acad. Sci. USA 89, 10915 (1992)). Biopython carries it out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.store import Rows, map_rows
@@ -200,9 +201,7 @@ def align_tokens(metadata: dict[str, Any], structure: Structure) -> TokenAlignme
             "learn it again with this release."
         )
     known = Structure.from_dict(stored["table"])
-    counterpart = match_residues(
-        known.tokens["resname"].tolist(), structure.tokens["resname"].tolist()
-    )
+    counterpart = match_residues(known, structure)
     labels, others = known.token_labels(), structure.token_labels()
     found = counterpart >= 0
     if found.mean() < _LEAST_SHARE:
@@ -234,40 +233,137 @@ def align_tokens(metadata: dict[str, Any], structure: Structure) -> TokenAlignme
     )
 
 
-def match_residues(known: Sequence[str], new: Sequence[str]) -> NDArray[np.int64]:
-    """Return the position in `new` of every residue of `known`, -1 for none.
+def match_residues(known: Structure, new: Structure) -> NDArray[np.int64]:
+    """Return the residue of `new` for every residue of `known`, -1 for none.
+
+    Chains are matched first, so that they may stand in another order, and no residue
+    is taken from the beginning of the next chain. Where one file names fewer chains,
+    and more residues find themselves so, all of them are one sequence.
 
     Parameters
     ----------
-    known, new : sequence of str
-        Names of residues, in order.
+    known, new : Structure
+        Whose tokens are residues.
+
+    Returns
+    -------
+    (N,) ndarray of int64
 
     Raises
     ------
     InputError
         If the sequences differ and Biopython is not installed.
     """
+    names, others = (list(map(str, s.tokens["resname"])) for s in (known, new))
+    chains, new_chains = _chains(known), _chains(new)
+    alike = _counterpart(names, others)
+    moved = set(chains) == set(new_chains) and any(
+        not np.array_equal(own, new_chains[label]) for label, own in chains.items()
+    )
+    if alike is not None and not moved:
+        return alike
+    aligner = _Aligner({*names, *others})
+    apart = _by_chain(aligner, names, others, chains, new_chains)
+    if len(chains) == len(new_chains):
+        return apart
+    whole = aligner.align(names, others)
+    return max(apart, whole, key=lambda found: _same(found, names, others))
+
+
+def _chains(structure: Structure) -> dict[tuple[str, str], NDArray[np.int64]]:
+    """Return the tokens of every chain, by segment and chain identifier."""
+    tokens = structure.tokens
+    found: dict[tuple[str, str], list[int]] = {}
+    for token, label in enumerate(
+        zip(tokens["segid"].tolist(), tokens["chainID"].tolist(), strict=True)
+    ):
+        found.setdefault(label, []).append(token)
+    return {label: np.array(own, dtype=np.int64) for label, own in found.items()}
+
+
+def _counterpart(known: Sequence[str], new: Sequence[str]) -> NDArray[np.int64] | None:
+    """Return the counterparts in sequences of the same residues, else None."""
     if len(known) == len(new) and all(map(same_residue, known, new)):
         return np.arange(len(known))
-    try:
-        from Bio.Align import PairwiseAligner
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "Matching different sequences needs Biopython, which is not installed; "
-            "install it with: pip install 'mdgeomfeat[align]'."
-        ) from error
-    names = sorted({*known, *new})
-    number = {name: i for i, name in enumerate(names)}
-    aligner = PairwiseAligner(
-        mode="global", open_gap_score=_OPEN, extend_gap_score=_EXTEND
+    return None
+
+
+def _same(
+    counterpart: NDArray[np.int64], known: Sequence[str], new: Sequence[str]
+) -> int:
+    """Return how many residues have a counterpart of the same name."""
+    return sum(
+        same_residue(known[token], new[other])
+        for token, other in enumerate(counterpart.tolist())
+        if other >= 0
     )
-    aligner.end_gap_score = _EXTEND
-    aligner.substitution_matrix = _scores(names)
-    sequences = [np.array([number[n] for n in s], np.int32) for s in (known, new)]
-    first, second = aligner.align(*sequences)[0].indices
-    counterpart = np.full(len(known), -1, dtype=np.int64)
-    counterpart[first[first >= 0]] = second[first >= 0]
+
+
+def _by_chain(
+    aligner: _Aligner,
+    names: Sequence[str],
+    others: Sequence[str],
+    chains: dict[tuple[str, str], NDArray[np.int64]],
+    new_chains: dict[tuple[str, str], NDArray[np.int64]],
+) -> NDArray[np.int64]:
+    """Return counterparts in the chains that suit each other best.
+
+    Of chains that suit equally well, as those of a homodimer, the ones with the same
+    name are taken, else those in the same place.
+    """
+    counterpart = np.full(len(names), -1, dtype=np.int64)
+    found: dict[tuple[int, int], NDArray[np.int64]] = {}
+    suits = np.zeros((len(chains), len(new_chains)))
+    for i, (label, own) in enumerate(chains.items()):
+        for j, (other_label, other) in enumerate(new_chains.items()):
+            sequence = [names[k] for k in own]
+            other_sequence = [others[k] for k in other]
+            found[i, j] = aligner.align(sequence, other_sequence)
+            suits[i, j] = _same(found[i, j], sequence, other_sequence)
+            suits[i, j] += 0.1 * (label == other_label) + 0.01 * (i == j)
+    rows, columns = linear_sum_assignment(suits, maximize=True)
+    every, every_other = list(chains.values()), list(new_chains.values())
+    for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
+        there = found[i, j] >= 0
+        if suits[i, j] >= 1:  # at least one residue is the same
+            counterpart[every[i][there]] = every_other[j][found[i, j][there]]
     return counterpart
+
+
+class _Aligner:
+    """Global alignment of sequences of residue names."""
+
+    def __init__(self, names: set[str]) -> None:
+        try:
+            from Bio.Align import PairwiseAligner
+        except ModuleNotFoundError as error:
+            raise InputError(
+                "Matching different sequences needs Biopython, which is not "
+                "installed; install it with: pip install 'mdgeomfeat[align]'."
+            ) from error
+        ordered = sorted(names)
+        self._number = {name: i for i, name in enumerate(ordered)}
+        self._aligner = PairwiseAligner(
+            mode="global", open_gap_score=_OPEN, extend_gap_score=_EXTEND
+        )
+        self._aligner.end_gap_score = _EXTEND
+        self._aligner.substitution_matrix = _scores(ordered)
+
+    def align(self, known: Sequence[str], new: Sequence[str]) -> NDArray[np.int64]:
+        """Return the position in `new` of every residue of `known`, -1 for none.
+
+        Parameters
+        ----------
+        known, new : sequence of str
+            Names of residues, in order.
+        """
+        sequences = [
+            np.array([self._number[n] for n in s], np.int32) for s in (known, new)
+        ]
+        first, second = self._aligner.align(*sequences)[0].indices
+        counterpart = np.full(len(known), -1, dtype=np.int64)
+        counterpart[first[first >= 0]] = second[first >= 0]
+        return counterpart
 
 
 def _scores(names: Sequence[str]) -> NDArray[np.float64]:

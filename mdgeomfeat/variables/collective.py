@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.featurespec import check_choice
 from mdgeomfeat.featurizer.pooling import TokenPool
+from mdgeomfeat.featurizer.surroundings import Surroundings
 from mdgeomfeat.gnn import load_model
 from mdgeomfeat.gnn.engine.edges import frame_edges
 from mdgeomfeat.neighbors.windows import own_copies
+from mdgeomfeat.structure import make_whole
 from mdgeomfeat.variables.compiled import CompiledVariables, Differentiated, obstacle
 from mdgeomfeat.variables.outputs import TokenOutputs
 from mdgeomfeat.variables.saved import (
@@ -133,11 +135,14 @@ class CollectiveVariables(nn.Module):
         channels = self.network.spec.n_channels * self.pool.n_groups
         self.outputs = TokenOutputs(model, features, structure, channels, real, reach)
         self.dim = self.outputs.dim
+        self.surroundings = (
+            Surroundings(structure, features) if self.outputs.spatial else None
+        )
         self._compiled: CompiledVariables | None = None
         self.engine, self.reason = self._choose(engine)
         if self.engine == "cpu":
             self._compiled = CompiledVariables(
-                self.network, structure.numbers, self.pool, self.outputs
+                self.network, structure, self.pool, self.outputs, self.surroundings
             )
 
     @classmethod
@@ -272,7 +277,24 @@ class CollectiveVariables(nn.Module):
             own = own_copies(self.windows, F, A).to(scalars.device)
             scalars, vectors = scalars[own], vectors[own]
         C = scalars.shape[1]
-        return self.from_atoms(scalars.view(F, A, C), vectors.view(F, A, 3, C))
+        return self.from_atoms(
+            scalars.view(F, A, C),
+            vectors.view(F, A, 3, C),
+            self._shells(positions, cells),
+        )
+
+    def _shells(
+        self, positions: Tensor, cells: NDArray[np.floating] | None
+    ) -> Tensor | None:
+        """Return the surroundings of tokens (F, N, 8) where the model takes them."""
+        if self.surroundings is None:
+            return None
+        r = positions.to(torch.float64)
+        if cells is not None:
+            broken = r.detach().cpu().numpy()
+            moves = make_whole(self.structure, broken, cells) - broken
+            r = r + torch.from_numpy(moves).to(r.device)
+        return self.surroundings.of_tensors(r, cells).to(self.dtype)
 
     def differentiate(
         self, positions: ArrayLike, boxes: ArrayLike | None = None
@@ -343,19 +365,23 @@ class CollectiveVariables(nn.Module):
         cells = np.asarray(boxes, np.float64)
         return np.broadcast_to(cells, (len(positions), 6)) if cells.ndim == 1 else cells
 
-    def from_atoms(self, scalars: Tensor, vectors: Tensor) -> Tensor:
+    def from_atoms(
+        self, scalars: Tensor, vectors: Tensor, shells: Tensor | None = None
+    ) -> Tensor:
         """Compute the collective variables from features of atoms.
 
         Parameters
         ----------
         scalars : (F, A, C) Tensor
         vectors : (F, A, 3, C) Tensor
+        shells : (F, N, 8) Tensor, optional
+            The surroundings of tokens, where the model takes them.
 
         Returns
         -------
         (F, d) float64 Tensor
         """
-        return self.from_tokens(self.pooled(scalars), self.pooled(vectors))
+        return self.from_tokens(self.pooled(scalars), self.pooled(vectors), shells)
 
     def pooled(self, values: Tensor) -> Tensor:
         """Pool the atoms of each token: (F, A, ..., C) to (F, N, ..., G C)."""
@@ -367,19 +393,23 @@ class CollectiveVariables(nn.Module):
         joined: Tensor = grouped.movedim(2, -2).flatten(-2)
         return joined
 
-    def from_tokens(self, scalars: Tensor, vectors: Tensor) -> Tensor:
+    def from_tokens(
+        self, scalars: Tensor, vectors: Tensor, shells: Tensor | None = None
+    ) -> Tensor:
         """Compute the collective variables from token features.
 
         Parameters
         ----------
         scalars : (F, N, C) Tensor
         vectors : (F, N, 3, C) Tensor
+        shells : (F, N, 8) Tensor, optional
+            The surroundings of tokens, where the model takes them.
 
         Returns
         -------
         (F, d) float64 Tensor
         """
-        values: Tensor = self.outputs(scalars, vectors)
+        values: Tensor = self.outputs(scalars, vectors, shells)
         return values
 
     def from_features(self, features: Tensor) -> Tensor:

@@ -14,12 +14,15 @@ from mdgeomfeat.featurespec import feature_options
 from mdgeomfeat.gnn.engine.cpu.gradients import GradientEngine, cannot_differentiate
 from mdgeomfeat.kinetics.threads import threads_for
 from mdgeomfeat.neighbors.search import check_positions
+from mdgeomfeat.structure import make_whole
 from mdgeomfeat.variables.head import TokenHead
 
 if TYPE_CHECKING:
     from mdgeomfeat.featurespec import FeatureSpec
     from mdgeomfeat.featurizer.pooling import TokenPool
+    from mdgeomfeat.featurizer.surroundings import Surroundings
     from mdgeomfeat.gnn import Backbone
+    from mdgeomfeat.structure import Structure
     from mdgeomfeat.variables.outputs import TokenOutputs
 
 __all__ = ["CompiledVariables", "Differentiated", "obstacle"]
@@ -56,21 +59,24 @@ class CompiledVariables:
     Parameters
     ----------
     network : Backbone
-    numbers : (A,) ndarray of int
-        Atomic numbers.
+    structure : Structure
     pool : TokenPool
     outputs : TokenOutputs
         On the CPU.
+    surroundings : Surroundings, optional
+        Where the model takes those of tokens.
     """
 
     def __init__(
         self,
         network: Backbone,
-        numbers: NDArray[np.int64],
+        structure: Structure,
         pool: TokenPool,
         outputs: TokenOutputs,
+        surroundings: Surroundings | None = None,
     ) -> None:
-        self._engine = GradientEngine(network, numbers)
+        self._engine = GradientEngine(network, structure.numbers)
+        self._structure, self._surroundings = structure, surroundings
         self._pool = pool
         self._share = (1.0 / pool.divisors[pool.slots]).astype(np.float32)
         self._head = TokenHead(outputs)
@@ -112,18 +118,28 @@ class CompiledVariables:
         cells = None if boxes is None else check_boxes(boxes, F)
         values = np.empty((F, self._dim))
         slopes = np.empty((F, self._dim, A, 3) if gradients else (F, self._dim, 0, 3))
+        around = self._surroundings
+        centres, shells = np.empty((F, 0, 3)), None
+        if around is not None:
+            whole = positions
+            if cells is not None:
+                whole = make_whole(self._structure, positions, cells)
+            centres = around.centres(whole)
         for f in range(F):
-            scalars, vectors = self._engine.features(
-                positions[f], None if cells is None else cells[f]
-            )
-            values[f], (by_s, by_v) = self._head(
-                self._pool(scalars[None])[0], self._pool(vectors[None])[0]
+            cell = None if cells is None else cells[f]
+            scalars, vectors = self._engine.features(positions[f], cell)
+            if around is not None:
+                shells = around.of_centres(centres[f], cell)
+            values[f], (by_s, by_v, by_shells) = self._head(
+                self._pool(scalars[None])[0], self._pool(vectors[None])[0], shells
             )
             if not gradients:
                 continue
             by_s, by_v = self._by_atoms(by_s), self._by_atoms(by_v)
             for k in range(self._dim):
                 slopes[f, k] = self._engine.gradient(by_s[k], by_v[k])
+            if around is not None:
+                slopes[f] += around.slopes(centres[f], cell, by_shells)
         return values, slopes
 
     def _by_atoms(self, slopes: NDArray[np.float32]) -> NDArray[np.float32]:

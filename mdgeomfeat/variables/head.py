@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenHead"]
 
-Slopes = tuple[NDArray[np.float32], NDArray[np.float32]]
+#: By scalars, vectors and shells.
+Slopes = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 class TokenHead:
@@ -49,7 +50,10 @@ class TokenHead:
         self._mixes = np.ascontiguousarray(np.concatenate(list(mixes), axis=1))
 
     def __call__(
-        self, scalars: NDArray[np.float32], vectors: NDArray[np.float32]
+        self,
+        scalars: NDArray[np.float32],
+        vectors: NDArray[np.float32],
+        shells: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.float64], Slopes]:
         """Compute outputs and gradients.
 
@@ -57,34 +61,43 @@ class TokenHead:
         ----------
         scalars : (N, C) float32 array
         vectors : (N, 3, C) float32 array
+        shells : (N, S) array, optional
+            The surroundings of tokens, where the model takes them.
 
         Returns
         -------
         values : (d,) ndarray
-        slopes : (d, N, C) and (d, N, 3, C) float32 ndarray
+        slopes : (d, N, C), (d, N, 3, C) and (d, N, S) float32 ndarray
         """
+        N, C = scalars.shape
         if self._joined:
             joined = np.concatenate([scalars[:, None], vectors], axis=1)
             values, slopes = self._outputs(joined)
-            return values, (slopes[:, :, 0], slopes[:, :, 1:])
-        C = scalars.shape[1]
+            return values, (slopes[:, :, 0], slopes[:, :, 1:], slopes[:, :, 0, :0])
         if self._kind == "scalars":
             values, slopes = self._outputs(scalars)
-            return values, (slopes, np.zeros((len(slopes), *vectors.shape), np.float32))
+            by_vectors = np.zeros((len(slopes), *vectors.shape), np.float32)
+            return values, (slopes, by_vectors, slopes[:, :, :0])
         if self._kind == "norms":
             norms = np.sqrt((vectors * vectors).sum(axis=1))
             values, slopes = self._outputs(np.concatenate([scalars, norms], axis=1))
             inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
             by_norm = slopes[:, :, C:] * inverse
-            return values, (slopes[:, :, :C], by_norm[:, :, None] * vectors)
+            by_vectors = by_norm[:, :, None] * vectors
+            return values, (slopes[:, :, :C], by_vectors, slopes[:, :, :0])
         mixed = (vectors.reshape(-1, C) @ self._mixes).reshape(len(vectors), 3, -1)
         products = np.empty((len(vectors), 3 * N_MIXES), np.float32)
         _products(mixed, self._next, products)
-        values, slopes = self._outputs(np.concatenate([scalars, products], axis=1))
+        near = np.empty((N, 0)) if shells is None else shells
+        numbers = [scalars, products, near.astype(np.float32)]
+        values, slopes = self._outputs(np.concatenate(numbers, axis=1))
+        by_scalars, by_products, by_shells = np.split(
+            slopes, [C, C + products.shape[1]], axis=2
+        )
         by_mixed = np.zeros((len(slopes), *mixed.shape), np.float32)
-        _products_back(mixed, self._next, slopes[:, :, C:], by_mixed)
+        _products_back(mixed, self._next, by_products, by_mixed)
         by_vectors = by_mixed.reshape(-1, 3 * N_MIXES) @ self._mixes.T
-        return values, (slopes[:, :, :C], by_vectors.reshape(-1, *vectors.shape))
+        return values, (by_scalars, by_vectors.reshape(-1, *vectors.shape), by_shells)
 
     def _outputs(
         self, features: NDArray[np.float32]

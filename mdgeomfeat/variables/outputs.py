@@ -44,6 +44,8 @@ class TokenOutputs(nn.Module):
         Number of outputs d, the distance included.
     joined : bool
         Whether the model takes scalars and vectors in place of invariants.
+    spatial : bool
+        Whether it takes the surroundings of tokens.
     """
 
     mixes: Tensor
@@ -63,6 +65,7 @@ class TokenOutputs(nn.Module):
     ) -> None:
         super().__init__()
         self.joined = len(model.input_shape) == 3
+        self.spatial = features.invariants == "spatial" and not self.joined
         self.features = features
         self.next_token = structure.next_token
         self.reach = reach
@@ -80,13 +83,17 @@ class TokenOutputs(nn.Module):
         ):
             self.register_buffer(name, torch.tensor(np.array(values)).to(kind))
 
-    def forward(self, scalars: Tensor, vectors: Tensor) -> Tensor:
+    def forward(
+        self, scalars: Tensor, vectors: Tensor, shells: Tensor | None = None
+    ) -> Tensor:
         """Compute the outputs.
 
         Parameters
         ----------
         scalars : (F, N, C) Tensor
         vectors : (F, N, 3, C) Tensor
+        shells : (F, N, 8) Tensor, optional
+            Where `spatial` is true.
 
         Returns
         -------
@@ -96,7 +103,13 @@ class TokenOutputs(nn.Module):
             return self.from_features(torch.cat([scalars.unsqueeze(2), vectors], dim=2))
         return self.from_features(
             token_invariants(
-                scalars, vectors, self.next_token, self.features, self.mixes, torch
+                scalars,
+                vectors,
+                self.next_token,
+                self.features,
+                self.mixes,
+                shells,
+                torch,
             )
         )
 

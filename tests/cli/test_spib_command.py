@@ -26,6 +26,14 @@ def spib(run_cli, gly2, common, tmp_path_factory):
     )
 
 
+def test_weights_are_refused_with_the_reason(run_cli, gly2, tmp_path):
+    out = tmp_path / "out"
+    result = run_cli("spib", *gly2, "--weights", "logweight@COLVAR", "--out", out)
+    assert result.exit_code == 2
+    assert "weights do not correct how long states" in " ".join(result.stderr.split())
+    assert not out.exists()
+
+
 def rows(path):
     with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -184,6 +184,52 @@ def test_a_mutation_is_not_taken_for_a_change_in_motion(
     assert len(atoms) == len(mda.Universe(str(top)).atoms)
 
 
+def test_chains_in_another_order_change_nothing(done, files, common, run_cli, tmp_path):
+    u = mda.Universe(str(files.top), *map(str, files.many[:1]))
+    first, second = (u.select_atoms(f"chainID {letter}") for letter in "AB")
+    top = tmp_path / "turned.pdb"
+    runs = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        swapped = mda.Merge(second, first)
+        swapped.atoms.write(top)
+        for file in files.many:
+            u.load_new(str(file))
+            frames = [u.atoms.positions.copy() for _ in u.trajectory]
+            frames = np.array(frames)[:, np.r_[second.ix, first.ix]]
+            swapped.load_new(frames, order="fac", dt=10.0)
+            runs.append(tmp_path / file.name)
+            swapped.atoms.write(runs[-1], frames="all")
+    out = tmp_path / "out"
+    result = run_cli(
+        "compare", *files.few, files.top, "--with", *runs, top, *common, "--out", out
+    )
+    assert result.exit_code == 0, result.stderr
+    told = json.loads((out / "summary.json").read_text())
+    assert told["findings"] == done.told["findings"]
+    for key in ("effects", "p"):
+        np.testing.assert_allclose(
+            told["ensembles"]["test"][key], done.told["ensembles"]["test"][key],
+            atol=2e-3,
+        )  # fmt: skip
+    assert [line["first"] for line in rows(out / "residues.csv")] == names(files.top)
+    assert all(line["first"] == line["second"] for line in rows(out / "residues.csv"))
+    sure, other = (
+        mda.Universe(str(folder / "structures" / "second.pdb"))
+        for folder in (done.out, out)
+    )
+    for residue in sure.residues:
+        (own,) = (
+            r
+            for r in other.residues
+            if (r.atoms[0].chainID, r.resid)
+            == (residue.atoms[0].chainID, residue.resid)
+        )
+        assert own.atoms.tempfactors[0] == pytest.approx(
+            residue.atoms.tempfactors[0], abs=1
+        )
+
+
 def test_one_run_has_effects_without_p(files, common, run_cli, tmp_path):
     result = run_cli(
         "compare", files.few[0], files.top, "--with", *files.many, *common,
@@ -250,9 +296,10 @@ def test_a_chain_is_broken_where_it_is_in_either_ensemble():
         replace(plain, chain=np.array(chain))
         for chain in ([0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1])
     )
-    both = joined_chains(one, other, None)
+    same = np.arange(6)
+    both = joined_chains(one, other, same, None)
     assert both.next_token.tolist() == [1, -1, 3, -1, 5, -1]
-    assert both.chain.tolist() == joined_chains(other, one, None).chain.tolist()
-    assert joined_chains(one, one, 2) is one
+    assert both.chain.tolist() == joined_chains(other, one, same, None).chain.tolist()
+    assert joined_chains(one, one, same, 2) is one
     with pytest.raises(InputError, match="leave out --window"):
-        joined_chains(one, other, 2)
+        joined_chains(one, other, same, 2)

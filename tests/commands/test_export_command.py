@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import MDAnalysis as mda
@@ -14,6 +16,7 @@ from dipeptide import Dipeptide, lively
 from schemas import validator
 
 from mdgeomfeat import Structure
+from mdgeomfeat.bias.exported import write_torch_export
 from mdgeomfeat.bias.plumed import ScriptedVariables, write_torchscript
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.structure import select_atoms
@@ -129,6 +132,92 @@ def test_without_a_topology_the_atoms_are_those_of_training(run_cli, report, tmp
     assert run_cli("export", report, PDB, "--plumed", "--out", named).exit_code == 0
     assert run_cli("export", report, "--plumed", "--out", unnamed).exit_code == 0
     assert (named / "plumed.dat").read_text() == (unnamed / "plumed.dat").read_text()
+
+
+def test_a_torch_program_runs_without_the_package(run_cli, report, tmp_path):
+    out = tmp_path / "program"
+    done = run_cli("export", report, PDB, "--torch-export", "--out", out)
+    assert done.exit_code == 0, done.stderr
+    assert sorted(p.name for p in out.iterdir()) == ["model.pt2", "summary.json"]
+    universe = mda.Universe(str(PDB), str(XTC))
+    atoms = select_atoms(universe)
+    frames = []
+    for frame in (0, 700, 4000):
+        universe.trajectory[frame]
+        frames.append(atoms.positions.copy())
+    np.save(tmp_path / "rows.npy", np.array(frames).reshape(3, 1, -1) / 10)
+    script = """
+import sys, numpy as np, torch
+program = torch.export.load(sys.argv[1] + "/program/model.pt2").module()
+values, slopes = [], []
+for row in np.load(sys.argv[1] + "/rows.npy"):
+    row = torch.tensor(row, requires_grad=True)
+    out = program(row)
+    values.append(out[0].tolist())
+    slopes.append(
+        [torch.autograd.grad(v, row, retain_graph=True)[0].tolist() for v in out[0]]
+    )
+assert not [name for name in sys.modules if name.startswith("mdgeomfeat")]
+np.savez(sys.argv[1] + "/found.npz", values=values, slopes=slopes)
+"""
+    alone = subprocess.run(
+        [sys.executable, "-I", "-c", script, str(tmp_path)],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stderr
+    found = np.load(tmp_path / "found.npz")
+    variables = CollectiveVariables.load(
+        report,
+        Structure.from_atomgroup(atoms),
+        engine="torch",
+        dtype="float64",
+        reach=True,
+    )
+    expected, gradients = variables.differentiate(np.array(frames))
+    assert np.abs(found["values"] - expected).max() < 1e-4
+    error = found["slopes"].reshape(gradients.shape) - 10 * gradients
+    assert np.abs(error).max() < 1e-3 * np.abs(10 * gradients).max()
+
+
+def test_a_program_that_gives_other_values_is_refused(tmp_path, monkeypatch):
+    system = Dipeptide(lively("et"))
+    variables = system.variables(system.model("tica"), engine="torch")
+    load = torch.export.load
+
+    class Other:
+        def __init__(self, program):
+            self.program = program
+
+        def module(self):
+            return lambda row: self.program.module()(row) + 0.1
+
+    monkeypatch.setattr(torch.export, "load", lambda path: Other(load(path)))
+    with pytest.raises(InputError, match="gives other values than the network"):
+        write_torch_export(variables, system.positions[0], tmp_path / "model.pt2")
+    assert not (tmp_path / "model.pt2").exists()
+
+
+@pytest.mark.parametrize("architecture", ["et", "tensornet", "visnet"])
+@pytest.mark.parametrize("window", [None, 1])
+def test_every_network_is_a_torch_program(architecture, window, tmp_path):
+    system = Dipeptide(lively(architecture))
+    model = system.model("mlp")
+    model.metadata["features"]["window"] = window
+    variables = system.variables(model, engine="torch")
+    path = tmp_path / "model.pt2"
+    write_torch_export(variables, system.positions[0], path)
+    program = torch.export.load(path).module()
+    for positions in (system.positions[1], 1.7 * system.positions[2]):
+        centred = positions.astype(np.float32)
+        row = torch.tensor(centred.reshape(1, -1) / 10, requires_grad=True)
+        values = program(row)
+        (expected,), (gradients,) = variables.differentiate(centred[None])
+        worst = np.abs(values.detach().numpy()[0] - expected).max()
+        assert worst < 1e-5 * max(np.abs(expected).max(), 1)
+        (slope,) = torch.autograd.grad(values[0, 0], row)
+        largest = np.abs(10 * gradients[0]).max()
+        error = slope.numpy().reshape(-1, 3) - 10 * gradients[0]
+        assert np.abs(error).max() < 1e-4 * largest
 
 
 @pytest.mark.parametrize("architecture", ["et", "tensornet", "visnet"])

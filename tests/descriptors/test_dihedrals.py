@@ -241,3 +241,15 @@ def test_structures_without_torsions_say_so():
         compute_descriptors("dihedrals", water, np.zeros((1, 2, 3)))
     with pytest.raises(InputError, match="no named backbone"):
         angles(water, np.zeros((1, 2, 3)))
+
+
+def test_atoms_on_a_line_do_not_make_a_torsion_nan(data):
+    """N, CA and CB of Gln324 lie on a line in one rounded frame of the pocket."""
+    files = (data / "pocket/pocket.pdb", data / "pocket/pocket-3.xtc")
+    structure, x, _, atoms = read(*files, stop=252)
+    own = (atoms.resids == 324) & np.isin(atoms.names, ["N", "CA", "CB"])
+    line = x[251, own].astype(float)
+    assert np.linalg.norm(np.cross(line[1] - line[0], line[2] - line[1])) < 1e-4
+    table = angles(structure, x, side_chains=True)
+    assert table.values[251, table.names.index("A:GLN324:chi1")] == 0
+    assert np.isfinite(compute_descriptors("dihedrals", structure, x).values).all()

@@ -12,7 +12,7 @@ from mdgeomfeat.featurizer.invariants import (
 )
 
 C = 8
-SPEC = FeatureSpec()
+SPEC = FeatureSpec(invariants="geometric")
 PINNED = [-0.07987996283244275, -0.07066397294556993, 0.07385735128056727]
 NEXT = np.array([1, 2, -1, 4, -1])  # a chain of three tokens and one of two
 DOT, TRIPLE, CHAIN = (slice(C + k * N_MIXES, C + (k + 1) * N_MIXES) for k in range(3))

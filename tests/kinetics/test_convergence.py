@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from chains import embed, markov_chain, timescales
 
-from mdgeomfeat.kinetics import Shortfall, StudySettings, run_study
+from mdgeomfeat.kinetics import (
+    Shortfall,
+    StudySettings,
+    build_states,
+    run_study,
+    transition_rates,
+)
 from mdgeomfeat.kinetics.convergence import converged, crossings
 
 FLOW = np.array([[600.0, 12, 2], [12, 380, 3], [2, 3, 900]])
@@ -32,7 +38,9 @@ def states_of(dtrajs, n_states=2, passed=True):
         connected=True,
         n_states=n_states,
         n_micro=n_states,
-        model=SimpleNamespace(states=np.arange(n_states)),
+        model=SimpleNamespace(
+            states=np.arange(n_states), stationary=np.full(n_states, 1 / n_states)
+        ),
         memberships=np.eye(n_states),
         assignment=np.arange(n_states),
         microstates=dtrajs,
@@ -98,7 +106,9 @@ def test_crossings_count_from_core_to_core():
     border = SimpleNamespace(
         n_states=2,
         n_micro=3,
-        model=SimpleNamespace(states=np.arange(3)),
+        model=SimpleNamespace(
+            states=np.arange(3), stationary=np.array([0.4, 0.4, 0.2])
+        ),
         memberships=np.array([[1, 0], [0, 1], [0.4, 0.6]]),
         assignment=np.array([0, 1, 1]),
         microstates=[np.array([0, 2, 0, 2, 2, 1, 2, 1, 0, 0]), np.array([1, 2, 1])],
@@ -116,6 +126,27 @@ def test_crossings_of_a_known_chain():
     seen = sum(int(((a == 0) & (b == 1)).sum()) for a, b in _pairs(runs))
     assert entries[1] == exits[0] == seen
     assert abs(int(entries[0]) - seen) <= 3
+
+
+def test_states_that_shade_into_each_other_are_crossed_as_often_as_rates_tell():
+    """A single well: hardly any frame is of one of its two halves beyond doubt."""
+    rng = np.random.default_rng(0)
+    kept, n_runs, length = np.exp(-1 / 20), 8, 5000
+    x = np.zeros((n_runs, length, 1))
+    x[:, 0] = rng.normal(size=(n_runs, 1))
+    for t in range(1, length):
+        kick = rng.normal(size=(n_runs, 1))
+        x[:, t] = kept * x[:, t - 1] + np.sqrt(1 - kept**2) * kick
+    states = build_states(list(x), lag=5, n_states=2, n_samples=5)
+    found = transition_rates(
+        states.microstates, states.model, states.memberships, n_samples=5
+    )
+    times = found.passage_times
+    there_and_back = n_runs * length / (times[0, 1] + times[1, 0])
+    # the slowest process is not alone, so that only the order of magnitude is known
+    entries, exits = crossings(states)
+    assert there_and_back / 4 < entries.min()
+    assert exits.max() < there_and_back
 
 
 def _pairs(runs):

@@ -24,7 +24,7 @@ from mdgeomfeat.kinetics.arrays import Span
 from mdgeomfeat.kinetics.pca import fit_pca
 from mdgeomfeat.kinetics.scoring import InputScorer
 from mdgeomfeat.kinetics.standardize import fit_standardizer, flat_features
-from mdgeomfeat.kinetics.tica import _Prepared
+from mdgeomfeat.kinetics.tica import PreparedTICA
 
 
 def test_standardizer_is_streaming_and_floors_the_deviation():
@@ -232,7 +232,7 @@ def test_the_fast_map_that_ridges_are_compared_by_is_that_of_deeptime(width, rid
     runs = [r + 0.2 * rng.normal(size=r.shape) for r in runs]
     # columns that repeat others have no direction of their own
     runs = [np.concatenate([r, r[:, :5]], axis=1) for r in runs]
-    prepared = _Prepared(runs, 5, width)
+    prepared = PreparedTICA(runs, 5, width)
     exact = prepared.solve(3, ridge=ridge)
     fast = prepared.sketch(3, prepared.width, ridge)
     for x, y in zip(exact.transform(runs), fast.transform(runs), strict=True):

@@ -10,7 +10,7 @@ from chains import markov_chain
 
 from mdgeomfeat.kinetics import MarkovModel, build_states, estimate_msm, unit_counts
 from mdgeomfeat.kinetics.msm import make_units
-from mdgeomfeat.kinetics.pcca import inner_simplex, metastable_states
+from mdgeomfeat.kinetics.pcca import cores, inner_simplex, metastable_states
 
 PER = 3  # microstates of a block
 
@@ -103,3 +103,13 @@ def test_a_study_with_forty_states_ends():
     assert time.perf_counter() - started < 60
     assert model.n_states == 40
     assert model.memberships.shape == (len(model.model.states), 40)
+
+
+def test_a_core_is_what_is_beyond_doubt_and_at_least_half_of_its_state():
+    sure = np.array([1.0, 0.95, 0.6, 0.05, 0.3, 0.2, 0.4])
+    memberships = np.stack([sure, 1 - sure], axis=1)
+    stationary = np.array([0.2, 0.05, 0.15, 0.02, 0.1, 0.18, 0.3])
+    # of the second state, 0.02 are beyond doubt, and 0.02 + 0.18 + 0.1 are half of it
+    np.testing.assert_array_equal(
+        cores(memberships, stationary), [0, 0, -1, 1, 1, 1, -1]
+    )

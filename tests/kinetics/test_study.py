@@ -104,6 +104,17 @@ def test_there_is_no_ceiling_without_a_passed_test(study, passed):
     assert longer == pytest.approx(ceiling(msm.timescales, 2 * result.lag, result.dim))
 
 
+def test_a_score_above_the_ceiling_shows_that_it_is_none(study):
+    result, _ = study
+    known = (result.states, result.lag, result.dim, result.evidence)
+    upper = ceiling(result.states.timescales_upper, result.lag, result.dim)
+    assert upper > result.ceiling
+    (one, *_) = result.scores
+    for score, found in ((upper + 0.04, result.ceiling), (upper + 0.06, None)):
+        higher = replace(one, score=score, sd_folds=0.05)
+        assert known_ceiling(*known, [one, higher]) == found
+
+
 def test_a_failed_test_takes_the_ceiling_from_every_score():
     """Two wells, told wrongly one time in ten: slow, and Markovian at no short lag."""
     matrix = np.array([[0.98, 0.02], [0.02, 0.98]])

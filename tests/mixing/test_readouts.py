@@ -220,7 +220,7 @@ def test_invariants_of_tokens_alone_cannot_tell_k_chains_apart(kind):
     vectors, labels = _chains(6, np.random.default_rng(0))
     following = np.array([1, 2, 3, 4, 5, -1])
     scalars = np.zeros((*vectors.shape[:2], 1))
-    features = compute_invariants(scalars, vectors, following, FeatureSpec())
+    features = compute_invariants(scalars, vectors, following, FeatureSpec().decided(3))
     features = features.round(9)
     mixer = build_mixer(kind, 6, features.shape[2], 1)
     assert _accuracy(features, labels, mixer) == 0.5

@@ -23,6 +23,8 @@ def difference(kind, name, before, after):
     [
         (Kind.RMSF, 0.34, 0.26, "RMSF of x shrinks from 0.34 to 0.26 Å"),
         (Kind.RADIUS_OF_GYRATION, 2.2, 2.44, "x grows from 2.20 to 2.44 Å"),
+        (Kind.SOLVENT_EXPOSURE, 41.0, 12.5, "x is more buried (surface that solvent"),
+        (Kind.SOLVENT_EXPOSURE, 12.5, 41.0, "x is more exposed (surface that solvent"),
         (Kind.CONTACT, 0.9, 0.1, "contact x is lost"),
         (Kind.CONTACT, 0.4, 0.6, "contact x becomes more frequent"),
         (Kind.LIGAND_DISTANCE, 3.0, 9.5, "from 3.0 to 9.5 Å"),

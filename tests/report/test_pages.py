@@ -408,6 +408,15 @@ def test_score_section_shows_only_what_there_is():
     assert "grey tick" in markup
     assert "40<br>→ PCA 4" in markup
     assert "a perfect model would score 2.05" in markup
+    case.ceiling = None
+    case.states = SimpleNamespace(
+        ck=SimpleNamespace(passed=True), timescales=np.array([9.0]), lag=1
+    )
+    markup = scores_section(case, Clock(1.0), Gallery(None))
+    assert "there is a slower motion than its variables show" in markup
+    case.states.timescales = np.array([0.5])
+    markup = scores_section(case, Clock(1.0), Gallery(None))
+    assert "no Markov model has a timescale above the lag" in markup
 
 
 def test_spans_of_time_share_one_unit():

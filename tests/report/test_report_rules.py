@@ -21,7 +21,7 @@ FIRST = score("GNN features", 1.9, primary=True)
 
 def test_the_score_stands_beside_its_convention_and_its_ceiling():
     text = found(FIRST, score("dihedrals", 1.8, minus=-0.1))
-    assert "score 1.9 of at most 2.05" in text.replace("1.90", "1.9")
+    assert "score 1.9 of at most about 2.05" in text.replace("1.90", "1.9")
     assert "1 is nothing)" in text
     nothing = found(FIRST, known=evidence(above=False))
     assert "of at most" not in nothing

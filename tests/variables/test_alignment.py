@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,8 +30,19 @@ def molecule(names):
     return Structure.from_arrays(np.full(len(token), 6), token, resnames=names)
 
 
+def chains(**sequences):
+    """Return the chains of a molecule, by their names and in this order."""
+    whole = molecule("".join(sequences.values()))
+    tokens = whole.tokens.copy()
+    tokens["chainID"] = np.repeat(list(sequences), list(map(len, sequences.values())))
+    return replace(whole, tokens=tokens)
+
+
 def align(known, new):
-    known, new = molecule(known), molecule(new)
+    known, new = (
+        names if isinstance(names, Structure) else molecule(names)
+        for names in (known, new)
+    )
     metadata = {
         "features": {"tokens": "residue"},
         "structure": {"table": known.to_dict()},
@@ -58,6 +70,41 @@ def test_a_deletion_and_ends_of_other_length():
     assert alignment.missing[-3:] == ("GLY33", "LEU34", "PHE35")
     assert alignment.extra == ("GLY1", "SER2")
     assert alignment.changed == ()
+
+
+SH3 = "MAEYVRALFDFNGNDEEDLPFKKGDILRIRDKPEEQWWNAEDSEGKRGMIPVPYVEKY"
+
+
+@pytest.mark.parametrize(("first", "second"), ["AB", "BA", "XY"])
+def test_chains_may_stand_in_another_order(first, second):
+    mutant = HP35.replace("W", "A")
+    new = chains(**{second: SH3[3:], first: mutant})
+    alignment = align(chains(A=HP35, B=SH3), new)
+    n = len(SH3) - 3
+    assert alignment.counterpart[:35].tolist() == list(range(n, n + 35))
+    assert alignment.counterpart[35:].tolist() == [-1, -1, -1, *range(n)]
+    assert [change.before for change in alignment.changed] == ["A:TRP23"]
+    assert alignment.extra == ()
+
+
+def test_chains_of_a_homodimer_keep_their_names():
+    alignment = align(chains(A=HP35, B=HP35), chains(B=HP35, A=HP35))
+    assert alignment.counterpart.tolist() == [*range(35, 70), *range(35)]
+    renamed = align(chains(A=HP35, B=HP35), chains(D=HP35, C=HP35))
+    assert renamed.counterpart.tolist() == list(range(70))
+
+
+def test_no_residue_is_taken_from_the_next_chain():
+    alignment = align(chains(A=HP35, B=SH3), chains(A=HP35[:-3], B="GLF" + SH3))
+    # one sequence would put the new head of the second into the lost tail
+    assert alignment.counterpart[32:35].tolist() == [-1, -1, -1]
+    assert alignment.counterpart[35:].tolist() == list(range(35, 35 + len(SH3)))
+    assert alignment.extra == ("B:GLY33", "B:LEU34", "B:PHE35")
+
+
+def test_a_file_that_names_fewer_chains_is_one_sequence():
+    alignment = align(chains(A=HP35, B=SH3), molecule(HP35 + SH3[:-1]))
+    assert alignment.counterpart.tolist() == [*range(35 + len(SH3) - 1), -1]
 
 
 def test_caps_and_ligands_stand_for_themselves_only():

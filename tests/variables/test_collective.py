@@ -22,16 +22,17 @@ from mdgeomfeat.variables import CollectiveVariables, jump_at_cutoff
 # every kind of invariants, pooling, mixer and read-out, merged tokens, stacked seeds.
 TICA, FLAT = ("tica", {}), ("flat", {})
 COVERING = [
-    ("et", TICA, "geometric", "mean", None),
+    ("et", TICA, "spatial", "mean", None),
     ("et", TICA, "norms", "sidechain", BOX),
     ("et", FLAT, "geometric", "element", None),
     ("et", ("flat", {"seeds": 2}), "norms", "sum", BOX),
+    ("et", ("attention", {"readout": "joined"}), "spatial", "sidechain", BOX),
     ("et", ("mlp", {"readout": "pooled"}), "scalars", "sidechain", BOX),
     ("et", ("attention", {"readout": "joined", "merge": 2}), "norms", "sum", None),
     ("et", ("equivariant", {"readout": "joined"}), "geometric", "element", BOX),
     ("visnet", TICA, "geometric", "element", BOX),
     ("visnet", TICA, "scalars", "sum", None),
-    ("visnet", ("mlp", {"readout": "joined"}), "geometric", "mean", BOX),
+    ("visnet", ("mlp", {"readout": "joined"}), "spatial", "mean", BOX),
     ("visnet", ("equivariant", {"readout": "class"}), "norms", "sidechain", None),
     ("tensornet", TICA, "geometric", "sidechain", None),
     ("tensornet", TICA, "norms", "element", BOX),
@@ -43,7 +44,7 @@ ALL = [
     for case in product(
         ("et", "visnet", "tensornet"),
         [TICA, *((k, {"readout": r}) for k in KINDS for r in READOUTS[k])],
-        ("geometric", "norms", "scalars"),
+        ("spatial", "geometric", "norms", "scalars"),
         ("mean", "sum", "sidechain", "element"),
         (None, BOX),
     )

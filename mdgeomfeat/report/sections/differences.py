@@ -21,6 +21,7 @@ _KINDS: Final = {
     Kind.SECONDARY_STRUCTURE: "secondary structure",
     Kind.SALT_BRIDGE: "salt bridge",
     Kind.HYDROGEN_BOND: "hydrogen bond",
+    Kind.SOLVENT_EXPOSURE: "exposure",
     Kind.RADIUS_OF_GYRATION: "size",
     Kind.RMSF: "fluctuation",
 }
@@ -89,14 +90,16 @@ def _reading(differences: StateDifferences) -> html.Html:
                 "These were compared: contacts of tokens (closest heavy atoms within "
                 "4.5 Å), named torsions, secondary structure and backbone hydrogen "
                 "bonds (DSSP), salt bridges (within 4 Å), distances of ligands, the "
-                "radius of gyration of heavy atoms, and fluctuations of tokens about "
-                "the mean structure of a state, in evenly spaced frames of each state.",
+                "surface of heavy atoms that solvent can reach (Shrake and Rupley; up "
+                "to 2,000 atoms), the radius of gyration of heavy atoms, and "
+                "fluctuations of tokens about the mean structure of a state, in evenly "
+                "spaced frames of each state.",
                 "An effect is 0 for no difference and 1 for the largest possible: the "
                 "difference of the shares of frames for contacts, bridges and bonds; "
                 "half the distance of the mean points on the circle for torsions; "
-                "Cliff's delta for distances of ligands and the radius of gyration, "
-                "where differences up to 1 Å and a tenth do not count; difference over "
-                "sum for fluctuations.",
+                "Cliff's delta for distances of ligands, surfaces and the radius of "
+                "gyration, where differences up to 1 Å, 10 Å² and a tenth do not "
+                "count; difference over sum for fluctuations.",
                 "The held-out effect is the one in one half of the data along the "
                 "direction found in the other, averaged over both ways. The halves "
                 f"are {halves}. Differences are ranked by it, because among many "

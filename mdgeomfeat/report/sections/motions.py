@@ -169,6 +169,9 @@ def _test(ck: CKTest, clock: Clock, gallery: Gallery) -> html.Html:
         alt="Chapman-Kolmogorov test: predicted and estimated probabilities over time.",
         caption="Chapman-Kolmogorov test: the probability to be in one state a while "
         "after having been in another, predicted by the model (line) and estimated "
-        f"from the data at that lag (points, 90 % band). {verdict}; the largest "
-        f"deviation is {number(ck.largest_deviation)}.",
+        "from the data at that lag (points, 90 % band of the bootstrap). "
+        f"{verdict}; the largest deviation is {number(ck.largest_deviation)}. "
+        "Deviations of more than 0.05 and three standard deviations count against it. "
+        f"A standard deviation is {number(ck.uncertainty)} at most here, and wider "
+        "than the band where few transitions were seen.",
     )

@@ -70,6 +70,12 @@ def _convention(study: StudyResult, clock: Clock) -> html.Html:
         ceiling = (
             "There is no ceiling to compare with where no motion is known to be slow."
         )
+    elif _passed(study):
+        ceiling = (
+            "The ceiling is unknown: some of these scores are above what the "
+            "timescales of the Markov model allow, so there is a slower motion than "
+            "its variables show."
+        )
     else:
         ceiling = (
             "The ceiling is unknown, because no Markov model has a timescale above "
@@ -94,6 +100,13 @@ def _convention(study: StudyResult, clock: Clock) -> html.Html:
         "score counts the constant, so 1 means that nothing was found, and "
         f"{study.dim + 1} is the upper limit. {ceiling}{independent}"
     )
+
+
+def _passed(study: StudyResult) -> bool:
+    """Whether the Markov model passes its test and has a timescale above its lag."""
+    states = study.states
+    passed = states.ck is not None and states.ck.passed is True
+    return passed and bool(states.timescales[0] > states.lag)
 
 
 def _table(method: str, scores: Sequence[Score]) -> html.Html:

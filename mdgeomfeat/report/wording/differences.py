@@ -105,7 +105,7 @@ def _worth_telling(difference: Difference) -> bool:
     size = difference.effect if difference.held_out is None else difference.held_out
     if difference.stable is False or size < LEAST_TOLD:
         return False
-    return difference.kind is not Kind.RMSF
+    return difference.kind not in (Kind.RMSF, Kind.SOLVENT_EXPOSURE)
 
 
 def difference_in_words(difference: Difference) -> str:
@@ -137,6 +137,12 @@ def difference_in_words(difference: Difference) -> str:
         return (
             f"ligand {name} {verb} (closest heavy atoms from {number(before, 1)} to "
             f"{number(after, 1)} Å)"
+        )
+    if kind is Kind.SOLVENT_EXPOSURE:
+        verb = "more exposed" if after > before else "more buried"
+        return (
+            f"{name} is {verb} (surface that solvent can reach from "
+            f"{number(before, 0)} to {number(after, 0)} Å²)"
         )
     verb = "grows" if after > before else "shrinks"
     what = f"RMSF of {name}" if kind is Kind.RMSF else name

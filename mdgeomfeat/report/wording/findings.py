@@ -196,9 +196,8 @@ def _scores(study: StudyResult) -> list[str]:
     others = [s for s in same if not s.primary]
     if first is None:
         return []
-    ceiling = (
-        f" of at most {number(study.ceiling)}" if study.ceiling is not None else ""
-    )
+    top = study.ceiling
+    ceiling = f" of at most about {number(top)}" if top is not None else ""
     text = (
         f"On held-out data the {study.primary} score {number(first.score)}{ceiling} "
         f"(VAMP-2, {method}; 1 is nothing{_chance(study)})"

@@ -1,0 +1,96 @@
+"""``mdgeomfeat tica --smooth``: variables for biased simulations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import MDAnalysis as mda
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from mdgeomfeat import Structure
+from mdgeomfeat.bias import propose_ranges
+from mdgeomfeat.kinetics import ScoreError
+from mdgeomfeat.structure import select_atoms
+from mdgeomfeat.variables import CollectiveVariables, read_training
+
+PDB = Path(__file__).parents[2] / "data" / "ala2" / "ala2.pdb"
+XTC = PDB.with_name("ala2-0.xtc")
+
+
+@pytest.fixture(scope="module")
+def report(run_cli, tmp_path_factory):
+    out = tmp_path_factory.mktemp("learnt") / "report"
+    done = run_cli(
+        "tica", PDB, XTC, "--step", 10, "--lag", 2, "--dim", 1, "--no-maps",
+        "--smooth", "--out", out,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert "allow for displacements of" in done.stderr + done.stdout
+    return out
+
+
+def test_the_smooth_variable_is_less_steep_in_both_states(report):
+    universe = mda.Universe(str(PDB), str(XTC))
+    atoms = select_atoms(universe)
+    structure = Structure.from_atomgroup(atoms)
+    values = np.loadtxt(report / "cvs.csv", delimiter=",", skiprows=1, usecols=4)
+    high = np.argsort(values)[-60:]
+    usual = np.linspace(0, len(values) - 1, 60).astype(int)
+    positions = {"usual": [], "high": []}
+    for name, rows in (("usual", usual), ("high", high)):
+        for row in rows:
+            universe.trajectory[10 * row]
+            positions[name].append(atoms.positions.astype(np.float64))
+    steepness, found = {}, {}
+    for folder in ("model", "smooth"):
+        cvs = CollectiveVariables.load(report / folder, structure, dtype="float64")
+        there = {n: cvs.differentiate(np.array(p)) for n, p in positions.items()}
+        gap = there["high"][0].mean() - np.median(there["usual"][0])
+        found[folder] = np.concatenate([there[n][0][:, 0] for n in there])
+        steepness[folder] = {
+            n: np.sqrt((g**2).sum(axis=(1, 2, 3)).mean()) / gap
+            for n, (_, g) in there.items()
+        }
+    for name in positions:
+        assert steepness["smooth"][name] < 0.8 * steepness["model"][name]
+    # and it is the same motion
+    assert abs(spearmanr(found["model"], found["smooth"]).statistic) > 0.7
+
+
+def test_a_bias_knows_its_range(report):
+    (smooth,) = propose_ranges(read_training(report / "smooth"), [0])
+    (plain,) = propose_ranges(read_training(report / "model"), [0])
+    assert smooth.grid[0] < smooth.lower < smooth.upper < smooth.grid[1]
+    assert smooth != plain
+
+
+def test_where_nothing_is_slow_the_report_is_written_without_it(
+    run_cli, tmp_path, monkeypatch
+):
+    def nothing(*_, **__):
+        raise ScoreError("TICA finds no slow motion.")
+
+    monkeypatch.setattr("mdgeomfeat.kinetics.fit_smooth_tica", nothing)
+    out = tmp_path / "report"
+    done = run_cli(
+        "tica", PDB, XTC, "--step", 40, "--lag", 1, "--dim", 1, "--no-maps",
+        "--smooth", "--out", out,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert "TICA finds no slow motion." in done.stderr + done.stdout
+    assert (out / "report.html").exists()
+    assert not (out / "smooth").exists()
+
+
+def test_the_page_names_the_folder_only_where_there_is_one(report, run_cli, tmp_path):
+    assert "variables for biased simulations" in (report / "report.html").read_text()
+    done = run_cli(
+        "tica", PDB, XTC, "--step", 40, "--lag", 1, "--dim", 1, "--no-maps",
+        "--out", tmp_path / "plain",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert not (tmp_path / "plain" / "smooth").exists()
+    page = (tmp_path / "plain" / "report.html").read_text()
+    assert "variables for biased simulations" not in page
