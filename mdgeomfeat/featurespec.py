@@ -174,7 +174,7 @@ class FeatureSpec:
     >>> from mdgeomfeat.featurespec import FeatureSpec
     >>> spec = FeatureSpec(tokens="atom", pool="mean")
     >>> spec.tokens, spec.window, spec.invariants
-    ('atom', None, 'geometric')
+    ('atom', None, 'auto')
     >>> FeatureSpec(window=-1)
     Traceback (most recent call last):
         ...

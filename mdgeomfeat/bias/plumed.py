@@ -106,17 +106,10 @@ class ScriptedVariables(nn.Module):
             for g in groups
         ]
         receiver, sender = np.concatenate(pairs, axis=1)
-        token = other = np.empty(0, np.int64)
+        indices = {"receiver": receiver, "sender": sender, "atom": atom, "own": own}
         if variables.surroundings is not None:
-            token, other = variables.surroundings.all_pairs()
-        for name, values in (
-            ("token", token),
-            ("other", other),
-            ("receiver", receiver),
-            ("sender", sender),
-            ("atom", atom),
-            ("own", own),
-        ):
+            indices["token"], indices["other"] = variables.surroundings.all_pairs()
+        for name, values in indices.items():
             self.register_buffer(name, torch.from_numpy(np.array(values, np.int64)))
 
     def forward(self, row: Tensor) -> Tensor:
