@@ -8,7 +8,8 @@ Everything is fitted as `vamp` fits it: the folds, the mixer and its options, th
 budget of steps, the seeds that a ridge-linear map joins; TICA with the ridge and the
 width that the stopping part decides. Every network stands beside its twin with random
 weights; ``--imported`` adds published checkpoints, ``--pools`` other poolings of the
-first network and ``--windows`` graphs of a residue and so many on either side of it.
+first network, ``--invariants`` other numbers of its tokens, and ``--windows`` graphs of
+a residue and so many on either side of it.
 "dihedrals + features" are both behind one linear map: TICA of all their columns, or of
 the outputs of both inputs' VAMPNets. ``--shares 0.01 0.1`` trains on the first part of
 every training run.
@@ -186,6 +187,12 @@ def inputs(
         yield (
             f"{main}, window {window}",
             lambda k=window, w=network: stored(data, options, main, w, window=k),
+        )
+    for kind in options.invariants:
+        results = made(data.name, options, main, load_model(main))
+        yield (
+            f"{main}, {kind} invariants",
+            lambda k=kind, r=results: r.token_features_list(k),
         )
     for path in options.imported:
         network = load_model(str(path))
@@ -415,6 +422,9 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=["et-64"])
     parser.add_argument("--pools", nargs="*", default=["sidechain", "element"])
     parser.add_argument("--windows", nargs="*", type=int, default=[])
+    parser.add_argument(
+        "--invariants", nargs="*", default=[], help="other kinds, of the first network"
+    )
     parser.add_argument("--imported", nargs="*", type=Path, default=[])
     parser.add_argument(
         "--mixers", nargs="*", choices=("flat", "mlp"), default=["flat", "mlp"]

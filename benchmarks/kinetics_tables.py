@@ -71,7 +71,7 @@ def pairs(labels: Sequence[str]) -> list[tuple[str, str]]:
     main = labels[0]
     found = [(x, f"{x} random") for x in labels if f"{x} random" in labels]
     found += [(main, x) for x in labels if "(published)" in x]
-    variants = (f"{main} by ", f"{main}, window ")
+    variants = (f"{main} by ", f"{main}, ")
     found += [(x, main) for x in labels if x.startswith(variants)]
     found += [(main, x) for x in ("distances", "dihedrals") if x in labels]
     for partner in PARTNERS:

@@ -25,7 +25,8 @@ from kinetics import SYSTEMS, TWIN_SEED, System, featurize
 
 from mdgeomfeat.descriptors import compute_descriptors
 from mdgeomfeat.featurespec import FeatureSpec
-from mdgeomfeat.featurizer import FeatureResults, TokenEncoder, compute_invariants
+from mdgeomfeat.featurizer import FeatureResults, TokenEncoder
+from mdgeomfeat.featurizer.invariants import frame_invariants
 from mdgeomfeat.gnn import load_model, random_twin
 from mdgeomfeat.kinetics import (
     Fold,
@@ -104,7 +105,9 @@ def arrays(recipe: Recipe, results: FeatureResults) -> list[np.ndarray]:
     encoder = TokenEncoder(structure, spec)
     scalars, vectors = encoder.encode(positions, boxes)
     return results.split(
-        compute_invariants(scalars, vectors, structure.next_token, spec)
+        frame_invariants(
+            scalars, vectors, positions, boxes, structure=structure, spec=encoder.spec
+        )
     )
 
 

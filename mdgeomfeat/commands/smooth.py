@@ -112,7 +112,7 @@ def _per_state(
 def _slopes(data: Featurized, frames: np.ndarray) -> np.ndarray:
     """Return how features change per Å along a random direction of each frame."""
     from mdgeomfeat.featurizer.encoder import TokenEncoder
-    from mdgeomfeat.featurizer.invariants import compute_invariants
+    from mdgeomfeat.featurizer.invariants import frame_invariants
 
     spec = replace(data.results.spec, model=data.model, allow_unseen=True)
     encoder = TokenEncoder(data.structure, spec)
@@ -125,12 +125,14 @@ def _slopes(data: Featurized, frames: np.ndarray) -> np.ndarray:
         moves = rng.normal(size=positions.shape)
         boxes = None if cells is None else np.asarray(cells[part])
         there, back = (
-            compute_invariants(
-                *encoder.encode(positions + step * moves, boxes),
-                data.structure.next_token,
-                spec,
+            frame_invariants(
+                *encoder.encode(moved, boxes),
+                moved,
+                boxes,
+                structure=data.structure,
+                spec=encoder.spec,
             )
-            for step in (_STEP, -_STEP)
+            for moved in (positions + _STEP * moves, positions - _STEP * moves)
         )
         found.append((there - back).reshape(len(part), -1) / (2 * _STEP))
     return np.concatenate(found)

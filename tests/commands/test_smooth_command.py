@@ -94,3 +94,23 @@ def test_the_page_names_the_folder_only_where_there_is_one(report, run_cli, tmp_
     assert not (tmp_path / "plain" / "smooth").exists()
     page = (tmp_path / "plain" / "report.html").read_text()
     assert "variables for biased simulations" not in page
+
+
+def test_surroundings_move_with_the_atoms(run_cli, tmp_path):
+    folder = PDB.parents[1] / "aagaa"
+    done = run_cli(
+        "tica", folder / "aagaa.pdb", folder / "aagaa-0.xtc", "--step", 4, "--lag", 2,
+        "--dim", 1, "--no-maps", "--invariants", "spatial", "--smooth",
+        "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    universe = mda.Universe(folder / "aagaa.pdb", folder / "aagaa-0.xtc")
+    atoms = select_atoms(universe)
+    cvs = CollectiveVariables.load(
+        tmp_path / "report" / "smooth", Structure.from_atomgroup(atoms)
+    )
+    assert cvs.surroundings is not None
+    values = np.loadtxt(
+        tmp_path / "report" / "cvs.csv", delimiter=",", skiprows=1, usecols=4
+    )
+    assert np.isfinite(values).all()
