@@ -302,5 +302,7 @@ def test_free_energies_of_a_study_have_the_weights_of_its_model():
     bins = len(profile.edges[0]) - 1
     expected = free_energy(x, weights=w, bins=bins).energy
     np.testing.assert_allclose(profile.energy, expected)
+    # of one variable the landscape is its profile
+    np.testing.assert_array_equal(result.free_energy.energy, profile.energy)
     plain = free_energy(x, bins=bins).energy
     assert np.nanmax(np.abs(plain - expected)) > 0.05
