@@ -38,9 +38,15 @@ def files(folder: Path, names: str) -> str:
     return ", ".join(str(folder / name.strip()) for name in names.split(","))
 
 
+def folder(args: argparse.Namespace, case: str, start: str, seed: int) -> Path:
+    """Return the folder of a run, which all that it depends on is a part of."""
+    words = (case, args.kind, args.frames, args.steps, args.learning_rate, start, seed)
+    return args.out / "-".join(map(str, words))
+
+
 def train(args: argparse.Namespace, case: str, start: str, seed: int) -> dict[str, Any]:
     """Train once, or go on, and return the run's metrics."""
-    out = args.out / f"{case}-{args.kind}-{args.frames}-{start}-{seed}"
+    out = folder(args, case, start, seed)
     if (out / "metrics.json").is_file():
         return json.loads((out / "metrics.json").read_text())
     file, tests = CASES[case]
@@ -71,8 +77,8 @@ def train(args: argparse.Namespace, case: str, start: str, seed: int) -> dict[st
 
 
 def drift(args: argparse.Namespace, case: str, start: str, seed: int) -> dict[str, Any]:
-    out = args.out / f"{case}-{args.kind}-{args.frames}-{start}-{seed}"
-    path = out / "drift.json"
+    out = folder(args, case, start, seed)
+    path = out / f"drift-{args.drift}.json"
     if not path.is_file():
         model = load_finetuned(out / "finetuned.safetensors")
         file = files(args.data, CASES[case][0])
@@ -80,6 +86,13 @@ def drift(args: argparse.Namespace, case: str, start: str, seed: int) -> dict[st
         found = energy_drift(model, first.z, first.pos, steps=args.drift, seed=seed)
         path.write_text(json.dumps(found))
     return json.loads(path.read_text())
+
+
+def spread(values: np.ndarray, sign: str = "") -> str:
+    """Return mean and sample standard deviation, which one seed does not have."""
+    if len(values) == 1:
+        return f"{values[0]:{sign}.1f}"
+    return f"{values.mean():{sign}.1f} ± {values.std(ddof=1):.1f}"
 
 
 def main() -> None:
@@ -112,15 +125,14 @@ def main() -> None:
                     print("  drift", drift(args, case, start, seed), flush=True)
 
     print(f"\nforces, meV/Å, mean ± s.d. of {len(args.seeds)} seeds")
-    print("| system | frames of | score |", " | ".join(args.starts), "| difference |")
-    print("| --- | --- | --- |", "--- |" * (len(args.starts) + 1))
+    first, *others = args.starts
+    named = [*args.starts, *(f"{first} - {other}" for other in others)]
+    print("| system | frames of | score |", " | ".join(named), "|")
+    print("| --- | --- | --- |", "--- |" * len(named))
     for (case, name, score), values in table.items():
         grid = np.array(values).reshape(len(args.seeds), len(args.starts))
-        cells = [
-            f"{m:.1f} ± {s:.1f}" for m, s in zip(grid.mean(0), grid.std(0), strict=True)
-        ]
-        paired = grid[:, 0] - grid[:, -1]
-        cells.append(f"{paired.mean():+.1f} ± {paired.std():.1f}")
+        cells = [spread(column) for column in grid.T]
+        cells += [spread(grid[:, 0] - column, "+") for column in grid.T[1:]]
         print(f"| {case} | {name} | {score} |", " | ".join(cells), "|")
 
 

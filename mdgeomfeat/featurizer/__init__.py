@@ -5,8 +5,8 @@
 what they are is a :class:`mdgeomfeat.featurespec.FeatureSpec`. ``frames`` decides
 which frames make a batch, ``parallel`` who computes it, ``batches`` carries rows
 between them, and ``results`` holds what comes out. ``invariants`` makes flat features
-of tokens. The transformer brings scikit-learn along and is imported from its own
-module.
+of tokens, with what ``surroundings`` counts around them. The transformer brings
+scikit-learn along and is imported from its own module.
 """
 
 from mdgeomfeat.featurizer.analysis import GeomGNNFeaturizer
@@ -17,10 +17,12 @@ from mdgeomfeat.featurizer.invariants import (
     n_invariants,
 )
 from mdgeomfeat.featurizer.results import FeatureResults, join_channels
+from mdgeomfeat.featurizer.surroundings import Surroundings
 
 __all__ = [
     "FeatureResults",
     "GeomGNNFeaturizer",
+    "Surroundings",
     "TokenEncoder",
     "compute_invariants",
     "invariant_names",

@@ -51,6 +51,20 @@ class Surroundings:
     structure : Structure
     spec : FeatureSpec
         Its window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.featurespec import FeatureSpec
+    >>> from mdgeomfeat.featurizer import Surroundings
+    >>> chain = Structure.from_arrays([6, 6, 6, 6], [0, 1, 2, 3])
+    >>> line = np.array([[[0.0, 0, 0], [2, 0, 0], [4, 0, 0], [6, 0, 0]]])  # Å
+    >>> shells = Surroundings(chain, FeatureSpec())(line)
+    >>> shells[0, 0].round(2).tolist()  # the last token is 6 Å away
+    [0.5, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
+    >>> bool(shells[0, 1].any())  # and at most two places from the second
+    False
     """
 
     def __init__(self, structure: Structure, spec: FeatureSpec) -> None:
