@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from MDAnalysis.core.universe import Universe
 
     from mdgeomfeat.explain import Pairing
+    from mdgeomfeat.featurespec import FeatureSpec
     from mdgeomfeat.structure import Structure
 
 __all__ = ["SECOND_STORE", "TwoEnsembles", "joined_chains", "read_ensembles"]
@@ -80,7 +81,6 @@ class TwoEnsembles:
     def features(self) -> list[np.ndarray]:
         """Return invariants (n_i, N, K) of evenly spaced frames of every run."""
         from mdgeomfeat.featurizer.invariants import compute_invariants
-        from mdgeomfeat.featurizer.surroundings import Surroundings
 
         n_runs = int(self.run.max()) + 1
         most = int(np.clip(_OF_ALL // n_runs, _FEWEST, _OF_RUN))
@@ -90,17 +90,12 @@ class TwoEnsembles:
             rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
             data, own = self._of(rows)
             results, tokens = data.results, self.tokens[self.side_of_run[run]]
-            shells = None
-            if results.spec.invariants == "spatial":
-                around = Surroundings(self.structure, results.spec)
-                shells = around(self.positions(rows), self.boxes(rows))
             found.append(
                 compute_invariants(
                     np.asarray(results.scalars[own])[:, tokens],
                     np.asarray(results.vectors[own])[:, tokens],
                     self.structure.next_token,
-                    results.spec,
-                    shells,
+                    _local(results.spec),
                 )
             )
         return found
@@ -205,6 +200,17 @@ def read_ensembles(
         side=side,
         run=run,
         single=single,
+    )
+
+
+def _local(spec: FeatureSpec) -> FeatureSpec:
+    """Return the spec without surroundings.
+
+    They change for every token within 22 Å of one that moves, and what is asked for is
+    which one that is.
+    """
+    return (
+        replace(spec, invariants="geometric") if spec.invariants == "spatial" else spec
     )
 
 
