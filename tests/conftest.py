@@ -38,7 +38,11 @@ def run_cli():
     runner = CliRunner()
 
     def run(*arguments: object):
-        return runner.invoke(app, [str(a) for a in arguments])
+        words = [str(a) for a in arguments]
+        with pytest.MonkeyPatch.context() as patch:
+            # what a terminal would give, which is written down with the results
+            patch.setattr("sys.argv", ["mdgeomfeat", *words])
+            return runner.invoke(app, words)
 
     return run
 
