@@ -152,7 +152,8 @@ class ScriptedVariables(nn.Module):
                 0, self.token
             )
             n = v.surroundings.n_tokens
-            shells = count_shells(between, self.token, n).to(v.dtype)[None]
+            shells = count_shells(between, self.token, self.other, n)
+            shells = shells.to(v.dtype)[None]
         return v.from_atoms(scalars, vectors, shells).to(torch.float32)
 
 

@@ -105,9 +105,8 @@ class Surroundings:
         centres : (N, 3) ndarray, Å
         box : (6,) ndarray or None
         """
-        receiver, _, vector = self.pairs(centres, box)
         out = np.zeros((self.n_tokens, N_SHELLS))
-        _fill(receiver, vector, out)
+        _fill(*self.pairs(centres, box), out)
         return out
 
     def centres(self, positions: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -124,7 +123,7 @@ class Surroundings:
     def pairs(
         self, centres: NDArray[np.float64], box: NDArray[np.floating] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Return the pairs of tokens of one frame that count.
+        """Return the pairs of tokens of one frame that count, each of them once.
 
         Parameters
         ----------
@@ -133,15 +132,15 @@ class Surroundings:
 
         Returns
         -------
-        receiver, sender : (E,) ndarray of int64
+        first, second : (E,) ndarray of int64
         vector : (E, 3) ndarray, Å
-            From the receiver to (an image of) the sender.
+            From the first to (an image of) the second.
         """
         lattice, reach = np.eye(3), np.zeros(3)
         if box is not None and has_box(box[None])[0]:
             lattice = reduced_lattices(lattice_vectors(np.asarray(box)[None]))[0]
             reach = _REACH / box_heights(lattice[None])[0]
-        receiver, sender, vector = _find(
+        first, second, vector = _find(
             np.ascontiguousarray(centres),
             lattice,
             np.linalg.inv(lattice),
@@ -149,18 +148,18 @@ class Surroundings:
             self._chain,
             self._window,
         )
-        return receiver, sender, vector
+        return first, second, vector
 
     def all_pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return receiver and sender (E,) of all pairs that may ever count."""
+        """Return both tokens (E,) of all pairs that may ever count."""
         place = np.arange(self.n_tokens)
         apart = np.abs(place[:, None] - place)
         same = self._chain[:, None] == self._chain
-        counts = ~(same & (apart <= _BONDED)) & (apart > 0)
+        counts = ~(same & (apart <= _BONDED))
         if self._window >= 0:
             counts &= same & (apart <= self._window)
-        receiver, sender = np.nonzero(counts)
-        return receiver, sender
+        first, second = np.nonzero(np.tril(counts, -1))
+        return first, second
 
     def slopes(
         self,
@@ -180,10 +179,9 @@ class Surroundings:
         -------
         (d, A, 3) ndarray, 1/Å
         """
-        receiver, sender, vector = self.pairs(centres, box)
         by_centres = np.zeros((len(by_shells), self.n_tokens, 3))
         by = np.ascontiguousarray(by_shells, np.float64)
-        _fill_back(receiver, sender, vector, by, by_centres)
+        _fill_back(*self.pairs(centres, box), by, by_centres)
         return (by_centres * self._share[:, None])[:, self._token]
 
     def of_tensors(
@@ -207,13 +205,13 @@ class Surroundings:
         found: list[torch.Tensor] = []
         for frame, values in zip(centres, known, strict=True):
             box = None if boxes is None else boxes[len(found)]
-            receiver, sender, vector = (
+            first, second, vector = (
                 torch.from_numpy(x).to(positions.device)
                 for x in self.pairs(values, box)
             )
-            between = frame[sender] - frame[receiver]
+            between = frame[second] - frame[first]
             image = (vector.to(between.dtype) - between).detach()
-            found.append(count_shells(between + image, receiver, self.n_tokens))
+            found.append(count_shells(between + image, first, second, self.n_tokens))
         return torch.stack(found)
 
     def tensor_centres(self, positions: torch.Tensor) -> torch.Tensor:
@@ -230,14 +228,15 @@ class Surroundings:
 
 
 def count_shells(
-    vector: torch.Tensor, receiver: torch.Tensor, n_tokens: int
+    vector: torch.Tensor, first: torch.Tensor, second: torch.Tensor, n_tokens: int
 ) -> torch.Tensor:
-    """Return the numbers (N, 8) of tokens, of the vectors of pairs.
+    """Return the numbers (N, 8) of tokens, of the vectors between them.
 
     Parameters
     ----------
     vector : (E, 3) Tensor, Å
-    receiver : (E,) Tensor of int64
+    first, second : (E,) Tensor of int64
+        Both tokens of every pair, which stands here once.
     n_tokens : int
         N.
     """
@@ -247,7 +246,8 @@ def count_shells(
     distance = torch.linalg.vector_norm(vector, dim=1)
     off = ((distance[:, None] - radii) / _HALF).clamp(-1.0, 1.0)
     bumps = 0.5 * (1.0 + torch.cos(torch.pi * off))
-    return vector.new_zeros((n_tokens, N_SHELLS)).index_add(0, receiver, bumps)
+    out = vector.new_zeros((n_tokens, N_SHELLS))
+    return out.index_add(0, first, bumps).index_add(0, second, bumps)
 
 
 @cached_njit()
@@ -270,32 +270,22 @@ def _counts(i, j, chain, window):  # type: ignore[no-untyped-def]
 
 @cached_njit()
 def _find(centres, lattice, inverse, reach, chain, window):  # type: ignore[no-untyped-def]
-    """List pairs within reach both ways: first how many, then which."""
-    n = centres.shape[0]
-    receiver, sender = np.empty(0, np.int64), np.empty(0, np.int64)
+    """List pairs within reach: first how many, then which."""
+    first, second = np.empty(0, np.int64), np.empty(0, np.int64)
     vector = np.empty((0, 3))
     for filling in range(2):
         at = 0
-        for i in range(n):
+        for i in range(centres.shape[0]):
             for j in range(i):
                 if _counts(i, j, chain, window):
                     at = _images(
-                        centres,
-                        i,
-                        j,
-                        lattice,
-                        inverse,
-                        reach,
-                        receiver,
-                        sender,
-                        vector,
-                        at,
-                        filling,
-                    )
+                        centres, i, j, lattice, inverse, reach,
+                        first, second, vector, at, filling,
+                    )  # fmt: skip
         if not filling:
-            receiver, sender = np.empty(at, np.int64), np.empty(at, np.int64)
+            first, second = np.empty(at, np.int64), np.empty(at, np.int64)
             vector = np.empty((at, 3))
-    return receiver, sender, vector
+    return first, second, vector
 
 
 @cached_njit()
@@ -309,7 +299,7 @@ def _turns(dx, dy, dz, inverse, reach, k):  # type: ignore[no-untyped-def]
 
 @cached_njit()
 def _images(  # type: ignore[no-untyped-def]
-    centres, i, j, lattice, inverse, reach, receiver, sender, vector, at, filling
+    centres, i, j, lattice, inverse, reach, first, second, vector, at, filling
 ):
     """List the images of one pair that are within reach."""
     dx = centres[j, 0] - centres[i, 0]
@@ -327,12 +317,9 @@ def _images(  # type: ignore[no-untyped-def]
                 if x * x + y * y + z * z >= _REACH * _REACH:
                     continue
                 if filling:
-                    receiver[at], sender[at] = i, j
-                    receiver[at + 1], sender[at + 1] = j, i
+                    first[at], second[at] = i, j
                     vector[at, 0], vector[at, 1], vector[at, 2] = x, y, z
-                    vector[at + 1, 0], vector[at + 1, 1] = -x, -y
-                    vector[at + 1, 2] = -z
-                at += 2
+                at += 1
     return at
 
 
@@ -350,32 +337,32 @@ def _touched(distance):  # type: ignore[no-untyped-def]
 
 
 @cached_njit()
-def _fill(receiver, vector, out):  # type: ignore[no-untyped-def]
-    """Add every pair to the numbers (N, 8) of its receiver."""
-    for e in range(len(receiver)):
+def _fill(first, second, vector, out):  # type: ignore[no-untyped-def]
+    """Add every pair to the numbers (N, 8) of both tokens."""
+    for e in range(len(first)):
         distance = _length(vector, e)
-        first, last = _touched(distance)
-        for k in range(first, last):
+        begin, end = _touched(distance)
+        for k in range(begin, end):
             off = (distance - _FIRST - _STEP * k) / _HALF
-            out[receiver[e], k] += 0.5 * (1.0 + np.cos(np.pi * off))
+            bump = 0.5 * (1.0 + np.cos(np.pi * off))
+            out[first[e], k] += bump
+            out[second[e], k] += bump
 
 
 @cached_njit()
-def _fill_back(  # type: ignore[no-untyped-def]
-    receiver, sender, vector, by_shells, by_centres
-):
+def _fill_back(first, second, vector, by_shells, by_centres):  # type: ignore[no-untyped-def]
     """Add the slopes of numbers to those of centres (d, N, 3)."""
-    for e in range(len(receiver)):
+    for e in range(len(first)):
         distance = _length(vector, e)
         if distance == 0.0:
             continue
-        i, j = receiver[e], sender[e]
-        first, last = _touched(distance)
-        for k in range(first, last):
+        i, j = first[e], second[e]
+        begin, end = _touched(distance)
+        for k in range(begin, end):
             off = (distance - _FIRST - _STEP * k) / _HALF
             slope = -0.5 * np.pi / _HALF * np.sin(np.pi * off) / distance
             for s in range(by_shells.shape[0]):
-                factor = by_shells[s, i, k] * slope
+                factor = (by_shells[s, i, k] + by_shells[s, j, k]) * slope
                 for x in range(3):
                     by_centres[s, j, x] += factor * vector[e, x]
                     by_centres[s, i, x] -= factor * vector[e, x]

@@ -79,9 +79,9 @@ def test_counts_are_those_of_plain_loops(structure, positions, box, window):
 
 def test_all_pairs_without_a_box_count_the_same(structure, positions):
     surroundings = Surroundings(structure, FeatureSpec())
-    receiver, sender = map(torch.tensor, surroundings.all_pairs())
+    first, second = map(torch.tensor, surroundings.all_pairs())
     centres = surroundings.tensor_centres(torch.tensor(positions[:1]))[0]
-    got = count_shells(centres[sender] - centres[receiver], receiver, N)
+    got = count_shells(centres[second] - centres[first], first, second, N)
     want = surroundings(positions[:1])[0]
     np.testing.assert_allclose(got.numpy(), want, atol=1e-12)
 
