@@ -30,6 +30,7 @@ class Dipeptide:
     """Alanine dipeptide, a network on it, and models of their features."""
 
     network: Any
+    tokens: str = "residue"
     runs: dict[str, Any] = field(default_factory=dict)
 
     def results(self, pool="mean"):
@@ -39,6 +40,7 @@ class Dipeptide:
             featurizer = GeomGNNFeaturizer(
                 universe,
                 model=self.network,
+                tokens=self.tokens,
                 pool=pool,
                 dtype="float64",
                 allow_unseen=True,
@@ -58,7 +60,11 @@ class Dipeptide:
     def features(self, **options):
         """Return the spec of features that a box may be given for."""
         return FeatureSpec(
-            model=self.network, allow_unseen=True, dtype="float64", **options
+            model=self.network,
+            tokens=self.tokens,
+            allow_unseen=True,
+            dtype="float64",
+            **options,
         )
 
     def metadata(self, features):

@@ -221,8 +221,8 @@ class Surroundings:
         ----------
         positions : (F, A, 3) Tensor, Å
         """
-        share = torch.as_tensor(self._share).to(positions)
-        token = torch.as_tensor(self._token).to(positions.device)
+        share = torch.tensor(self._share).to(positions)
+        token = torch.tensor(self._token, device=positions.device)
         zeros = positions.new_zeros((len(positions), self.n_tokens, 3))
         return zeros.index_add(1, token, positions) * share[:, None]
 

@@ -203,8 +203,18 @@ def test_every_network_is_a_torch_program(architecture, window, tmp_path):
     system = Dipeptide(lively(architecture))
     model = system.model("mlp")
     model.metadata["features"]["window"] = window
+    runs_as_a_torch_program(system, model, tmp_path / "model.pt2")
+
+
+def test_surroundings_are_exported(tmp_path):
+    system = Dipeptide(lively("et"), tokens="atom")
+    model = system.model("mlp", "spatial")
+    runs_as_a_torch_program(system, model, tmp_path / "model.pt2")
+    runs_in_plumed(system, model, tmp_path / "model.ptc")
+
+
+def runs_as_a_torch_program(system, model, path):
     variables = system.variables(model, engine="torch")
-    path = tmp_path / "model.pt2"
     write_torch_export(variables, system.positions[0], path)
     program = torch.export.load(path).module()
     for positions in (system.positions[1], 1.7 * system.positions[2]):
@@ -226,8 +236,11 @@ def test_every_network_is_recorded_with_all_neighbours(architecture, window, tmp
     system = Dipeptide(lively(architecture))
     model = system.model("mlp")
     model.metadata["features"]["window"] = window
+    runs_in_plumed(system, model, tmp_path / "model.ptc")
+
+
+def runs_in_plumed(system, model, path):
     variables = system.variables(model, engine="torch")
-    path = tmp_path / "model.ptc"
     write_torchscript(variables, system.positions[0], path)
     traced = PytorchModel(path, 30)
     for positions in (system.positions[1], 1.7 * system.positions[2]):

@@ -22,29 +22,38 @@ from mdgeomfeat.variables import CollectiveVariables, jump_at_cutoff
 # every kind of invariants, pooling, mixer and read-out, merged tokens, stacked seeds.
 TICA, FLAT = ("tica", {}), ("flat", {})
 COVERING = [
-    ("et", TICA, "spatial", "mean", None),
+    ("et", TICA, "geometric", "mean", None),
     ("et", TICA, "norms", "sidechain", BOX),
     ("et", FLAT, "geometric", "element", None),
     ("et", ("flat", {"seeds": 2}), "norms", "sum", BOX),
-    ("et", ("attention", {"readout": "joined"}), "spatial", "sidechain", BOX),
     ("et", ("mlp", {"readout": "pooled"}), "scalars", "sidechain", BOX),
     ("et", ("attention", {"readout": "joined", "merge": 2}), "norms", "sum", None),
     ("et", ("equivariant", {"readout": "joined"}), "geometric", "element", BOX),
     ("visnet", TICA, "geometric", "element", BOX),
     ("visnet", TICA, "scalars", "sum", None),
-    ("visnet", ("mlp", {"readout": "joined"}), "spatial", "mean", BOX),
+    ("visnet", ("mlp", {"readout": "joined"}), "geometric", "mean", BOX),
     ("visnet", ("equivariant", {"readout": "class"}), "norms", "sidechain", None),
     ("tensornet", TICA, "geometric", "sidechain", None),
     ("tensornet", TICA, "norms", "element", BOX),
     ("tensornet", ("attention", {"readout": "class"}), "geometric", "sum", BOX),
     ("tensornet", ("mlp", {"readout": "mean"}), "scalars", "mean", None),
 ]
+# Of atoms as tokens, so that there are some around each, in a box whose images do not
+# count.
+LARGE = (45.0, 47.0, 50.0, 70.0, 80.0, 100.0)
+SPATIAL = [
+    ("et", TICA, "spatial", "mean", LARGE),
+    ("et", FLAT, "spatial", "mean", None),
+    ("et", ("attention", {"readout": "joined", "seeds": 2}), "spatial", "mean", LARGE),
+    ("visnet", TICA, "spatial", "mean", None),
+    ("tensornet", ("mlp", {"readout": "joined"}), "spatial", "mean", LARGE),
+]
 ALL = [
     case
     for case in product(
         ("et", "visnet", "tensornet"),
         [TICA, *((k, {"readout": r}) for k in KINDS for r in READOUTS[k])],
-        ("spatial", "geometric", "norms", "scalars"),
+        ("geometric", "norms", "scalars"),
         ("mean", "sum", "sidechain", "element"),
         (None, BOX),
     )
@@ -83,8 +92,19 @@ def name(case):
     ids=name,
 )
 def test_values_and_gradients(dipeptides, case):
+    agrees(dipeptides(case[0]), case)
+
+
+@pytest.mark.parametrize("case", SPATIAL, ids=name)
+def test_surroundings_have_values_and_gradients(dipeptides, case):
+    system = Dipeptide(dipeptides(case[0]).network, tokens="atom")
+    assert (system.arrays("spatial")[0][:, :, -8:].std(axis=0) > 0.01).sum() > 20
+    agrees(system, case)
+
+
+def agrees(system, case):
+    """Compare values with those of ``apply``, gradients with differences of values."""
     architecture, (method, options), kind, pool, box = case
-    system = dipeptides(architecture)
     model = system.model(method, kind, pool, **options)
     positions = system.positions
     if box is not None:
