@@ -30,7 +30,7 @@ class Dipeptide:
     """Alanine dipeptide, a network on it, and models of their features."""
 
     network: Any
-    tokens: str = "residue"
+    tokens: str | tuple[int, ...] = "residue"
     runs: dict[str, Any] = field(default_factory=dict)
 
     def results(self, pool="mean"):
