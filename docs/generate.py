@@ -183,7 +183,7 @@ def _row(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         options = [parameter.metavar or parameter.name.upper()]
     text = _plain(" ".join((parameter.help or "").split()))
-    if choices := _choices(parameter.type_descriptor.annotation):
+    if choices := _choices(parameter):
         text += f" One of {', '.join(f'`{name}`' for name in choices)}."
     default = parameter.default
     default = getattr(default, "value", default)
@@ -193,8 +193,11 @@ def _row(parameter: Any) -> str:
     return f"| {', '.join(f'`{o}`' for o in options)} | {text} | {shown} |"
 
 
-def _choices(annotation: Any) -> list[str]:
+def _choices(parameter: Any) -> list[str]:
     """Return the names to choose from, if the type is an enumeration of such."""
+    if not hasattr(parameter, "type_descriptor"):  # typer 0.26
+        return [str(name) for name in getattr(parameter.type, "choices", ())]
+    annotation = parameter.type_descriptor.annotation
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return [str(member.value) for member in annotation]
     return [str(a) for a in get_args(annotation) if isinstance(a, str)]

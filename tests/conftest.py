@@ -6,6 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    # Read when Triton is imported, which some modules of torch do, and by the engine
+    # when it is made.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 from feature_fixtures import chain, gly2, model, options
 from typer.testing import CliRunner
 

@@ -15,6 +15,7 @@ from mdgeomfeat.bias.checkpoint import Checkpoint
 from mdgeomfeat.bias.colvar import ColvarWriter
 from mdgeomfeat.bias.ranges import BiasRange
 from mdgeomfeat.bias.sampler import Bias, BiasSettings
+from mdgeomfeat.bias.signals import hold_back
 from mdgeomfeat.errors import InputError
 
 if TYPE_CHECKING:
@@ -195,6 +196,10 @@ class BiasedSimulation:
     def run(self, n_steps: int, advance: Callable[[int], object]) -> None:
         """Simulate until so many steps have been made since the beginning.
 
+        Ctrl-C and SIGTERM take effect between two lines of COLVAR. They leave the last
+        checkpoint in place: the bias goes on from what a checkpoint holds of it, which
+        rounds it, so that one more would change the run in its last digits.
+
         Parameters
         ----------
         n_steps : int
@@ -207,19 +212,21 @@ class BiasedSimulation:
             If positions are no longer numbers or a variable leaves its grid. The last
             checkpoint stays.
         """
-        while self.step < n_steps:
-            part = self._run.record - self.step % self._run.record
-            part = min(part, n_steps - self.step)
-            try:
-                self.bias.step(self._simulation, part)
-                if self.step % self._run.record == 0:
-                    self._tell()
-            except Exception as error:
-                raise self._told(error) from error
-            if self.step % self._run.checkpoint == 0:
+        with hold_back() as stopped:
+            while self.step < n_steps and not stopped:
+                part = self._run.record - self.step % self._run.record
+                part = min(part, n_steps - self.step)
+                try:
+                    self.bias.step(self._simulation, part)
+                    if self.step % self._run.record == 0:
+                        self._tell()
+                except Exception as error:
+                    raise self._told(error) from error
+                if self.step % self._run.checkpoint == 0:
+                    self.save()
+                advance(part)
+            if not stopped:
                 self.save()
-            advance(part)
-        self.save()
 
     def save(self) -> None:
         """Write a checkpoint."""

@@ -70,9 +70,9 @@ def test_free_energy_and_weights_are_right(method):
     bias = Bias(system, [coordinate()], [RANGE], settings(method, height=0.5))
     run = simulation(system, bias)
     x, weights = [], []
-    for k in range(6000):
+    for k in range(20_000):
         bias.step(run, 20)
-        if k > 1000:
+        if k > 5000:
             x.append(bias.values(run.context)[0])
             weights.append((bias.energies(run.context)[0] - bias.constant()) / KT)
     x, weights = np.array(x), np.exp(np.array(weights) - np.max(weights))
@@ -81,14 +81,15 @@ def test_free_energy_and_weights_are_right(method):
     exact = -KT * np.log(density[grid > 0].sum() / density[grid < 0].sum())
     # by the weights of frames, as --weights logweight@COLVAR has them
     from_frames = -KT * np.log(weights[x > 0].sum() / weights[x < 0].sum())
-    assert abs(from_frames - exact) < 0.25 * KT
+    # over seeds, the standard deviation of this is 0.23 kT
+    assert abs(from_frames - exact) < 0.75 * KT
     # and by the bias itself
     (axis,) = bias.axes()
     inside = np.abs(axis) < 1.4
     error = bias.free_energy()[inside] - energy(axis[inside])
     assert np.std(error) < 0.5 * KT
     crossings = (np.diff(np.sign(x)) != 0).sum()
-    assert crossings > 10
+    assert crossings > 100
 
 
 def test_walls_keep_a_variable_on_its_grid():

@@ -105,14 +105,15 @@ def test_other_settings_do_not_go_on(run_cli, report, biased):
     refused(run_cli(*common, "--seed", 9), "another run (seed 1, here 9)")
 
 
-def test_killed_it_goes_on_as_if_nothing_had_been(run_cli, report, tmp_path):
+@pytest.mark.parametrize("ended_by", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_killed_it_goes_on_as_if_nothing_had_been(run_cli, report, tmp_path, ended_by):
     common = ["bias", report, PDB, *FIELD, *QUICK, "--checkpoint", 100, "--frames", 20]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     program = Path(sys.executable).with_name("mdgeomfeat")
     endless = [*common, "--steps", 100_000_000, "--out", killed]
     process = subprocess.Popen(
         [str(program), *map(str, endless)],
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
@@ -122,8 +123,11 @@ def test_killed_it_goes_on_as_if_nothing_had_been(run_cli, report, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(signal.Signals[ended_by])
+    said = process.communicate()[1].decode()
+    assert "Traceback" not in said
+    codes = {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130}
+    assert process.returncode == codes[ended_by]
     with np.load(killed / "checkpoint.npz") as file:
         reached = int(file["step"])
     assert reached >= 100

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from mdgeomfeat import Structure
+from mdgeomfeat import GeomGNNFeaturizer, Structure
 from mdgeomfeat.bias import propose_ranges
+from mdgeomfeat.commands import smooth
 from mdgeomfeat.kinetics import ScoreError
 from mdgeomfeat.structure import select_atoms
 from mdgeomfeat.variables import CollectiveVariables, read_training
@@ -64,6 +65,53 @@ def test_a_bias_knows_its_range(report):
     (plain,) = propose_ranges(read_training(report / "model"), [0])
     assert smooth.grid[0] < smooth.lower < smooth.upper < smooth.grid[1]
     assert smooth != plain
+
+
+def test_features_are_moved_as_much_in_every_state(run_cli, tmp_path, monkeypatch):
+    seen = {}
+
+    def per_state(states, n_states, most):
+        seen["states"] = states
+        seen["chosen"] = whole(states, n_states, most)
+        return seen["chosen"]
+
+    def slopes(data, frames):
+        seen["frames"], seen["slopes"] = frames, own(data, frames)
+        return seen["slopes"]
+
+    whole, own = smooth._per_state, smooth._slopes
+    monkeypatch.setattr(smooth, "_per_state", per_state)
+    monkeypatch.setattr(smooth, "_slopes", slopes)
+    done = run_cli(
+        "tica", PDB, XTC, "--step", 40, "--lag", 1, "--dim", 1, "--no-maps",
+        "--smooth", "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+
+    rows, factors = seen["chosen"]
+    states = seen["states"][rows]
+    shares = [np.sum(factors[states == s] ** 2) for s in np.unique(states)]
+    assert len(shares) > 1
+    np.testing.assert_allclose(shares, len(rows) / len(shares))
+
+    universe = mda.Universe(str(PDB), str(XTC))
+    coordinates = np.array([ts.positions.copy() for ts in universe.trajectory[::40]])
+    heavy = select_atoms(universe).ix
+    chosen = coordinates[seen["frames"]].astype(np.float64)
+    moves = np.zeros_like(chosen)
+    moves[:, heavy] = np.random.default_rng(smooth._SEED).normal(
+        size=(len(chosen), len(heavy), 3)
+    )
+    step = 0.008
+    there, back = (
+        GeomGNNFeaturizer(mda.Universe(str(PDB), (chosen + s * moves)))
+        .run()
+        .results.features.reshape(len(chosen), -1)
+        for s in (step, -step)
+    )
+    expected = (there - back).astype(np.float64) / (2 * step)
+    error = np.linalg.norm(seen["slopes"] - expected) / np.linalg.norm(expected)
+    assert error < 0.03
 
 
 def test_where_nothing_is_slow_the_report_is_written_without_it(

@@ -22,9 +22,6 @@ from mdgeomfeat.neighbors import lattice_vectors, neighbor_list, window_edges
 from mdgeomfeat.testing import random_rotation, relative_error
 
 HAS_DEVICE = torch.cuda.is_available()
-if not HAS_DEVICE:
-    # Read when Triton is imported, and by the engine when it is made.
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 pytest.importorskip("triton", reason="Triton is missing: pip install '.[cuda]'")
 from mdgeomfeat.gnn.engine.cpu.pairs import pair_records as numba_records  # noqa: E402
 from mdgeomfeat.gnn.engine.cuda import engine as cuda  # noqa: E402
