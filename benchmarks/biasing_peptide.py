@@ -7,9 +7,9 @@
 Trp-Leu-Ala-Leu-Leu at 420 K with the force field of ``data/wlall``. Its 60.8 ns without
 bias are what the variable is learnt from, and the reference for populations and
 transitions. ``smooth`` is biased along the first variable of ``tica --smooth``, which
-was told nothing of the molecule; ``phi3`` along φ of the alanine, the angle that the
-report of that command names. Both are OPES with a bias factor of 5. A run that was
-stopped goes on when the command is given again.
+was told nothing of the molecule; ``smooth2`` along the first two; ``phi3`` along φ of
+the alanine, the angle that the report of that command names. All are OPES with a bias
+factor of 5. A run that was stopped goes on when the command is given again.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ BARRIER = 30.0  # kJ/mol
 BIAS_FACTOR = 5.0
 LENGTH = 1000.0  # ps
 SEEDS = (1, 2, 3)
+#: Which of the learnt variables are biased.
+OUTPUTS = {"smooth": [0], "smooth2": [0, 1]}
 SKIP = 0.2  # of a run, in which the bias grows
 #: φ in degrees; frames between the two count as still in the one left last.
 LEFT, RIGHT = (-160.0, -40.0), (30.0, 100.0)
@@ -84,10 +86,11 @@ def chosen_variable(
     name: str, out: Path, topology: app.Topology
 ) -> tuple[dict[str, mm.Force], list[BiasRange]]:
     """Return what a run is biased along, and the range of it."""
-    if name == "smooth":
-        saved = out / "learnt" / "smooth"
-        (force,) = openmm_variables(saved, topology, outputs=[0])
-        return {"cv1": force}, list(propose_ranges(read_training(saved), [0]))
+    if name in OUTPUTS:
+        saved, outputs = out / "learnt" / "smooth", OUTPUTS[name]
+        forces = openmm_variables(saved, topology, outputs=outputs)
+        named = {f"cv{k + 1}": force for k, force in zip(outputs, forces, strict=True)}
+        return named, list(propose_ranges(read_training(saved), outputs))
     angle = mm.CustomTorsionForce("theta")
     angle.addTorsion(*map(int, phi_atoms()[1]), [])
     return {"phi": angle}, [ANGLE]
@@ -156,6 +159,17 @@ def above(phi: np.ndarray, logweight: np.ndarray | None = None) -> float:
         return float(-GAS_CONSTANT * TEMPERATURE * np.log(ratio))
 
 
+def told(energy: float, parts: list[float] | None = None, error: float = 0.0) -> str:
+    """Return an energy with its error, from the runs or parts that it was seen in."""
+    if not np.isfinite(energy):
+        return "not seen"
+    if parts is not None:
+        if not np.isfinite(parts).all():
+            return f"{energy:.1f}"
+        error = float(np.std(parts, ddof=1) / np.sqrt(len(parts)))
+    return f"{energy:.1f} ± {error:.1f}"
+
+
 def row(name: str, counts: list[float], energies: list[str], rest: list[str]) -> None:
     """Print a row: transitions per ns and free energy of every φ."""
     cells = [f"{c:.2g}" for c in counts] + energies + rest
@@ -180,7 +194,7 @@ def table(out: Path) -> None:
     row(
         f"none, {times:.1f} ns",
         [sum(transitions(r[:, j]) for r in runs) / times for j in range(4)],
-        [f"{above(joined[:, j]):.1f} ± {errors[j]:.1f}" for j in range(4)],
+        [told(above(joined[:, j]), error=float(errors[j])) for j in range(4)],
         [f"{len(joined):,}"],
     )
     for folder in sorted(out.glob("*-[0-9]")):
@@ -194,8 +208,7 @@ def table(out: Path) -> None:
         energies = []
         for j in range(4):
             parts = [above(phi[p, j], logweight[p]) for p in pieces]
-            error = np.std(parts, ddof=1) / 2 if np.isfinite(parts).all() else np.nan
-            energies.append(f"{above(phi[kept, j], logweight[kept]):.1f} ± {error:.1f}")
+            energies.append(told(above(phi[kept, j], logweight[kept]), parts))
         ns = columns.column("time")[n - 1] / 1000
         row(
             f"{folder.name}, {ns:.2g} ns",
@@ -210,14 +223,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["models", "run", "table"])
     parser.add_argument("--out", type=Path, default=Path("peptide"))
-    parser.add_argument("--only", choices=["smooth", "phi3"])
+    parser.add_argument("--only", choices=[*OUTPUTS, "phi3"])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.what == "models":
         models(options.out)
     elif options.what == "run":
         for seed in SEEDS:
-            for name in [options.only] if options.only else ["smooth", "phi3"]:
+            for name in [options.only] if options.only else [*OUTPUTS, "phi3"]:
                 simulate(name, seed, options.out)
     else:
         table(options.out)

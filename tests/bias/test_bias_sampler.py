@@ -92,6 +92,16 @@ def test_free_energy_and_weights_are_right(method):
     assert crossings > 100
 
 
+@pytest.mark.parametrize(
+    ("width", "n_variables", "n_points"),
+    # three points a width and one more, at least 31, at most so many on both axes
+    [(0.1, 1, 121), (0.1, 2, 121), (10.0, 1, 31)],
+)
+def test_a_grid_has_three_points_a_width(width, n_variables, n_points):
+    bounds = BiasRange(width=width, lower=-1, upper=1, grid=(-2.0, 2.0))
+    assert bounds.points(n_variables) == n_points
+
+
 def test_walls_keep_a_variable_on_its_grid():
     system = particle("-200*x")  # it falls to the right
     bias = Bias(system, [coordinate()], [RANGE], settings("opes"))
