@@ -197,7 +197,7 @@ def table(out: Path) -> None:
         [told(above(joined[:, j]), error=float(errors[j])) for j in range(4)],
         [f"{len(joined):,}"],
     )
-    for folder in sorted(out.glob("*-[0-9]")):
+    for folder in sorted(path.parent for path in out.glob(f"*-[0-9]/{TRAJECTORY}")):
         phi = phi_of(folder / TRAJECTORY)
         columns = read_colvar(folder / COLVAR)
         n = min(len(phi), len(columns.column("time")))
