@@ -17,7 +17,7 @@ from ..reading import open_universe
 from ..structure import Structure
 from ..structure.selected import select_structure
 
-__all__ = ["BACKBONE", "Domain", "read_domain", "refuse_elements"]
+__all__ = ["BACKBONE", "Domain", "read_domain", "refuse_elements", "without_selenium"]
 
 #: The atoms that give a residue its frame.
 BACKBONE: Final = ("N", "CA", "C")
@@ -108,7 +108,7 @@ def read_domain(
     path = Path(path)
     name = path.name.split(".")[0]
     reader = _from_hdf5 if path.suffix in _HDF5 else _from_structure
-    structure, positions = reader(path, selenium_as_sulfur)
+    structure, positions = reader(path)
     wrong = ~np.isfinite(positions).all(axis=1)
     if wrong.any():
         raise InputError(
@@ -120,7 +120,22 @@ def read_domain(
             f"{path} has {structure.n_tokens} residues, more than the {max_residues} "
             "that are allowed; leave the domain out or allow more (max_residues=)."
         )
-    return Domain(name, structure, positions)
+    domain = Domain(name, structure, positions)
+    return without_selenium(domain) if selenium_as_sulfur else domain
+
+
+def without_selenium(domain: Domain) -> Domain:
+    """Return a domain whose selenomethionines have sulfur where selenium is.
+
+    Parameters
+    ----------
+    domain : Domain
+    """
+    structure = domain.structure
+    names = structure.tokens["resname"][structure.token_of_atom]
+    selenium = (structure.numbers == _SELENIUM) & (names == "MSE")
+    numbers = np.where(selenium, _SULFUR, structure.numbers)
+    return replace(domain, structure=replace(structure, numbers=numbers))
 
 
 def refuse_elements(domains: Iterable[Domain], network: Backbone) -> None:
@@ -149,25 +164,17 @@ def refuse_elements(domains: Iterable[Domain], network: Backbone) -> None:
     names = ", ".join(list(unseen)[:3]) + (", …" if len(unseen) > 3 else "")
     also = " or, for selenomethionine, pass selenium_as_sulfur=True"
     raise InputError(
-        f"The network has never seen {' or '.join(symbols)}, which {len(unseen)} domains "
-        f"hold ({names}); leave them out{also if 'Se' in symbols else ''}."
+        f"The network has never seen {' or '.join(symbols)}, which {len(unseen)} "
+        f"domains hold ({names}); leave them out{also if 'Se' in symbols else ''}."
     )
 
 
-def _from_structure(
-    path: Path, selenium_as_sulfur: bool
-) -> tuple[Structure, NDArray[np.float64]]:
+def _from_structure(path: Path) -> tuple[Structure, NDArray[np.float64]]:
     atoms, structure = select_structure(open_universe([path]))
-    if selenium_as_sulfur:
-        names = structure.tokens["resname"][structure.token_of_atom]
-        numbers = _without_selenium(structure.numbers, names)
-        structure = replace(structure, numbers=numbers)
     return structure, atoms.positions.astype(np.float64)
 
 
-def _from_hdf5(
-    path: Path, selenium_as_sulfur: bool
-) -> tuple[Structure, NDArray[np.float64]]:
+def _from_hdf5(path: Path) -> tuple[Structure, NDArray[np.float64]]:
     arrays = _hdf5_arrays(path)
     positions = np.asarray(arrays["atom_pos"], np.float64)
     if positions.ndim == 3:
@@ -176,9 +183,9 @@ def _from_hdf5(
     amino = np.asarray(arrays["atom_amino_id"], np.int64)
     lengths = {len(arrays[name]) for name in _ARRAYS[1:]} | {len(positions)}
     if len(lengths) > 1 or positions.shape[1:] != (3,):
+        found = ", ".join(map(str, sorted(lengths)))
         raise InputError(
-            f"The arrays of {path} have {', '.join(map(str, sorted(lengths)))} entries; "
-            "each must have one for every atom, and atom_pos three coordinates."
+            f"The arrays of {path} have {found} entries; each must have one for every atom, and atom_pos three coordinates."
         )
     kept = np.flatnonzero((amino >= 0) & (numbers > 1))
     if not len(kept):
@@ -186,8 +193,6 @@ def _from_hdf5(
     _, first, residue = np.unique(amino[kept], return_index=True, return_inverse=True)
     atom_names = _words(arrays["atom_names"])[kept]
     residue_names = _words(arrays["atom_residue_names"])[kept]
-    if selenium_as_sulfur:
-        numbers[kept] = _without_selenium(numbers[kept], residue_names)
     positions = positions[kept]
     chains = np.asarray(arrays["atom_chain_ids"], np.int64)[kept][first]
     structure = Structure.from_arrays(
@@ -199,14 +204,6 @@ def _from_hdf5(
         resids=(np.unique(amino[kept]) + 1).tolist(),
     )
     return structure, positions
-
-
-def _without_selenium(
-    numbers: NDArray[np.int64], residue_names: NDArray[np.str_]
-) -> NDArray[np.int64]:
-    """Atomic numbers (A,) with sulfur for the selenium of selenomethionine."""
-    selenium = (numbers == _SELENIUM) & (residue_names == "MSE")
-    return np.where(selenium, _SULFUR, numbers)
 
 
 def _hdf5_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -241,7 +238,7 @@ def _unbroken(
     names: NDArray[np.str_],
     residue: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Number unbroken stretches (T,) of residues by chain and peptide bond."""
+    """Return numbers (T,) of unbroken stretches of residues, by peptide bonds."""
     place = np.full((len(chains), len(BACKBONE), 3), np.nan)
     for column, name in enumerate(BACKBONE):
         atoms = np.flatnonzero(names == name)[::-1]

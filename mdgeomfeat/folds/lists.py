@@ -173,7 +173,9 @@ def _part(
     return tuple(names), tuple(labels)
 
 
-def _refuse_repeated(parts: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]]) -> None:
+def _refuse_repeated(
+    parts: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]],
+) -> None:
     where: dict[str, str] = {}
     for part, (names, _) in parts.items():
         for name in names:

@@ -258,7 +258,9 @@ class ResidueNetwork(nn.Module):
         )
         width = self.spec.cutoff / (_N_RADIAL - 1)
         radial = torch.exp(-(((distance[:, None] - self.centres) / width) ** 2))
-        joined = torch.cat([radial, (radial[:, :, None] * places[:, None]).flatten(1)], 1)
+        joined = torch.cat(
+            [radial, (radial[:, :, None] * places[:, None]).flatten(1)], 1
+        )
         number = graph.offset.clamp(-_OFFSETS, _OFFSETS) + _OFFSETS
         number = torch.where(graph.broken, 2 * _OFFSETS + 1, number)
         x: Tensor = self.edge(self.place(joined) + self.offset(number))

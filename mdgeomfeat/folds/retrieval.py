@@ -50,18 +50,26 @@ def composition(residues: Sequence[str]) -> NDArray[np.float64]:
     return np.bincount(numbers, minlength=len(AMINO_ACIDS) + 1) / len(numbers)
 
 
-def nearest_family(features: ArrayLike, families: Sequence[str]) -> Retrieval:
+def nearest_family(
+    features: ArrayLike,
+    families: Sequence[str],
+    groups: Sequence[str] | None = None,
+) -> Retrieval:
     """Ask of every protein whether its nearest neighbour is of its family.
 
     Columns are given zero mean and unit variance over all proteins, without a look at
     families; those that do not vary are left out. Distances are Euclidean. Proteins
-    that are alone in their family are among the neighbours, but are not asked for.
+    that have no other member of their family to find are among the neighbours, but are
+    not asked for.
 
     Parameters
     ----------
     features : (P, K) array_like
     families : sequence of str
         Of the P proteins.
+    groups : sequence of str, optional
+        Where the P proteins are from, such as an entry. Neighbours from the same place
+        are not looked at. By default each is from a place of its own.
 
     Returns
     -------
@@ -81,10 +89,12 @@ def nearest_family(features: ArrayLike, families: Sequence[str]) -> Retrieval:
     ([1, 0, 3, 2], 1.0)
     """
     x, names = np.asarray(features, np.float64), np.asarray(families)
-    if x.ndim != 2 or names.shape != x.shape[:1]:
+    places = np.arange(len(x)) if groups is None else np.asarray(groups)
+    if x.ndim != 2 or names.shape != x.shape[:1] or places.shape != x.shape[:1]:
         raise InputError(
-            f"Features have the shape {x.shape} and there are {names.size} families; "
-            "give (proteins, features) and one family for each protein."
+            f"Features have the shape {x.shape}, and there are {names.size} families "
+            f"and {places.size} groups; give (proteins, features), and one family and "
+            "one group for each protein."
         )
     if not np.isfinite(x).all():
         protein = int(np.argmin(np.isfinite(x).all(axis=1)))
@@ -95,14 +105,16 @@ def nearest_family(features: ArrayLike, families: Sequence[str]) -> Retrieval:
     varies = spread > 1e-12 * np.abs(x).max(axis=0, initial=0)
     if not varies.any():
         raise InputError("No feature varies; give proteins that differ.")
-    _, member, sizes = np.unique(names, return_inverse=True, return_counts=True)
-    queries = np.flatnonzero(sizes[member] > 1)
+    own = places[:, None] == places
+    related = (names[:, None] == names) & ~own
+    queries = np.flatnonzero(related.any(axis=1))
     if not len(queries):
         raise InputError(
-            f"None of {len(sizes)} families has two members; give more proteins."
+            f"None of {len(set(families))} families has two members (from two groups); "
+            "give more proteins."
         )
     x = (x[:, varies] - x[:, varies].mean(axis=0)) / spread[varies]
     squares = ((x[queries, None] - x[None]) ** 2).sum(axis=2)
-    squares[np.arange(len(queries)), queries] = np.inf
+    squares[own[queries]] = np.inf
     nearest = squares.argmin(axis=1)
-    return Retrieval(queries, nearest, member[nearest] == member[queries])
+    return Retrieval(queries, nearest, related[queries, nearest])

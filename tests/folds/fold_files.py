@@ -21,7 +21,9 @@ PIECES = {
     "d2juya_": ("2juy.pdb", "protein"),
 }
 LISTS = {
-    "training": {"d1hvra1": "b.50", "d1hvra2": "b.51", "d1lmb41": "a.35", "d1t2ya_": "g.46"},
+    "training": {
+        "d1hvra1": "b.50", "d1hvra2": "b.51", "d1lmb41": "a.35", "d1t2ya_": "g.46",
+    },
     "validation": {"d1hvrb1": "b.50"},
     "test_fold": {"d1hvrb2": "b.51"},
     "test_superfamily": {"d1lmb42": "a.35"},
@@ -78,7 +80,9 @@ def write_benchmark(folder: Path, ending: str = "pdb") -> Path:
         for name, label in domains.items():
             atoms = piece(name)
             # as the public lists do: some have a length and a superclass
-            columns = [name, str(atoms.n_residues), label] if part == "test_fold" else [name]
+            columns = (
+                [name, str(atoms.n_residues), label] if part == "test_fold" else [name]
+            )
             lines.append("\t".join([*columns, label]))
             write(folder / part / f"{name}.{ending}", atoms)
         (folder / f"{part}.txt").write_text("\n".join(lines))
