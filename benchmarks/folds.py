@@ -12,11 +12,12 @@ that was stopped goes on.
 asks which protein is nearest in the residue tokens, and whether it is of the same
 family. FOLDER holds structure files, and each chain of at least 40 residues is a
 protein; of chains that are 90 % identical, one stays. Families are those of
-``families.tsv`` in FOLDER (``file:chain``, tab, family), else they are made of sequences:
-two chains are of one family whose best local alignment (BLOSUM62, gaps 11 and 1) scores
-at least 100, covers 60 % of the longer one, and has 20 % identical residues; and so on
-along such pairs. With ``--lists FOLDER`` they are the folds that the benchmark's lists
-give for entries whose chain is one domain. Neighbours of the same entry do not count.
+``families.tsv`` in FOLDER (``file:chain``, tab, family), else they are made of
+sequences: two chains are of one family whose best local alignment (BLOSUM62, gaps 11
+and 1) scores at least 100, covers 60 % of the longer one, and has 20 % identical
+residues; and so on along such pairs. With ``--lists FOLDER`` they are the folds that
+the benchmark's lists give for entries whose chain is one domain. Neighbours of the
+same entry do not count.
 """
 
 from __future__ import annotations

@@ -185,7 +185,8 @@ def _from_hdf5(path: Path) -> tuple[Structure, NDArray[np.float64]]:
     if len(lengths) > 1 or positions.shape[1:] != (3,):
         found = ", ".join(map(str, sorted(lengths)))
         raise InputError(
-            f"The arrays of {path} have {found} entries; each must have one for every atom, and atom_pos three coordinates."
+            f"The arrays of {path} have {found} entries; each must have one for every "
+            "atom, and atom_pos three coordinates."
         )
     kept = np.flatnonzero((amino >= 0) & (numbers > 1))
     if not len(kept):
