@@ -109,10 +109,10 @@ def read_domain(
     name = path.name.split(".")[0]
     reader = _from_hdf5 if path.suffix in _HDF5 else _from_structure
     structure, positions = reader(path)
-    wrong = ~np.isfinite(positions).all(axis=1)
-    if wrong.any():
+    wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
+    if len(wrong):
         raise InputError(
-            f"{path} holds positions of {wrong.sum()} of {len(wrong)} atoms that are "
+            f"{path} holds {len(wrong)} of {len(positions)} atoms with positions that are "
             "not finite; repair the file or leave the domain out."
         )
     if max_residues is not None and structure.n_tokens > max_residues:

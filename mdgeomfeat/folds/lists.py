@@ -7,7 +7,7 @@ each domain, and the folder ``PART`` holds a file of that name for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -86,7 +86,7 @@ class FoldLists:
         return found
 
 
-def _of(name: str, there: Mapping[str, Path]) -> Iterable[Path]:
+def _of(name: str, there: Mapping[str, Path]) -> Iterator[Path]:
     return (there[name + end] for end in _ENDINGS if name + end in there)
 
 

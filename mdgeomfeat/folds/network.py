@@ -229,10 +229,11 @@ class ResidueNetwork(nn.Module):
     def _nodes(self, graph: Any, frames: Tensor) -> Tensor:
         turns = _dihedrals(graph.backbone, graph.framed, graph.peptide_index)
         framed = graph.framed[:, None].to(turns.dtype)
-        nodes = self.amino(graph.amino) + self.dihedral(torch.cat([turns, framed], 1))
+        turns = self.dihedral(torch.cat([turns, framed], 1))
+        nodes: Tensor = self.amino(graph.amino) + turns
         if self.spec.tokens == "none":
             return nodes
-        tokens = (graph.scalars - self.scalar_mean) / self.scalar_scale
+        tokens: Tensor = (graph.scalars - self.scalar_mean) / self.scalar_scale
         if self.spec.tokens == "framed":
             seen = frames.transpose(1, 2) @ (graph.vectors / self.vector_scale)
             tokens = torch.cat([tokens, seen.flatten(1)], dim=1)
