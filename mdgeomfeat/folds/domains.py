@@ -112,8 +112,8 @@ def read_domain(
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):
         raise InputError(
-            f"{path} holds {len(wrong)} of {len(positions)} atoms with positions that are "
-            "not finite; repair the file or leave the domain out."
+            f"{path} holds {len(wrong)} of {len(positions)} atoms with positions that "
+            "are not finite; repair the file or leave the domain out."
         )
     if max_residues is not None and structure.n_tokens > max_residues:
         raise InputError(
