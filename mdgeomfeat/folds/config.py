@@ -35,6 +35,13 @@ class FoldConfig(Schedule):
         Steps between two looks at the validation part.
     patience : int
         Training ends when so many looks in a row have seen no higher accuracy.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.folds import FoldConfig
+    >>> config = FoldConfig(tokens="framed", twin=0, steps=1000)
+    >>> FoldConfig.from_dict(config.to_dict()) == config
+    True
     """
 
     weight_decay: float = 0.0

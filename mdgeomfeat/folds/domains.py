@@ -47,6 +47,15 @@ class Domain:
     structure : Structure
         Its heavy atoms; tokens are residues.
     positions : (A, 3) ndarray of float64, Å
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mdgeomfeat import Structure
+    >>> from mdgeomfeat.folds import Domain
+    >>> structure = Structure.from_arrays([7, 6, 6], [0, 0, 0], names=["N", "CA", "C"])
+    >>> Domain("one", structure, np.eye(3)).backbone.shape
+    (1, 3, 3)
     """
 
     name: str
@@ -104,6 +113,13 @@ def read_domain(
     ------
     InputError
         If the file cannot be used, positions are not finite, or it is too large.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.folds import read_domain
+    >>> domain = read_domain("top.pdb")
+    >>> domain.n_residues, domain.positions.shape, domain.backbone.shape
+    (3, (9, 3), (3, 3, 3))
     """
     path = Path(path)
     name = path.name.split(".")[0]

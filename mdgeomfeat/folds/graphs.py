@@ -69,6 +69,13 @@ def residue_graph(
     ------
     InputError
         If there are no residues with a carbon alpha, or tokens are of other residues.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.folds import read_domain, residue_graph
+    >>> graph = residue_graph(read_domain("top.pdb"), label=4)
+    >>> graph.num_nodes, graph.amino.tolist(), graph.y.tolist()
+    (1, [7], [4])
     """
     from torch_geometric.data import Data
 

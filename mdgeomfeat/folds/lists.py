@@ -91,7 +91,7 @@ def _of(name: str, there: Mapping[str, Path]) -> Iterator[Path]:
 
 
 def read_fold_lists(folder: str | Path, parts: Iterable[str] = PARTS) -> FoldLists:
-    """Read the lists of a fold benchmark.
+    r"""Read the lists of a fold benchmark.
 
     Parameters
     ----------
@@ -111,6 +111,18 @@ def read_fold_lists(folder: str | Path, parts: Iterable[str] = PARTS) -> FoldLis
     InputError
         If a list is missing or damaged, a domain is listed twice, or a class occurs
         in a part that is not trained on only.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from mdgeomfeat.folds import read_fold_lists
+    >>> Path("folds").mkdir()
+    >>> _ = Path("folds/class_map.txt").write_text("a.1\t0\nb.1\t1\n")
+    >>> _ = Path("folds/training.txt").write_text("d1abca_\ta.1\nd2abca_\tb.1\n")
+    >>> _ = Path("folds/validation.txt").write_text("d3abca_\t120\tb.1\n")
+    >>> lists = read_fold_lists("folds", ["training", "validation"])
+    >>> lists.classes, lists.parts["validation"]
+    (('a.1', 'b.1'), (('d3abca_',), (1,)))
     """
     folder, parts = Path(folder), tuple(parts)
     numbers = _class_map(folder / "class_map.txt")
@@ -218,6 +230,19 @@ def read_domains(
     ------
     InputError
         If domains have no file, or a file cannot be used.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import shutil
+    >>> from mdgeomfeat.folds import read_domains, read_fold_lists
+    >>> Path("one/training").mkdir(parents=True)
+    >>> _ = Path("one/class_map.txt").write_text("a.1 0")
+    >>> _ = Path("one/training.txt").write_text("d1abca_ a.1")
+    >>> _ = shutil.copy("top.pdb", "one/training/d1abca_.pdb")
+    >>> domains, labels = read_domains(read_fold_lists("one", ["training"]), "training")
+    >>> domains[0].name, domains[0].residues, labels
+    ('d1abca_', ['ACE', 'GLY', 'NME'], [0])
     """
     files = lists.files(part, missing)
     of_name = dict(zip(*lists.parts[part], strict=True))

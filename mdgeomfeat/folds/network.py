@@ -159,6 +159,16 @@ class ResidueNetwork(nn.Module):
     scalar_mean, scalar_scale : (C,) tensors
         Of the tokens that are trained on; see :meth:`fit_tokens`.
     vector_scale : (C,) tensor
+
+    Examples
+    --------
+    >>> from torch_geometric.data import Batch
+    >>> from mdgeomfeat.folds import ResidueNetwork, read_domain, residue_graph
+    >>> from mdgeomfeat.folds.network import NetworkSpec
+    >>> model = ResidueNetwork(NetworkSpec(n_classes=3, n_channels=16))
+    >>> graph = residue_graph(read_domain("top.pdb"))
+    >>> tuple(model(Batch.from_data_list([graph, graph])).shape)
+    (2, 3)
     """
 
     scalar_mean: Tensor

@@ -33,6 +33,12 @@ def pooled_tokens(scalars: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     scalars : (T, C) array_like
+
+    Examples
+    --------
+    >>> from mdgeomfeat.folds import pooled_tokens
+    >>> pooled_tokens([[1.0, 2.0], [3.0, 2.0]]).tolist()
+    [2.0, 2.0, 1.0, 0.0]
     """
     values = np.asarray(scalars, np.float64)
     return np.concatenate([values.mean(axis=0), values.std(axis=0)])

@@ -79,6 +79,22 @@ def fit_folds(
     ------
     InputError
         If the benchmark or an option cannot be used, or `out` holds another run.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import shutil
+    >>> from mdgeomfeat.folds import FoldConfig, fit_folds
+    >>> parts = ["training", "validation"]
+    >>> for part in parts:
+    ...     Path("tiny", part).mkdir(parents=True)
+    ...     _ = Path("tiny", f"{part}.txt").write_text(f"{part} a.1")
+    ...     _ = shutil.copy("top.pdb", f"tiny/{part}/{part}.pdb")
+    >>> _ = Path("tiny/class_map.txt").write_text("a.1 0")
+    >>> config = FoldConfig(steps=2, n_channels=16, n_layers=1)
+    >>> found = fit_folds("tiny", "tiny-run", config, parts=parts)
+    >>> found["accuracy"], found["n"]  # of a class, which is no test
+    ({'validation': 1.0}, {'validation': 1})
     """
     config = FoldConfig() if config is None else config
     if len(parts) < 2:

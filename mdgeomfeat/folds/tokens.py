@@ -23,7 +23,15 @@ __all__ = ["ResidueTokens", "residue_tokens"]
 
 
 class ResidueTokens(NamedTuple):
-    """Features of the residues of one structure."""
+    """Features of the residues of one structure.
+
+    Examples
+    --------
+    >>> from mdgeomfeat.folds import residue_tokens
+    >>> tokens = residue_tokens("top.pdb")
+    >>> tokens.scalars.shape, tokens.vectors.shape
+    ((3, 64), (3, 3, 64))
+    """
 
     scalars: NDArray[np.float32]  #: (T, C)
     vectors: NDArray[np.float32]  #: (T, 3, C)
