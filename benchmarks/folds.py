@@ -16,8 +16,11 @@ protein; of chains that are 90 % identical, one stays. Families are those of
 sequences: two chains are of one family whose best local alignment (BLOSUM62, gaps 11
 and 1) scores at least 100, covers 60 % of the longer one, and has 20 % identical
 residues; and so on along such pairs. With ``--lists FOLDER`` they are the folds that
-the benchmark's lists give for entries whose chain is one domain. Neighbours of the
-same entry do not count.
+the benchmark's lists same entry do not count.
+
+    python benchmarks/folds.py cost FOLDER
+
+measures how long domains take, with the chains of FOLDER, and steps of training on them.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -45,6 +49,7 @@ from mdgeomfeat.folds import (
 )
 from mdgeomfeat.folds.domains import refuse_elements, without_selenium
 from mdgeomfeat.folds.graphs import AMINO_ACIDS, amino_numbers
+from mdgeomfeat.folds.network import NetworkSpec
 from mdgeomfeat.folds.retrieval import composition
 from mdgeomfeat.gnn import load_model, random_twin
 from mdgeomfeat.reading import open_universe
@@ -293,6 +298,47 @@ def train(args: argparse.Namespace) -> None:
         print(f"| {name} |", " | ".join(cells), "|")
 
 
+def cost(args: argparse.Namespace) -> None:
+    """Print CPU seconds of tokens and graphs, and of steps on random labels."""
+    import torch
+    from torch_geometric.data import Batch
+
+    from mdgeomfeat.folds import ResidueNetwork
+    from mdgeomfeat.folds.run import make_part
+
+    torch.set_num_threads(1)
+    config, network = FoldConfig(tokens="framed"), load_model()
+    domains = [chain.domain for chain in read_chains(args.folder)]
+    make_part(domains[:1], [0], config, network)  # compiles
+    started = process_time()
+    labels = np.random.default_rng(0).integers(args.classes, size=len(domains))
+    part = make_part(domains, labels.tolist(), config, network)
+    made = process_time() - started
+    residues = np.mean([domain.n_residues for domain in domains])
+    edges = np.mean([graph.num_edges / graph.num_nodes for graph in part.graphs])
+    print(f"{len(domains)} chains of {residues:.0f} residues, {edges:.1f} neighbours")
+    print(f"tokens and graphs: {made / len(domains):.3f} s a chain")
+    for options in ({}, {"tokens": "framed", "token_channels": 64}):
+        spec = NetworkSpec(n_classes=args.classes, **options)
+        model = ResidueNetwork(spec)
+        optimizer = torch.optim.Adam(model.parameters())
+        taken = []
+        for step in range(args.steps):
+            rows = np.random.default_rng(step).choice(len(domains), config.batch)
+            batch = Batch.from_data_list([part.graphs[i] for i in rows])
+            started = process_time()
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(batch), batch.y).backward()
+            optimizer.step()
+            taken.append(process_time() - started)
+        n = sum(p.numel() for p in model.parameters())
+        steps = np.median(taken)
+        print(
+            f"tokens={spec.tokens}: {n} parameters, {steps:.2f} s a step of "
+            f"{config.batch} (median of {len(taken)})"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     jobs = parser.add_subparsers(required=True)
@@ -316,6 +362,11 @@ def main() -> None:
     job.add_argument("folder", type=Path)
     job.add_argument("--lists", type=Path)
     job.add_argument("--twins", nargs="+", type=int, default=[0, 1, 2])
+    job = jobs.add_parser("cost")
+    job.set_defaults(job=cost)
+    job.add_argument("folder", type=Path)
+    job.add_argument("--classes", type=int, default=1195)
+    job.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     args.job(args)
