@@ -16,11 +16,12 @@ protein; of chains that are 90 % identical, one stays. Families are those of
 sequences: two chains are of one family whose best local alignment (BLOSUM62, gaps 11
 and 1) scores at least 100, covers 60 % of the longer one, and has 20 % identical
 residues; and so on along such pairs. With ``--lists FOLDER`` they are the folds that
-the benchmark's lists same entry do not count.
+the benchmark's lists give for entries whose chain is one domain. Neighbours of the
+same entry do not count.
 
     python benchmarks/folds.py cost FOLDER
 
-measures how long domains take, with the chains of FOLDER, and steps of training on them.
+measures how long tokens and steps of training take, with the chains of FOLDER.
 """
 
 from __future__ import annotations
