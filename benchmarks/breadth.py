@@ -6,7 +6,7 @@ builds periodic cells of elements that the shipped network's card names (C, Si, 
 SiO2, H2O), strains them at random and rattles their atoms, and asks linear models for
 
 * the phase that an atom is in, from its own features,
-* the volume strain and the elongation along z of a cell, from means and standard
+* how much a cell is strained in volume and in shape, from means and standard
   deviations over its atoms,
 * the energy of a cell of C or Si by the potential of Tersoff, as ASE computes it,
 
@@ -66,7 +66,7 @@ class Cell:
     phase: str
     sigma: float
     volume_strain: float
-    elongation: float
+    shape_strain: float
     energy: float = np.nan
 
 
@@ -214,8 +214,8 @@ def strained(atoms: Atoms, phase: str, sigma: float, rng: np.random.Generator) -
     cell = atoms.copy()
     cell.set_cell(cell.cell[:] * (1 + along), scale_atoms=True)
     cell.positions += rng.normal(0, sigma, cell.positions.shape)
-    # along z, freed from the change of the volume
-    return Cell(cell, phase, sigma, float(along.sum()), float(along[2] - along.mean()))
+    shape = np.linalg.norm(along - along.mean())
+    return Cell(cell, phase, sigma, float(along.sum()), float(shape))
 
 
 def cells(args: argparse.Namespace, substance: str) -> dict[str, list[Cell]]:
@@ -349,7 +349,7 @@ def tell_numbers(
     names = sorted({cell.phase for cell in parts["train"]})
     asked = {
         "volume strain, R²": "volume_strain",
-        "elongation along z, R²": "elongation",
+        "strain of the shape, R²": "shape_strain",
         "Tersoff energy, R²": "energy",
     }
     for title, name in asked.items():
@@ -395,7 +395,8 @@ def measured(args: argparse.Namespace, substance: str) -> dict[str, dict[str, fl
         features = {part: [made(c) for c in of] for part, of in parts.items()}
         found[name] = dict(tell_phases(parts, features))
         found[name] |= dict(tell_numbers(parts, features))
-        print(substance, name, found[name], flush=True)
+        told = {title: round(float(value), 3) for title, value in found[name].items()}
+        print(substance, name, told, flush=True)
     counts = {phase: len(a) for phase, a in phases()[substance].items()}
     found["atoms"] = counts
     path.write_text(json.dumps(found, indent=1))
