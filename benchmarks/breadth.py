@@ -345,15 +345,15 @@ def tell_phases(
 def tell_numbers(
     parts: dict[str, list[Cell]], features: dict[str, list[np.ndarray]]
 ) -> Iterator[tuple[str, float]]:
-    """Yield R² of what is asked of a cell, among cells of its phase."""
-    names = sorted({cell.phase for cell in parts["train"]})
+    """Yield R² of what is asked of a cell, among cells of its phase and rattling."""
+    kinds = sorted({(cell.phase, cell.sigma) for cell in parts["train"]})
     asked = {
         "volume strain, R²": "volume_strain",
         "strain of the shape, R²": "shape_strain",
         "Tersoff energy, R²": "energy",
     }
     for title, name in asked.items():
-        x, y, phase = {}, {}, {}
+        x, y, kind = {}, {}, {}
         for part, found in parts.items():
             kept = [
                 (cell, f)
@@ -364,14 +364,16 @@ def tell_numbers(
                 break
             x[part] = np.array([np.r_[f.mean(0), f.std(0)] for _, f in kept])
             y[part] = np.array([[getattr(cell, name)] for cell, _ in kept])
-            phase[part] = np.array([names.index(cell.phase) for cell, _ in kept])
+            kind[part] = np.array(
+                [kinds.index((cell.phase, cell.sigma)) for cell, _ in kept]
+            )
         if len(x) < len(PARTS):
             continue
         guess, _ = fit(x, y, rms)
-        # what a guess of each phase's mean leaves
+        # what a guess of the mean of each kind leaves
         rest = np.concatenate(
-            [y["test"][phase["test"] == p] - y["train"][phase["train"] == p].mean()
-             for p in np.unique(phase["test"])]
+            [y["test"][kind["test"] == k] - y["train"][kind["train"] == k].mean()
+             for k in np.unique(kind["test"])]
         )  # fmt: skip
         yield title, 1 - ((guess - y["test"]) ** 2).mean() / (rest**2).mean()
 
