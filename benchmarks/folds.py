@@ -19,6 +19,12 @@ residues; and so on along such pairs. With ``--lists FOLDER`` they are the folds
 the benchmark's lists give for entries whose chain is one domain. Neighbours of the
 same entry do not count.
 
+    python benchmarks/folds.py collect FOLDER ARCHIVE ...
+
+copies entries of the Protein Data Bank, known by the names of their files, into FOLDER,
+from source distributions of Python packages, which bring them for their tests, and from
+folders. Of an entry that is found twice the first one is taken.
+
     python benchmarks/folds.py cost FOLDER
 
 measures how long tokens and steps of training take, with the chains of FOLDER.
@@ -29,8 +35,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import tarfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
@@ -299,6 +306,50 @@ def train(args: argparse.Namespace) -> None:
         print(f"| {name} |", " | ".join(cells), "|")
 
 
+#: Files that are named after an entry, with what packages put around its identifier.
+ENTRY = re.compile(
+    r"(?:.*/)?(?:pdb|mmcif_|addH_pdb)?(\d[A-Za-z0-9]{3})([A-Z])?"
+    r"(?:_single|_protein|-opm|_final|_M1|_3frames|_dssp)?\.(pdb|ent|cif)(\.gz)?"
+)
+#: Pieces, and files that are no structures.
+PIECE = re.compile(
+    r"_only|_min|_mod|aligned|short|invalid|header|frag|truncated|oneatom|_ca\.", re.I
+)
+
+
+def named_files(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield names of an archive's or folder's files, and what reads them."""
+    if source.is_dir():
+        for path in sorted(source.iterdir()):
+            yield str(path), path.read_bytes
+        return
+    with tarfile.open(source) as archive:
+        for member in archive.getmembers():
+            if member.isfile() and member.size > 5000:
+                yield (
+                    member.name,
+                    lambda member=member: archive.extractfile(member).read(),
+                )
+
+
+def collect(args: argparse.Namespace) -> None:
+    args.folder.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
+    for source in args.archives:
+        before = len(taken)
+        for name, read in named_files(source):
+            found = ENTRY.fullmatch(name)
+            if not found or PIECE.search(name) or found.group(1).isdigit():
+                continue
+            entry = found.group(1).lower() + (found.group(2) or "")
+            if entry not in taken:
+                taken.add(entry)
+                ending = found.group(3).replace("ent", "pdb") + (found.group(4) or "")
+                (args.folder / f"{entry}.{ending}").write_bytes(read())
+        print(f"{source.name}: {len(taken) - before}")
+    print(f"{len(taken)} entries")
+
+
 def cost(args: argparse.Namespace) -> None:
     """Print CPU seconds of tokens and graphs, and of steps on random labels."""
     import torch
@@ -363,6 +414,10 @@ def main() -> None:
     job.add_argument("folder", type=Path)
     job.add_argument("--lists", type=Path)
     job.add_argument("--twins", nargs="+", type=int, default=[0, 1, 2])
+    job = jobs.add_parser("collect")
+    job.set_defaults(job=collect)
+    job.add_argument("folder", type=Path)
+    job.add_argument("archives", nargs="+", type=Path)
     job = jobs.add_parser("cost")
     job.set_defaults(job=cost)
     job.add_argument("folder", type=Path)
