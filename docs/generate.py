@@ -40,6 +40,7 @@ ROOMS = {
     "cli": "The command line",
     "pretraining": "Pre-training",
     "finetuning": "Fine-tuning",
+    "folds": "Folds of proteins",
 }
 
 #: Cause and remedy where a refusal is too short to state them, by words that it holds.

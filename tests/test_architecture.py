@@ -50,6 +50,10 @@ WINGS = {
     "finetuning": {
         "errors", "tensorfiles", "gnn", "pretraining", "finetuning"
     },
+    "folds": {
+        "errors", "tensorfiles", "structure", "neighbors", "reading", "gnn",
+        "featurizer", "pretraining", "finetuning", "folds",
+    },
 }  # fmt: skip
 
 
