@@ -107,7 +107,7 @@ def train(args: argparse.Namespace, cell: Cell, start: str, minutes: float) -> b
     out = folder(args, cell, start)
     if (out / "metrics.json").is_file():
         return True
-    column, kind, unit = TARGETS[cell.target]
+    _, kind, unit = TARGETS[cell.target]
     config = FinetuneConfig.from_dict(
         {
             "labels": {"kind": kind, "target": cell.target, "unit": unit},
