@@ -6,8 +6,8 @@
 
 The first trains on 200 frames of acetylacetone at 300 K (extended XYZ of the BOTNet
 data sets, in the folder ``acac``) and tests on the other frames of that file, and on
-test frames at 300 K and at 600 K, which is out of distribution. (3BPA of the same data sets
-is not among the cases: its frames at mixed temperatures, ``train_mixedT.xyz``,
+test frames at 300 K and at 600 K, which is out of distribution. (3BPA of the same data
+sets is not among the cases: its frames at mixed temperatures, ``train_mixedT.xyz``,
 hold frames of ``train_300K.xyz``, and `finetune` refuses a split that leaks.)
 The frames are not consecutive, so that they may be split at random.
 
@@ -129,7 +129,7 @@ def spread(values: np.ndarray, sign: str = "") -> str:
     return f"{values.mean():{sign}.1f} ± {values.std(ddof=1):.1f}"
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--drift", type=int, default=0, help="steps of 0.5 fs")
     parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
 
     table: dict[tuple[str, str, str], list[float]] = {}
     for case in args.cases:

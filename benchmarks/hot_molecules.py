@@ -153,7 +153,7 @@ def simulate(
     return frames
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--molecules", nargs="+", choices=list(MOLECULES),
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--spacing", type=int, default=5, help="steps of 0.5 fs")
     parser.add_argument("--temperature", type=float, default=1500.0)
     parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     args.out.mkdir(parents=True, exist_ok=True)
     for name in args.molecules:
         started = time.process_time()

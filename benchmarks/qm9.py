@@ -276,8 +276,8 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main() -> None:
-    args = parser().parse_args()
+def main(words: list[str] | None = None) -> None:
+    args = parser().parse_args(words)
     if args.what != "pool" and not (args.out / POOL).is_file():
         sys.exit(f"{args.out} holds no {POOL}; make it with: qm9.py pool.")
     {"pool": make_pool, "run": run, "table": table, "probe": probe}[args.what](args)
