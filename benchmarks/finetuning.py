@@ -14,6 +14,9 @@ The frames are not consecutive, so that they may be split at random.
 The last trains on the beginning of a hot trajectory (``hot_molecules.py``), `--frames`
 long, leaves 100 frames (250 fs) out, and tests on what comes later.
 
+With `--random` the same trajectories are split at random, which leaks: tests then stand
+between frames that were trained on.
+
 Pre-trained and random weights see the same frames in the same order, seed by seed. A
 run that was stopped goes on.
 """
@@ -75,7 +78,8 @@ def files(folder: Path, names: str) -> str:
 def folder(args: argparse.Namespace, case: str, start: str, seed: int) -> Path:
     """Return the folder of a run, which all that it depends on is a part of."""
     words = (case, args.kind, args.frames, args.steps, args.learning_rate, start, seed)
-    return args.out / "-".join(map(str, words))
+    name = "-".join(map(str, words))
+    return args.out / (f"{name}-random" if args.random else name)
 
 
 def train(args: argparse.Namespace, case: str, start: str, seed: int) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def train(args: argparse.Namespace, case: str, start: str, seed: int) -> dict[st
             "split": {
                 "train": args.frames,
                 "validation": 0,
-                **chosen.split,
+                **({"independent": True} if args.random else chosen.split),
                 "seed": seed,
             },
             "model": {"start": start},
@@ -141,6 +145,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--drift", type=int, default=0, help="steps of 0.5 fs")
+    told = "split trajectories at random, to see what that hides"
+    parser.add_argument("--random", action="store_true", help=told)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(words)
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,6 +120,21 @@ def test_the_pool_holds_qm9_without_what_was_seen(scripts, tables, tmp_path):
     assert dipole.y.item() == pytest.approx(length, abs=1e-5)
 
 
+def test_what_pretraining_can_have_seen_is_listed_without_building(scripts, tmp_path):
+    from mdgeomfeat.pretraining.datasets import open_source
+
+    texts = [f"{'C' * n}OC(=O)c1ccc({'C' * m})cc1" for n in (1, 2, 3) for m in (1, 2)]
+    (tmp_path / "some.smi").write_text("\n".join(texts) + "\n")
+    for mode in ("whole", "fragments", "pairs"):
+        source = {"mode": mode, "max_heavy": 20, "seed": 3, "max_molecules": 3,
+                  "files": ["some.smi"]}  # fmt: skip
+        found = set(scripts.qm9_data.candidate_keys(source, tmp_path))
+        table = {"kind": "conformers", "name": mode, "n_conformers": 1, **source}
+        built = {m.key for m in open_source(table, tmp_path).molecules}
+        assert built
+        assert built <= found
+
+
 def test_a_pool_is_a_random_part(scripts, tables, tmp_path):
     files = sorted(tables.glob("*.csv"))
     found = []
@@ -212,7 +228,7 @@ def test_starts_are_compared_on_the_same_molecules(grid, scripts):
         assert len({json.dumps(c["split"]) for c in configs}) == 1
         assert {c["model"]["start"] for c in configs} == set(scripts.qm9.STARTS)
         rows = [
-            [line for line in csv.DictReader((path / "predictions.csv").open())]
+            list(csv.DictReader((path / "predictions.csv").open()))
             for path in out.glob(f"u0-*-{seed}")
         ]
         labels = {tuple(r["label"] for r in table if r["set"] == "test")
@@ -247,7 +263,7 @@ def test_the_grid_begins_with_few_molecules_and_random_splits(scripts):
 
 
 def test_the_script_says_that_there_is_no_pool(scripts, tmp_path):
-    with pytest.raises(SystemExit, match="make it with: qm9.py pool"):
+    with pytest.raises(SystemExit, match=r"make it with: qm9\.py pool"):
         scripts.qm9.main(["table", "--out", str(tmp_path)])
 
 
@@ -353,8 +369,7 @@ def test_a_hot_run_goes_on_and_stores_energies_and_forces(scripts, tmp_path):
         assert np.isfinite(frame.get_potential_energy())
         assert np.abs(frame.get_forces().sum(axis=0)).max() < 1e-6
         assert len(frame.get_momenta()) == 9
-    steps = [np.abs(a.positions - b.positions).max()
-             for a, b in zip(frames, frames[1:], strict=False)]  # fmt: skip
+    steps = [np.abs(a.positions - b.positions).max() for a, b in pairwise(frames)]
     assert min(steps) > 1e-4
 
 
@@ -438,6 +453,17 @@ def test_forces_of_a_trajectory_are_tested_on_what_comes_later(
     assert "| malonaldehyde | test | rmse |" in told
 
 
+def test_what_a_random_split_hides_can_be_measured(scripts, trajectory, tmp_path):
+    scripts.forces.main(
+        ["--data", str(trajectory), "--out", str(tmp_path), "--cases", "malonaldehyde",
+         "--frames", "40", "--steps", "1", "--seeds", "0", "--starts", "scratch",
+         "--random"]
+    )  # fmt: skip
+    (path,) = tmp_path.glob("malonaldehyde-*-random/metrics.json")
+    found = json.loads(path.read_text())["split"]
+    assert (found["method"], found["train"], found["test"]) == ("random", 40, 120)
+
+
 def test_files_in_the_layout_of_xxmd_are_learnt_from(scripts, trajectory, tmp_path):
     """Extended XYZ per molecule and level, frames in the order of time."""
     from typer.testing import CliRunner
@@ -463,6 +489,18 @@ def test_files_in_the_layout_of_xxmd_are_learnt_from(scripts, trajectory, tmp_pa
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     found = json.loads((out / "metrics.json").read_text())
+    # A file that is a part already is taken whole, but for what must be tested on.
+    early, late = tmp_path / "early.xyz", tmp_path / "late.xyz"
+    write(early, plain[:50], format="extxyz")
+    write(late, plain[50:], format="extxyz")
+    words[1] = str(early)
+    words[words.index("0.5")], words[words.index("5")] = "0.98", "0"
+    words[words.index("0.2")] = "0"
+    words[-1] = str(tmp_path / "parts")
+    result = CliRunner().invoke(app, [*words, "--tests", str(late)])
+    assert result.exit_code == 0, result.output
+    parts = json.loads((tmp_path / "parts/metrics.json").read_text())
+    assert (parts["split"]["train"], parts["sets"]["late"]["n"]) == (49, 10)
     assert found["split"]["method"] == "time"
     assert (found["split"]["train"], found["split"]["validation"]) == (30, 12)
     assert found["split"]["left_out"] == {"gap": 10}
