@@ -91,9 +91,17 @@ def feature_sets(sums: np.ndarray, sizes: np.ndarray, extensive: bool) -> dict:
 
 
 def errors(
-    data: LabelledSet, parts: Parts, networks: dict[str, Backbone]
+    data: LabelledSet, parts: Parts, features: dict[str, np.ndarray]
 ) -> dict[str, float]:
-    """MAE of each way to predict, in the labels' units."""
+    """MAE of each way to predict, in the labels' units.
+
+    Parameters
+    ----------
+    data : LabelledSet
+    parts : Parts
+    features : dict of str to ndarray, shape (n, 4, C)
+        `pooled` by each network, of the molecules of all parts in their order.
+    """
     named = list(parts.named().values())
     used = np.concatenate(named)
     rows = np.split(np.arange(len(used)), np.cumsum([len(p) for p in named])[:2])
@@ -106,11 +114,10 @@ def errors(
     median = np.median(labels[rows[0]])
     found = {"guess": float(np.abs(labels[rows[2]] - median).mean())}
     found["elements"] = ridge_error(counts, labels, rows)
-    for name, model in networks.items():
-        sums = pooled(model, data, used)
+    for name, sums in features.items():
         sets = feature_sets(sums, counts.sum(axis=1), extensive)
-        for kind, features in sets.items():
-            found[f"{name}: {kind}"] = ridge_error(features, labels, rows)
+        for kind, inputs in sets.items():
+            found[f"{name}: {kind}"] = ridge_error(inputs, labels, rows)
     return found
 
 
@@ -122,18 +129,21 @@ def probe_table(
     A seed draws other molecules, and other random weights.
     """
     network = load_model(args.network)
+    sets = {target: labels(args.out, target) for target in args.targets}
+    first = sets[args.targets[0]]
     table: dict[str, dict[str, list[float]]] = {}
-    for target in args.targets:
-        data = labels(args.out, target)
-        for seed in args.seeds:
-            config = SplitConfig(
-                method=args.splits[0], train=args.sizes[0],
-                validation=args.tests // 2, test=args.tests, seed=seed,
-            )  # fmt: skip
-            networks = {
-                "pretrained": network, "random": random_twin(network, seed=seed)
-            }  # fmt: skip
-            found = errors(data, split(data, config), networks)
+    for seed in args.seeds:
+        config = SplitConfig(
+            method=args.splits[0], train=args.sizes[0],
+            validation=args.tests // 2, test=args.tests, seed=seed,
+        )  # fmt: skip
+        # Molecules and features are the same for all targets.
+        parts = split(first, config)
+        used = np.concatenate(list(parts.named().values()))
+        networks = {"pretrained": network, "random": random_twin(network, seed=seed)}
+        features = {name: pooled(one, first, used) for name, one in networks.items()}
+        for target, data in sets.items():
+            found = errors(data, parts, features)
             for name, value in found.items():
                 table.setdefault(target, {}).setdefault(name, []).append(value)
     print(f"MAE of {args.tests} test molecules after {args.sizes[0]} to train on,")

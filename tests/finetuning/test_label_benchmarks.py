@@ -324,7 +324,9 @@ def test_probes_turn_with_molecules_and_know_compositions(scripts, graphs, netwo
     for one, row in zip(data.graphs, counts, strict=True):
         one.y[:] = row @ [1.0, 5.0, 7.0]
     parts = split(data, SplitConfig(train=30, validation=8, test=10))
-    found = scripts.qm9_probe.errors(data, parts, {"random": model})
+    used = np.concatenate(list(parts.named().values()))
+    features = {"random": scripts.qm9_probe.pooled(model, data, used)}
+    found = scripts.qm9_probe.errors(data, parts, features)
     assert found["elements"] < 1e-3 < 0.1 * found["guess"]
     assert set(found) > {"random: scalars", "random: scalars, vectors"}
 
