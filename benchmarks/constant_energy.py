@@ -18,7 +18,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
+import torch
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.io import read
@@ -113,7 +115,10 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=1000, help="steps of 0.5 fs")
     parser.add_argument("--temperature", type=float, default=300.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(words)
+    torch.set_num_threads(args.threads)
+    numba.set_num_threads(args.threads)
     atoms = read(args.frames, index=0)
     for run in args.runs:
         model = load_finetuned(run / "finetuned.safetensors")

@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import numba
 import numpy as np
 import torch
 from sklearn.linear_model import Ridge
@@ -128,6 +129,8 @@ def probe_table(
 
     A seed draws other molecules, and other random weights.
     """
+    torch.set_num_threads(args.threads)
+    numba.set_num_threads(args.threads)
     network = load_model(args.network)
     sets = {target: labels(args.out, target) for target in args.targets}
     first = sets[args.targets[0]]
