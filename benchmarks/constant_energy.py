@@ -1,4 +1,4 @@
-"""Do fine-tuned forces keep the energy? Judged by the method that gave the labels.
+r"""Do fine-tuned forces keep the energy? Judged by the method that gave the labels.
 
     python benchmarks/constant_energy.py --frames hot/malonaldehyde.xyz \
         runs/malonaldehyde-forces-... runs/malonaldehyde-conservative-...

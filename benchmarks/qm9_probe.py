@@ -153,7 +153,7 @@ def probe_table(
     print(f"{args.splits[0]} split, mean ± s.d. of {len(args.seeds)} seeds")
     for target, columns in table.items():
         factor, digits, unit = (1.0, 3, "D") if target == "dipole" else (1e3, 0, "meV")
-        print(f"\n| {target}, {unit} | MAE | less than random weights |")
+        print(f"\n| {target}, {unit} | MAE | pretrained - random |")
         print("| --- | --- | --- |")
         for name, values in columns.items():
             twin = columns.get(name.replace("pretrained", "random"), values)
