@@ -5,10 +5,11 @@ r"""Do fine-tuned forces keep the energy? Judged by the method that gave the lab
 
 runs the first frame of a file without a thermostat, by the forces of fine-tuned
 networks, from the same velocities. Every fifth frame is given to GFN2-xTB, and its
-energy is added to the kinetic one. That sum is no constant even for an exactly
-conserved energy of the network, by as much as the two energies differ, but it only
-drifts if the forces do work. A network of kind "conservative" has an energy of its
-own, whose drift stands beside it.
+energy is added to the kinetic one. Even where a network conserves an energy of its own,
+that sum is as little constant as the two energies differ: it drifts if the molecule
+moves to where they disagree more, or if forces do work on a closed path. A network of
+kind "conservative" has an energy of its own, and its drift, which stands beside the
+other, tells which of the two it is.
 """
 
 from __future__ import annotations
