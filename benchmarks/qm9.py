@@ -128,7 +128,7 @@ def train(args: argparse.Namespace, cell: Cell, start: str, minutes: float) -> b
         config, out, data=data, parts=parts, minutes=minutes, threads=args.threads
     )
     if found["done"]:
-        # A third of a gigabyte of optimiser states and predictions tell nothing more.
+        # Of no use any more, and 1.7 GB for a whole grid.
         (out / "checkpoint.pt").unlink()
         error = found["sets"]["test"][cell.target]
         spent = time.process_time() - began
