@@ -25,7 +25,7 @@ from .packed import Source
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
-__all__ = ["ConformerSettings", "conformers", "read_smiles"]
+__all__ = ["ConformerSettings", "candidates", "conformers", "read_smiles"]
 
 #: Elements that MMFF94 and the shipped models cover.
 COMMON = frozenset({1, 6, 7, 8, 9, 14, 15, 16, 17, 35, 53})
@@ -133,13 +133,8 @@ def _stream(
     smiles: Iterable[str], settings: ConformerSettings, tally: Counter[str]
 ) -> Iterator[Molecule]:
     rng = np.random.default_rng(settings.seed)
-    chosen: Iterable[Mol] = _parsed(smiles, settings, tally)
-    if settings.mode != "whole":
-        chosen = _fragments(chosen, settings, tally)
-    if settings.mode == "pairs":
-        chosen = _pairs(chosen, settings.seed)
     done = 0
-    for mol in chosen:
+    for mol in candidates(smiles, settings, tally):
         if settings.max_molecules is not None and done >= settings.max_molecules:
             return
         seed = int(rng.integers(2**31 - 1))
@@ -152,6 +147,36 @@ def _stream(
         numbers = np.array([a.GetAtomicNum() for a in whole.GetAtoms()], np.uint8)
         done += 1
         yield Molecule(numbers, positions, key_of_mol(mol))
+
+
+def candidates(
+    smiles: Iterable[str],
+    settings: ConformerSettings,
+    tally: Counter[str] | None = None,
+) -> Iterator[Mol]:
+    """Molecules in the order in which `conformers` tries to build them.
+
+    Nothing is embedded, so that it can be told in seconds which molecules a data set
+    may hold: it holds the first of these, but for those that could not be built.
+
+    Parameters
+    ----------
+    smiles : iterable of str
+    settings : ConformerSettings
+    tally : collections.Counter, optional
+        Counts what was passed over, by reason.
+
+    Yields
+    ------
+    rdkit.Chem.Mol
+    """
+    tally = Counter() if tally is None else tally
+    chosen: Iterator[Mol] = _parsed(smiles, settings, tally)
+    if settings.mode != "whole":
+        chosen = _fragments(chosen, settings, tally)
+    if settings.mode == "pairs":
+        chosen = _pairs(chosen, settings.seed)
+    yield from chosen
 
 
 def _parsed(

@@ -17,7 +17,7 @@ from .molecules import Keys
 from .packed import Source, pack
 from .peptide_md import PeptideSettings, peptides
 
-__all__ = ["KINDS", "build_dataset", "open_source", "source_options"]
+__all__ = ["KINDS", "build_dataset", "open_source", "shuffled_smiles", "source_options"]
 
 
 About = dict[str, Any]
@@ -31,12 +31,29 @@ def _conformers(
     files: Sequence[str],
     **options: Any,
 ) -> Source:
-    smiles = [text for path in files for text in read_smiles(path)]
     settings = _settings(ConformerSettings, options)
-    # Files are sorted by origin; a part of them should not be one origin's.
-    random.Random(settings.seed).shuffle(smiles)
+    smiles = shuffled_smiles(files, settings.seed)
     about = {"files": [Path(path).name for path in files], **about}
     return conformers(smiles, settings, name=name, about=about)
+
+
+def shuffled_smiles(files: Sequence[str], seed: int) -> list[str]:
+    """Read SMILES files, in the order in which molecules are built from them.
+
+    Files are sorted by origin; a part of them should not be one origin's.
+
+    Parameters
+    ----------
+    files : sequence of path
+    seed : int
+
+    Returns
+    -------
+    list of str
+    """
+    smiles = [text for path in files for text in read_smiles(path)]
+    random.Random(seed).shuffle(smiles)
+    return smiles
 
 
 def _peptides(

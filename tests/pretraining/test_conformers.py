@@ -6,11 +6,16 @@ pytest.importorskip("rdkit")
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.pretraining.conformers import (
     ConformerSettings,
+    candidates,
     conformers,
     read_smiles,
 )
 from mdgeomfeat.pretraining.exclusion import excluded_keys
-from mdgeomfeat.pretraining.molecules import key_from_coordinates, key_of_smiles
+from mdgeomfeat.pretraining.molecules import (
+    key_from_coordinates,
+    key_of_mol,
+    key_of_smiles,
+)
 from mdgeomfeat.pretraining.packed import load_packed, pack
 
 DRUGS = [
@@ -116,3 +121,12 @@ def test_mistakes_are_explained(tmp_path):
         read_smiles(tmp_path / "none.smi")
     (tmp_path / "a.smi").write_text("CC\tethane\n\nCO methanol\n")
     assert read_smiles(tmp_path / "a.smi") == ["CC", "CO"]
+
+
+@pytest.mark.parametrize("mode", ["whole", "fragments"])
+def test_candidates_are_what_is_built(mode):
+    settings = ConformerSettings(mode=mode, n_conformers=1, max_heavy=26)
+    smiles = [*DRUGS, "C(C", "CCO", "OCC"]
+    built_keys = [m.key for m in conformers(smiles, settings).molecules]
+    assert [key_of_mol(mol) for mol in candidates(smiles, settings)] == built_keys
+    assert len(built_keys) == len(set(built_keys)) > 4
