@@ -23,7 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ import numba
 import numpy as np
 import torch
 from scaling_probe import probe_all
-from scaling_tables import results, tables
+from scaling_tables import diverged, kind, results, tables
 
 from mdgeomfeat.gnn import ModelSpec, build_model
 from mdgeomfeat.pretraining.config import DataConfig, RunConfig, TaskConfig, TrainConfig
@@ -54,6 +54,10 @@ class OutOfTimeError(Exception):
     """The time that was given is over; the same command goes on."""
 
 
+class DivergedError(Exception):
+    """A run's gradient was not finite; its rate is no choice for its width."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """Architecture, channels and layers."""
@@ -64,6 +68,7 @@ class Shape:
 
     @property
     def name(self) -> str:
+        """Return the shape as a word."""
         return f"{self.architecture}-{self.width}x{self.depth}"
 
     @property
@@ -103,6 +108,7 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Return the name of the run's folder."""
         return (
             f"{self.shape.name}-atoms{self.atoms}-batch{self.batch}"
             f"-rate{self.rate:g}-seed{self.seed}"
@@ -110,6 +116,7 @@ class Run:
 
     @property
     def config(self) -> RunConfig:
+        """Return the pre-training run."""
         steps = max(1, round(self.atoms / self.batch))
         return RunConfig(
             name=self.shape.name,
@@ -146,6 +153,11 @@ def held_out(data: Packed, limit: int) -> dict[str, np.ndarray]:
     """
     unseen = data.indices("validation", VALIDATION)
     keys = data.keys[data.mol_of[unseen]]
+    if len(set(keys.tolist())) < 2:
+        raise SystemExit(
+            f"{len(set(keys.tolist()))} of the data's molecules fall to validation; "
+            "give data of at least some tens of molecules."
+        )
     odd = np.unique(keys, return_inverse=True)[1] % 2 == 1
     parts = {
         "tune": unseen[~odd],
@@ -179,6 +191,7 @@ class Bench:
         self.started = time.monotonic()
 
     def minutes_left(self) -> float | None:
+        """Return what is left of the minutes, None for no end."""
         if self.options.minutes is None:
             return None
         left = self.options.minutes - (time.monotonic() - self.started) / 60
@@ -197,10 +210,18 @@ class Bench:
                     f"{folder} was trained on other data; give another --out."
                 )
             return found
+        if (folder / "diverged.json").is_file():
+            raise DivergedError
         left = self.minutes_left()
         trainer = Trainer(run.config, folder, data=self.data)
         curve = Curve(folder / "curve.jsonl", trainer, self.few)
-        trainer.run(minutes=left, progress=curve)
+        try:
+            trainer.run(minutes=left, progress=curve)
+        except FloatingPointError as error:
+            facts = {**asdict(run), "step": trainer.step}
+            (folder / "diverged.json").write_text(json.dumps(facts, indent=1) + "\n")
+            print(f"{run.name}: diverged", flush=True)
+            raise DivergedError from error
         if trainer.progress < 1.0:
             raise OutOfTimeError
         network = trainer.ema.eval()
@@ -243,7 +264,8 @@ class Curve:
         """CPU seconds of training up to now; judging is not counted."""
         return self.before + time.process_time() - self.began
 
-    def __call__(self, progress: float, record: dict[str, Any]) -> None:
+    def __call__(self, _: float, record: dict[str, Any]) -> None:
+        """Add a point after a logged step."""
         seconds = self.seconds()
         errors = judge(self.trainer.ema.eval(), self.trainer.data, self.indices)
         self.before, self.began = seconds, time.process_time()
@@ -306,8 +328,15 @@ def sweep(shape: Shape, rates: list[float], bench: Bench) -> float:
     errors = {}
     for rate in rates:
         run = Run(shape, options.atoms, options.batch, rate, options.seeds[0])
-        tune = bench.train(run)["errors"]["tune"]
+        if (*kind(asdict(run)), rate) in diverged(options.out):
+            continue
+        try:
+            tune = bench.train(run)["errors"]["tune"]
+        except DivergedError:
+            continue
         errors[rate] = tune["all"]["mse"] + tune["heavy"]["mse"]
+    if not errors:
+        raise SystemExit(f"No rate of {rates} trains {shape.name}; give lower ones.")
     return min(errors, key=errors.__getitem__)
 
 
@@ -324,13 +353,13 @@ def plan(
     rates: dict[tuple[str, int], float] = {}
 
     def rate(shape: Shape) -> float:
-        kind = (shape.architecture, shape.width)
-        if kind not in rates:
+        key = (shape.architecture, shape.width)
+        if key not in rates:
             visnet = shape.architecture == "visnet"
             depth = shape.depth if visnet else options.sweep_depth
             tried = options.visnet_rates if visnet else options.rates
-            rates[kind] = sweep(Shape(*kind, depth), tried, bench)
-        return rates[kind]
+            rates[key] = sweep(Shape(*key, depth), tried, bench)
+        return rates[key]
 
     make = partial(Run, batch=options.batch)
     for seed in options.seeds:
@@ -374,6 +403,18 @@ def equal_compute(
             yield make(shape, atoms, rate=rate(shape), seed=options.seeds[0])
 
 
+def train_all(bench: Bench, runs: Callable[[], Iterator[Run]]) -> None:
+    """Train what is planned; where a run diverges, its width gets another rate."""
+    while True:
+        try:
+            for run in runs():
+                bench.train(run)
+        except DivergedError:
+            # What is finished is not repeated, and the sweep leaves this rate out.
+            continue
+        return
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="packed data, .npz")
@@ -389,9 +430,9 @@ def arguments() -> argparse.Namespace:
         "--seeds-up-to", type=int, default=10**6, help="width of more than one seed"
     )
     parser.add_argument(
-        "--rates", nargs="+", type=float, default=[5e-4, 1.5e-3, 4.5e-3]
+        "--rates", nargs="+", type=float, default=[1.5e-3, 4.5e-3, 1.35e-2]
     )
-    parser.add_argument("--visnet-rates", nargs="+", type=float, default=[1.5e-3])
+    parser.add_argument("--visnet-rates", nargs="+", type=float, default=[4.5e-3])
     parser.add_argument("--sweep-depth", type=int, default=4)
     parser.add_argument("--series", nargs="*", default=[], help="ET shapes, as 32x4")
     parser.add_argument("--series-atoms", nargs="*", type=int, default=[])
@@ -423,8 +464,7 @@ def main() -> None:
         try:
             shapes = list(dict.fromkeys([*grid, *visnet, *others]))
             costs = measure_costs(shapes, bench)
-            for run in plan(bench, grid, visnet, costs):
-                bench.train(run)
+            train_all(bench, lambda: plan(bench, grid, visnet, costs))
             if options.qm9:
                 probe_all(options.out, options.qm9, bench.data, bench.minutes_left)
         except OutOfTimeError:

@@ -58,6 +58,13 @@ def read_gap(path: Path) -> LabelledSet:
     )
 
 
+def unseen(data: LabelledSet, seen: Packed) -> LabelledSet:
+    """Leave out the molecules that packed data hold, by their keys."""
+    known = frozenset(seen.keys.tolist())
+    fresh = [i for i, key in enumerate(data.keys) if key not in known]
+    return LabelledSet([data.graphs[i] for i in fresh], data.keys[fresh], data.reading)
+
+
 def features(network: Backbone, data: LabelledSet) -> NDArray[np.float64]:
     """Return the means over the atoms of each molecule, (n, 2 C)."""
     rows = []
@@ -108,10 +115,8 @@ def probe_all(
     ]
     if not todo:
         return
-    data = read_gap(sample(folder, out, 2 * (TRAIN + VALIDATION + TEST)))
-    known = frozenset(seen.keys.tolist())
-    fresh = [i for i, key in enumerate(data.keys) if key not in known]
-    data = LabelledSet([data.graphs[i] for i in fresh], data.keys[fresh], data.reading)
+    n = 2 * (TRAIN + VALIDATION + TEST)
+    data = unseen(read_gap(sample(folder, out, n)), seen)
     sizes = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
     parts = split(data, SplitConfig(method="random", **sizes)).named()
     y = np.array([float(g.y) for g in data.graphs])

@@ -13,11 +13,22 @@ import numpy as np
 EQUAL = 0.15
 
 
+def diverged(out: Path) -> set[tuple[str, int, float]]:
+    """Return architecture, width and rate of the runs that diverged, of any depth."""
+    rows = [json.loads(p.read_text()) for p in out.glob("runs/*/diverged.json")]
+    return {(*kind(row), row["rate"]) for row in rows}
+
+
 def results(out: Path) -> list[dict[str, Any]]:
-    """Read the finished runs of a folder."""
+    """Read the finished runs of a folder.
+
+    ``diverged`` says that another depth of the same width and rate has diverged.
+    """
     found = []
+    lost = diverged(out)
     for path in sorted(out.glob("runs/*/result.json")):
         row = json.loads(path.read_text())
+        row["diverged"] = (*kind(row), row["rate"]) in lost
         probe = path.parent / "probe.json"
         if probe.is_file():
             row["probe"] = json.loads(probe.read_text())
@@ -73,6 +84,7 @@ def best_rates(rows: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
     for row in rows:
         if row["atoms"] == atoms and row["seed"] == first:
             value = error(row, "all", "tune") + error(row, "heavy", "tune")
+            value = np.inf if row["diverged"] else value
             tried[kind(row), row["shape"]["depth"]][row["rate"]] = value
     found = {}
     for width in {key[0] for key in tried}:
@@ -108,6 +120,7 @@ def rates_table(rows: list[dict[str, Any]]) -> str:
             continue
         values = [
             f"{rate:g}: {error(r, 'all', 'tune'):.3f} / {error(r, 'heavy', 'tune'):.3f}"
+            + (" (diverges deeper)" if r["diverged"] else "")
             for rate, r in sorted(tried.items())
         ]
         edge = best[width] in (min(tried), max(tried))
