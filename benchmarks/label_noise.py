@@ -107,14 +107,14 @@ def fit(
     minutes: float | None,
 ) -> dict[str, Any] | None:
     """Fine-tune once, or go on; None if the time is over."""
-    out = options.out / "runs" / name
+    out, target = options.out / "runs" / name, data.reading.target
     metrics = out / "metrics.json"
     if metrics.is_file():
         found = json.loads(metrics.read_text())
     else:
         config = FinetuneConfig.from_dict(
             {
-                "labels": {"kind": "intensive", "unit": "eV", "target": "gap"},
+                "labels": {"kind": "intensive", "unit": "eV", "target": target},
                 "model": {"start": "pretrained", "network": str(network)},
                 "train": {
                     "steps": options.steps,
@@ -129,7 +129,7 @@ def fit(
         )
     if not found["done"]:
         return None
-    (scores,) = found["sets"]["test"].values()
+    scores = found["sets"]["test"][target]
     return {"mae": 1e3 * scores["mae"], "rmse": 1e3 * scores["rmse"]}
 
 
@@ -244,8 +244,8 @@ def main() -> None:
     numba.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     clock, packed = Clock(options.minutes), load_packed(options.data)
-    n = options.train + options.test
-    data = unseen(read_gap(sample(options.qm9, options.out, 2 * n)), packed)
+    n = round(1.3 * (options.train + options.test))
+    data = unseen(read_gap(sample(options.qm9, options.out, n)), packed)
     rows, facts = measure(options, data, packed, clock)
     (options.out / "label-noise.json").write_text(
         json.dumps({"rows": rows, "gfn2": facts}, indent=1) + "\n"
