@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NoReturn
 
 import numba
 import numpy as np
@@ -48,6 +48,9 @@ from mdgeomfeat.pretraining.trainer import Trainer
 VALIDATION = 0.1
 #: Points of a learning curve.
 CURVE = 8
+#: A network that predicts nothing has an error of 1, a fresh one a little more. Deep
+#: ones that were trained too fast answer two atoms 0.1 Å apart with 1e6.
+EXPLODED = 1.3
 
 
 class OutOfTimeError(Exception):
@@ -55,7 +58,7 @@ class OutOfTimeError(Exception):
 
 
 class DivergedError(Exception):
-    """A run's gradient was not finite; its rate is no choice for its width."""
+    """A run's gradient or its errors blew up; its rate is no choice for its width."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,7 @@ class Bench:
                 raise SystemExit(
                     f"{folder} was trained on other data; give another --out."
                 )
+            self.check_errors(run, found)
             return found
         if (folder / "diverged.json").is_file():
             raise DivergedError
@@ -218,10 +222,7 @@ class Bench:
         try:
             trainer.run(minutes=left, progress=curve)
         except FloatingPointError as error:
-            facts = {**asdict(run), "step": trainer.step}
-            (folder / "diverged.json").write_text(json.dumps(facts, indent=1) + "\n")
-            print(f"{run.name}: diverged", flush=True)
-            raise DivergedError from error
+            self.give_up(run, "its gradient is not finite", error)
         if trainer.progress < 1.0:
             raise OutOfTimeError
         network = trainer.ema.eval()
@@ -244,7 +245,22 @@ class Bench:
             f"{errors['heavy']['mse']:.4f}, {found['cpu_seconds']:.0f} CPU s",
             flush=True,
         )
+        self.check_errors(run, found)
         return found
+
+    def check_errors(self, run: Run, found: dict[str, Any]) -> None:
+        """Refuse a run that answers some of what it is judged by with huge numbers."""
+        errors = [e["mse"] for part in found["errors"].values() for e in part.values()]
+        if not max(errors) <= EXPLODED:
+            self.give_up(run, f"an error of {max(errors):.2g}")
+
+    def give_up(self, run: Run, why: str, cause: Exception | None = None) -> NoReturn:
+        """Write down that a run blew up, so that its rate is left out."""
+        path = self.options.out / "runs" / run.name / "diverged.json"
+        if not path.is_file():
+            path.write_text(json.dumps({**asdict(run), "why": why}, indent=1) + "\n")
+            print(f"{run.name}: diverged ({why})", flush=True)
+        raise DivergedError from cause
 
 
 class Curve:

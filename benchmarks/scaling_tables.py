@@ -120,7 +120,7 @@ def rates_table(rows: list[dict[str, Any]]) -> str:
             continue
         values = [
             f"{rate:g}: {error(r, 'all', 'tune'):.3f} / {error(r, 'heavy', 'tune'):.3f}"
-            + (" (diverges deeper)" if r["diverged"] else "")
+            + (" (blows up)" if r["diverged"] else "")
             for rate, r in sorted(tried.items())
         ]
         edge = best[width] in (min(tried), max(tried))

@@ -141,28 +141,40 @@ def test_finished_runs_are_not_repeated(finished, data, monkeypatch):
     assert snapshot(finished) == before
 
 
-def test_a_rate_that_diverges_is_left_out_for_its_width(data, tmp_path, monkeypatch):
-    original = scaling.Trainer.run
+@pytest.mark.parametrize("how", ["gradient", "errors"])
+def test_a_rate_that_blows_up_is_left_out_for_its_width(
+    data, finished, tmp_path, monkeypatch, how
+):
+    train, judge = scaling.Trainer.run, scaling.judge
+    usual = best_rates(results(finished))
+    blown = []
 
-    def diverges(self, **options):
-        spec = self.config.model
-        fast = self.schedule.learning_rate == lost and spec.n_channels == 8
-        if fast and spec.n_layers == 2:
-            raise FloatingPointError
-        return original(self, **options)
+    def fast(spec, rate):
+        return (spec.n_channels, spec.n_layers, rate) == (8, 2, usual["et", 8])
 
-    lost = None
-    run(monkeypatch, data, tmp_path / "first")
-    lost = best_rates(results(tmp_path / "first"))["et", 8]
-    monkeypatch.setattr(scaling.Trainer, "run", diverges)
-    run(monkeypatch, data, tmp_path / "second")
-    rows = results(tmp_path / "second")
+    def trains(self, **options):
+        if fast(self.config.model, self.schedule.learning_rate):
+            if how == "gradient":
+                raise FloatingPointError
+            blown.append(self.ema)
+        return train(self, **options)
+
+    def judges(network, *more):
+        found = judge(network, *more)
+        if network in blown:
+            found["heavy"]["mse"] = 1e6
+        return found
+
+    monkeypatch.setattr(scaling.Trainer, "run", trains)
+    monkeypatch.setattr(scaling, "judge", judges)
+    run(monkeypatch, data, tmp_path)
+    rows = results(tmp_path)
     best = best_rates(rows)
-    assert best["et", 8] != lost
-    assert best["et", 16] == best_rates(results(tmp_path / "first"))["et", 16]
+    assert best["et", 8] != usual["et", 8]
+    assert best["et", 16] == usual["et", 16]
     deep = [r for r in tuned(rows) if r["shape"]["depth"] == 2]
     assert {r["shape"]["width"] for r in deep} == {8, 16}
-    assert "diverges deeper" in tables(rows, tmp_path / "second")
+    assert "blows up" in tables(rows, tmp_path)
 
 
 def test_tables_and_fits_come_from_the_json_alone(finished, tmp_path, monkeypatch):
