@@ -33,23 +33,20 @@ from typing import Any, NoReturn
 import numba
 import numpy as np
 import torch
+from scaling_judge import VALIDATION, held_out, judge, some
 from scaling_probe import probe_all
 from scaling_tables import diverged, kind, results, tables
 
 from mdgeomfeat.gnn import ModelSpec, build_model
 from mdgeomfeat.pretraining.config import DataConfig, RunConfig, TaskConfig, TrainConfig
 from mdgeomfeat.pretraining.denoiser import Denoiser
-from mdgeomfeat.pretraining.evaluate import denoising_error, predictor
-from mdgeomfeat.pretraining.packed import Packed, load_packed
+from mdgeomfeat.pretraining.packed import load_packed
 from mdgeomfeat.pretraining.task import Batch, Sampler, remove_rigid_motion
 from mdgeomfeat.pretraining.trainer import Trainer
 
-#: Share of the molecules that nothing is trained on.
-VALIDATION = 0.1
 #: Points of a learning curve.
 CURVE = 8
-#: A network that predicts nothing has an error of 1, a fresh one a little more. Deep
-#: ones that were trained too fast answer two atoms 0.1 Å apart with 1e6.
+#: A network that predicts nothing has an error of 1, a fresh one a little more.
 EXPLODED = 1.3
 
 
@@ -136,51 +133,6 @@ class Run:
                 checkpoint_minutes=0.5,
             ),
         )
-
-
-def some(indices: np.ndarray, data: Packed, limit: int) -> np.ndarray:
-    """Return at most so many conformations of each source, evenly spread."""
-    source = data.source_of[data.mol_of[indices]]
-    found = []
-    for number in np.unique(source):
-        members = indices[source == number]
-        places = np.linspace(0, len(members) - 1, min(limit, len(members)))
-        found.append(members[places.astype(int)])
-    return np.concatenate(found)
-
-
-def held_out(data: Packed, limit: int) -> dict[str, np.ndarray]:
-    """Return conformations to tune with, to report, and some that are trained on.
-
-    The first two are of different molecules: those of equal keys stay together.
-    """
-    unseen = data.indices("validation", VALIDATION)
-    keys = data.keys[data.mol_of[unseen]]
-    if len(set(keys.tolist())) < 2:
-        raise SystemExit(
-            f"{len(set(keys.tolist()))} of the data's molecules fall to validation; "
-            "give data of at least some tens of molecules."
-        )
-    odd = np.unique(keys, return_inverse=True)[1] % 2 == 1
-    parts = {
-        "tune": unseen[~odd],
-        "test": unseen[odd],
-        "train": data.indices("train", VALIDATION),
-    }
-    return {name: some(indices, data, limit) for name, indices in parts.items()}
-
-
-def judge(
-    network: Denoiser, data: Packed, indices: np.ndarray
-) -> dict[str, dict[str, float]]:
-    """Return error and floor with all atoms and with heavy atoms."""
-    found = {}
-    for seen in ("all", "heavy"):
-        error = denoising_error(
-            predictor(network, fast=True), data, indices, atoms=seen
-        )
-        found[seen] = {"mse": error.mse, "floor": error.floor}
-    return found
 
 
 class Bench:

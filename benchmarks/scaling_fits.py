@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scaling_tables import error, main_atoms, markdown, name, results, tuned
+from scaling_tables import error, main_atoms, markdown, name, results, serial, tuned
 
 #: What must be exceeded for a law to be told.
 MARGIN, FACTOR, SUPPORT = 2.0, 100.0, 0.95
@@ -323,16 +323,14 @@ Choice = tuple[str, list[dict[str, Any]], Callable[[dict[str, Any]], float]]
 
 def choices(rows: list[dict[str, Any]]) -> list[Choice]:
     """Return what is fitted against what: title, runs, size of a run."""
-    rows = [r for r in tuned(rows) if r["shape"]["architecture"] == "et"]
+    rows = [r for r in rows if r["shape"]["architecture"] == "et"]
     atoms = main_atoms(rows)
-    equal = [r for r in rows if r["atoms"] == atoms]
+    equal = [r for r in tuned(rows) if r["atoms"] == atoms]
     found: list[Choice] = [("parameters", equal, lambda r: r["parameters"])]
-    by_shape = defaultdict(list)
-    for row in rows:
-        by_shape[name(row)].append(row)
-    for shape, runs in by_shape.items():
+    for (shape, rate), runs in serial(rows).items():
         if len({r["atoms"] for r in runs}) > 5:
-            found.append((f"atoms seen by {shape}", runs, lambda r: r["atoms"]))
+            title = f"atoms seen by {shape} at rate {rate:g}"
+            found.append((title, runs, lambda r: r["atoms"]))
     return found
 
 

@@ -213,9 +213,19 @@ def compute_table(rows: list[dict[str, Any]], planned: dict[str, int]) -> str:
     return markdown(head, body)
 
 
+def serial(
+    rows: list[dict[str, Any]],
+) -> dict[tuple[str, float], list[dict[str, Any]]]:
+    """Return the runs of each shape and rate, whatever the atoms seen."""
+    found = defaultdict(list)
+    for row in rows:
+        found[name(row), row["rate"]].append(row)
+    return dict(found)
+
+
 def series_table(rows: list[dict[str, Any]]) -> str:
     body = []
-    for shape, runs in group(tuned(rows)).items():
+    for (shape, rate), runs in serial(rows).items():
         by_atoms = defaultdict(list)
         for row in runs:
             by_atoms[row["atoms"]].append(row)
@@ -224,8 +234,9 @@ def series_table(rows: list[dict[str, Any]]) -> str:
                 values = [
                     spread([error(r, seen) for r in some]) for seen in ("all", "heavy")
                 ]
-                body.append([shape, f"{atoms:,}", len(some), *values])
-    return markdown(["shape", "atoms seen", "seeds", "all atoms", "heavy atoms"], body)
+                body.append([shape, f"{rate:g}", f"{atoms:,}", len(some), *values])
+    head = ["shape", "rate", "atoms seen", "seeds", "all atoms", "heavy atoms"]
+    return markdown(head, body)
 
 
 def curves_table(rows: list[dict[str, Any]], shown: int = 5) -> str:

@@ -9,12 +9,18 @@ import pytest
 
 pytest.importorskip("rdkit")
 
+import numpy as np
 import scaling
 import scaling_fits
+import scaling_judge
 from scaling_tables import best_rates, results, tables, tuned
 
+from mdgeomfeat.gnn import build_model
 from mdgeomfeat.pretraining.conformers import ConformerSettings, conformers
+from mdgeomfeat.pretraining.denoiser import Denoiser
+from mdgeomfeat.pretraining.evaluate import denoising_error, predictor
 from mdgeomfeat.pretraining.packed import Source, load_packed, pack
+from mdgeomfeat.pretraining.task import Batch
 
 ENDS = ["", "O", "N", "Cl", "C=O", "C#N", "S"]
 
@@ -89,6 +95,25 @@ def test_errors_are_above_the_floor_and_of_molecules_kept_apart(finished, data):
         for part in ("tune", "test", "train"):
             for error in row["errors"][part].values():
                 assert error["mse"] > error["floor"] > 0
+
+
+def test_conformations_with_atoms_in_one_place_are_not_judged(data, monkeypatch):
+    packed = load_packed(data)
+    network = Denoiser(build_model(scaling.Shape("et", 8, 1).spec, seed=0)).eval()
+    everything = np.arange(len(packed))
+    plain = denoising_error(predictor(network, fast=True), packed, everything)
+    monkeypatch.setattr(scaling_judge, "apart", lambda b: np.ones(len(b.graph_ptr) - 1))
+    found = scaling_judge.judge(network, packed, everything)["all"]
+    np.testing.assert_allclose(found["mse"], plain.mse, rtol=1e-6)
+    np.testing.assert_allclose(found["floor"], plain.floor)
+    monkeypatch.undo()
+    assert scaling_judge.judge(network, packed, everything)["all"]["graphs"] > 0
+    # Two molecules of three atoms; in the second, the last two are 0.3 Å apart.
+    places = np.array([[0, 0, 0], [0, 0, 1], [0, 0, 2]] * 2, np.float32)
+    places[5, 2] = 1.3
+    batch = Batch(np.full(6, 6), places, np.zeros_like(places), np.array([0, 3, 6]))
+    assert scaling_judge.apart(batch).tolist() == [True, False]
+    assert scaling_judge.apart(batch, 0.2).tolist() == [True, True]
 
 
 def test_equal_compute_gives_cheap_networks_more_atoms(finished):
