@@ -1,5 +1,6 @@
 r"""Denoising error of networks of many sizes: a grid of widths and depths.
 
+    mdgeomfeat pretrain data benchmarks/scaling-data.toml --root DATA --out data.npz
     python benchmarks/scaling.py --data data.npz --out scaling --atoms 300000 \
         --widths 16 32 64 128 --depths 2 4 6 8 --seeds 0 1
 
