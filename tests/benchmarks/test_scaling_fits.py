@@ -127,6 +127,16 @@ def test_errors_below_the_floor_and_too_few_sizes_are_refused():
         fits.fit_law(fits.LAWS[0], x, excess)
 
 
+def test_steep_data_and_vanishing_errors_are_fitted_as_well():
+    x = np.geomspace(1e6, 1e9, 12)
+    steep = fits.fit_law(fits.LAWS[0], x, np.geomspace(1.0, 1e-290, 12))
+    assert steep.rate > 40
+    assert np.isfinite(steep.amplitude)
+    truth = {"exponential": fits.Fit("exponential", 1e6, 0.5, 0.0, 0.1, 0.0)}
+    (row,) = fits.simulate(truth, 1e3, 12, 0.05, [1e6], repeats=3)
+    assert row["right"] == 1.0
+
+
 def test_more_decades_tell_more():
     x, excess = drawn("power law", 1e3, 12, 0.05)
     truth = {"power law": fits.fit_law(fits.LAWS[0], x, excess)}
