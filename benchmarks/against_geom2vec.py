@@ -21,7 +21,7 @@ import numba
 import numpy as np
 import torch
 from engines import SETTINGS, measure_rates
-from systems import named_systems, repeated
+from timed_systems import named_systems, repeated
 
 from mdgeomfeat.gnn import load_model
 from mdgeomfeat.gnn.engine import make_engine

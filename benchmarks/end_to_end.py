@@ -30,7 +30,7 @@ from typing import Any
 
 import MDAnalysis as mda
 import numpy as np
-from systems import ala2_files, protein_files
+from timed_systems import ala2_files, protein_files
 
 from mdgeomfeat import GeomGNNFeaturizer
 from mdgeomfeat.gnn import load_model

@@ -41,8 +41,8 @@ import torchmd
 from floor import count_pairs, operations, sgemm_gain, sgemm_rate
 from growth import measure_growth
 from memory import build, peak_memory
-from systems import System, named_systems, repeated
 from tables import FACTS, table
+from timed_systems import System, named_systems, repeated
 
 from mdgeomfeat.gnn import Backbone, load_model
 from mdgeomfeat.gnn.engine import Engine, make_engine

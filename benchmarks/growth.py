@@ -11,7 +11,7 @@ import numpy as np
 from floor import count_pairs
 from matplotlib.figure import Figure
 from memory import build
-from systems import packing
+from timed_systems import packing
 
 from mdgeomfeat.gnn import load_model
 from mdgeomfeat.report.figures.style import figure, figure_style, state_color, to_png

@@ -21,7 +21,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from systems import packing
+from timed_systems import packing
 
 from mdgeomfeat.gnn.engine import make_engine
 from mdgeomfeat.pretraining.config import RunConfig, read_config

@@ -9,7 +9,19 @@ import numba
 import pytest
 import torch
 
+from mdgeomfeat.gnn import ModelSpec, build_model, save_model
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory) -> str:
+    """Return the path of a small network."""
+    torch.manual_seed(3)
+    model = build_model(ModelSpec(architecture="et", hidden_channels=16, num_layers=2))
+    path = tmp_path_factory.mktemp("network") / "small.safetensors"
+    save_model(model, path, {})
+    return str(path)
 
 
 @pytest.fixture(autouse=True)
@@ -22,5 +34,6 @@ def _one_thread():
     numba.set_num_threads(before[1])
 
 
+# At the end: a name there must not hide a package, as tables.py would hide PyTables.
 if str(BENCHMARKS) not in sys.path:
-    sys.path.insert(0, str(BENCHMARKS))
+    sys.path.append(str(BENCHMARKS))

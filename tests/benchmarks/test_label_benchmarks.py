@@ -2,9 +2,8 @@
 
 import csv
 import json
-import sys
+from importlib import import_module
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +19,6 @@ from ase.io import read, write
 from mdgeomfeat.finetuning import SplitConfig, from_graphs, split
 from mdgeomfeat.pretraining.molecules import key_of_smiles
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 HARTREE = units.Hartree
 SMILES = [
     "C", "CC", "CCC", "CCCC", "CC(C)C", "O", "CO", "CCO", "CCCO", "COC", "C=O", "CC=O",
@@ -33,13 +31,8 @@ SMILES = [
 def scripts():
     """Scripts of ``benchmarks/``, which import each other."""
     names = ("qm9", "qm9_data", "qm9_probe", "hot_molecules", "constant_energy")
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        found = {name: __import__(name) for name in names}
-        found["forces"] = __import__("finetuning")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return SimpleNamespace(**found)
+    found = {name: import_module(name) for name in names}
+    return SimpleNamespace(**found, forces=import_module("finetuning"))
 
 
 class Springs(Calculator):
