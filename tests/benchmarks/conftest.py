@@ -17,10 +17,11 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 @pytest.fixture(scope="session")
 def network(tmp_path_factory) -> str:
     """Return the path of a small network."""
-    torch.manual_seed(3)
-    model = build_model(ModelSpec(architecture="et", hidden_channels=16, num_layers=2))
+    spec = ModelSpec(
+        n_channels=16, n_layers=2, n_heads=2, n_rbf=16, cutoff=4.0, elements=(1, 6, 8)
+    )
     path = tmp_path_factory.mktemp("network") / "small.safetensors"
-    save_model(model, path, {})
+    save_model(build_model(spec, seed=5), path, {})
     return str(path)
 
 
