@@ -406,7 +406,8 @@ def test_pieces_are_told_apart(scripts):
 
 
 def test_gfn2_forces_are_the_slope_of_its_energy(scripts):
-    pytest.importorskip("tblite")
+    # torch 2.6 brings a libgomp that is too old for it, and comes first here
+    pytest.importorskip("tblite.library", exc_type=ImportError)
     atoms = scripts.hot_molecules.build("C=O", seed=0)
     atoms.calc = scripts.hot_molecules.gfn2()
     force = atoms.get_forces()[0, 0]
