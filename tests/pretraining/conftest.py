@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from label_fixtures import one_thread
 
 from mdgeomfeat.pretraining.packed import Packed, Source, load_packed, pack
 
+__all__ = ["one_thread"]
+
 SMILES = ["CCN", "c1ccccc1C", "CC(=O)NC", "OCCO", "CS(=O)C", "FC(F)Cl", "N#CC=C"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Batches are tiny: threads would spend their time waiting for each other."""
-    import numba
-    import torch
-
-    before = torch.get_num_threads(), numba.get_num_threads()
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
-    yield
-    torch.set_num_threads(before[0])
-    numba.set_num_threads(before[1])
 
 
 @pytest.fixture(scope="session")
