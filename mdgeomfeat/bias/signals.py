@@ -17,17 +17,26 @@ class HeldBack:
     """A signal that came and has not been passed on yet."""
 
     def __init__(self) -> None:
-        self._handlers = {s: signal.getsignal(s) for s in _SIGNALS}
+        handlers = {s: signal.getsignal(s) for s in _SIGNALS}
+        # What is ignored, as in the background of a shell, stays so; None is a handler
+        # that Python did not install.
+        self._handlers = {
+            s: h for s, h in handlers.items() if h not in (signal.SIG_IGN, None)
+        }
         self._came: tuple[int, FrameType | None] | None = None
 
     def __bool__(self) -> bool:
         return self._came is not None
 
+    def install(self) -> None:
+        """Note signals from now on, but for those that are ignored."""
+        for number in self._handlers:
+            signal.signal(number, self.note)
+
     def restore(self) -> None:
         """Put the handlers back that were there before."""
         for number, handler in self._handlers.items():
-            if handler is not None:  # one that Python did not install
-                signal.signal(number, handler)
+            signal.signal(number, handler)
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Take note of a signal; a second one is passed on at once."""
@@ -43,8 +52,8 @@ class HeldBack:
         handler = self._handlers[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)
-        elif handler == signal.SIG_DFL:
-            signal.signal(number, signal.SIG_DFL)
+        else:  # the system's own
+            signal.signal(number, handler)
             signal.raise_signal(number)
 
 
@@ -65,8 +74,7 @@ def hold_back() -> Iterator[HeldBack]:
     if threading.current_thread() is not threading.main_thread():
         yield held
         return
-    for number in _SIGNALS:
-        signal.signal(number, held.note)
+    held.install()
     try:
         yield held
     finally:

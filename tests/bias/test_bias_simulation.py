@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import MDAnalysis as mda
 import numpy as np
 import openmm as mm
@@ -12,6 +14,7 @@ from mdgeomfeat.bias.checkpoint import Checkpoint
 from mdgeomfeat.bias.colvar import ColvarWriter
 from mdgeomfeat.bias.ranges import BiasRange
 from mdgeomfeat.bias.sampler import BiasSettings
+from mdgeomfeat.bias.signals import hold_back
 from mdgeomfeat.bias.simulation import (
     CHECKPOINT,
     COLVAR,
@@ -286,3 +289,19 @@ def test_colvar_files_are_written_and_read(tmp_path):
 def test_settings_that_cannot_be_used_are_refused(begin, tmp_path, options, said):
     with pytest.raises(InputError, match=said):
         begin(tmp_path, **options)
+
+
+@pytest.mark.parametrize("before", ["ignored", "handled"])
+def test_signals_wait_and_what_is_ignored_stays_so(before):
+    came = []
+    handlers = {"ignored": signal.SIG_IGN, "handled": lambda *_: came.append(1)}
+    old = signal.signal(signal.SIGINT, handlers[before])
+    try:
+        with hold_back() as held:
+            signal.raise_signal(signal.SIGINT)
+            assert bool(held) == (before == "handled")
+            assert not came
+        assert len(came) == (before == "handled")
+        assert signal.getsignal(signal.SIGINT) == handlers[before]
+    finally:
+        signal.signal(signal.SIGINT, old)

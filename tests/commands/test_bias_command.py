@@ -111,12 +111,15 @@ def test_killed_it_goes_on_as_if_nothing_had_been(run_cli, report, tmp_path, end
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     program = Path(sys.executable).with_name("mdgeomfeat")
     endless = [*common, "--steps", 100_000_000, "--out", killed]
+    # What is ignored here, as in the background of a shell, would be ignored there.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [str(program), *map(str, endless)],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 200
     while not (killed / "checkpoint.npz").exists():
         assert process.poll() is None
