@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from ..errors import InputError
-from ..pretraining.config import Schedule
+from ..pretraining.config import Schedule, fill_table
 from .network import NetworkSpec, TokenUse
 
 __all__ = ["FoldConfig"]
@@ -102,11 +102,5 @@ class FoldConfig(Schedule):
         InputError
             If an entry is unknown.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise InputError(
-                f"There is no option {unknown[0]!r}; give one of "
-                f"{', '.join(sorted(known))}."
-            )
-        return cls(**values)
+        made: Self = fill_table(cls, "folds", values)
+        return made

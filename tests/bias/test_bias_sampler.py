@@ -66,30 +66,32 @@ def settings(method, **options):
 
 @pytest.mark.parametrize("method", ["opes", "metad"])
 def test_free_energy_and_weights_are_right(method):
-    system = particle()
-    bias = Bias(system, [coordinate()], [RANGE], settings(method, height=0.5))
-    run = simulation(system, bias)
-    x, weights = [], []
-    for k in range(20_000):
-        bias.step(run, 20)
-        if k > 5000:
-            x.append(bias.values(run.context)[0])
-            weights.append((bias.energies(run.context)[0] - bias.constant()) / KT)
-    x, weights = np.array(x), np.exp(np.array(weights) - np.max(weights))
     grid = np.linspace(-2, 2, 4001)
     density = np.exp(-energy(grid) / KT)
     exact = -KT * np.log(density[grid > 0].sum() / density[grid < 0].sum())
-    # by the weights of frames, as --weights logweight@COLVAR has them
-    from_frames = -KT * np.log(weights[x > 0].sum() / weights[x < 0].sum())
-    # over seeds, the standard deviation of this is 0.23 kT
-    assert abs(from_frames - exact) < 0.75 * KT
-    # and by the bias itself
-    (axis,) = bias.axes()
-    inside = np.abs(axis) < 1.4
-    error = bias.free_energy()[inside] - energy(axis[inside])
-    assert np.std(error) < 0.5 * KT
-    crossings = (np.diff(np.sign(x)) != 0).sum()
-    assert crossings > 100
+    errors = []
+    for seed in range(6):
+        bias = Bias(
+            system := particle(), [coordinate()], [RANGE], settings(method, height=0.5)
+        )
+        run = simulation(system, bias, seed + 1)
+        x, weights = [], []
+        for k in range(20_000):
+            bias.step(run, 20)
+            if k > 5000:
+                x.append(bias.values(run.context)[0])
+                weights.append((bias.energies(run.context)[0] - bias.constant()) / KT)
+        x, weights = np.array(x), np.exp(np.array(weights) - np.max(weights))
+        # by the weights of frames, as --weights logweight@COLVAR has them
+        from_frames = -KT * np.log(weights[x > 0].sum() / weights[x < 0].sum())
+        errors.append(from_frames - exact)
+        # and by the bias itself
+        (axis,) = bias.axes()
+        inside = np.abs(axis) < 1.4
+        assert np.std(bias.free_energy()[inside] - energy(axis[inside])) < 0.5 * KT
+        assert (np.diff(np.sign(x)) != 0).sum() > 100
+    # one run is off by 0.2 kT, either way
+    assert abs(np.mean(errors)) < 0.25 * KT
 
 
 @pytest.mark.parametrize(

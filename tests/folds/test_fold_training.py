@@ -221,7 +221,7 @@ def test_options_that_mean_nothing_are_refused(options, message):
 def test_a_configuration_comes_back(one_benchmark, tmp_path):
     config = FoldConfig(tokens="framed", twin=2, steps=5)
     assert FoldConfig.from_dict(config.to_dict()) == config
-    with pytest.raises(InputError, match="no option 'layers'"):
+    with pytest.raises(InputError, match=r"unknown entries \['layers'\]"):
         FoldConfig.from_dict({"layers": 3})
     with pytest.raises(InputError, match="has no validation"):
         fit_folds(one_benchmark, tmp_path, config, parts=["training"])
