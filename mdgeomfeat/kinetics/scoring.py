@@ -17,9 +17,15 @@ from mdgeomfeat.kinetics.results import StudySettings
 from mdgeomfeat.kinetics.scores import Score, ScoreError, null_score, vamp2_score
 from mdgeomfeat.kinetics.spib import SpibFit, fit_spib
 from mdgeomfeat.kinetics.splits import Fold
-from mdgeomfeat.kinetics.standardize import Standardizer, fit_standardizer
+from mdgeomfeat.kinetics.standardize import Standardizer
 from mdgeomfeat.kinetics.tica import LinearMap, fit_tica, fit_tica_guarded
-from mdgeomfeat.kinetics.vampnet import LobeStack, VampnetFit, fit_vampnet, run_lobe
+from mdgeomfeat.kinetics.vampnet import (
+    LobeStack,
+    VampnetFit,
+    fit_vampnet,
+    run_lobe,
+    slow_standardizer,
+)
 from mdgeomfeat.mixing import MixerSpec, count_parameters
 from mdgeomfeat.store import Rows, map_rows
 
@@ -216,7 +222,7 @@ class InputScorer:
     ) -> _Row:
         """Fit every seed, and score each by itself and all of them joined."""
         spec = replace(self.mixers[name], n_outputs=self.dim)
-        standardizer = _standardizer(parts.train)
+        standardizer = _standardizer(parts.train, self.lag)
         fits: list[VampnetFit | SpibFit] = []
         scores: list[float | None] = []
         failures = []
@@ -423,7 +429,7 @@ def fit_network(
     spec : MixerSpec
     seed : int
     standardizer : Standardizer, optional
-        Of the training part, if already known.
+        Of the training part, for a VAMPNet, if already known.
     weights, stop_weights : list of (F,) ndarrays, optional
         Weights of the frames of both parts; not for a bottleneck.
 
@@ -448,10 +454,10 @@ def fit_network(
     )
 
 
-def _standardizer(train: Arrays) -> Standardizer | None:
+def _standardizer(train: Arrays, lag: int) -> Standardizer | None:
     """Return what the seeds share; None where the fit itself will complain."""
     try:
-        return fit_standardizer(train)
+        return slow_standardizer(train, lag)
     except ScoreError:
         return None
 

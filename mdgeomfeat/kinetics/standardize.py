@@ -1,21 +1,37 @@
-"""Centring and scaling with the statistics of the training part, streaming."""
+"""Centring and scaling with the statistics of the training part, streaming.
+
+What a linear method or a network finds in many columns and few frames depends on how
+large the columns are: large ones are fitted first, and small ones are what a penalty
+removes. The size of a column is therefore its autocorrelation at the lag, so that what
+has forgotten itself by then (the vibrations of bonds in a protein) hardly counts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mdgeomfeat.kinetics.arrays import Arrays, chunks
+from mdgeomfeat.kinetics.arrays import Arrays, chunks, lagged_runs
 from mdgeomfeat.kinetics.scores import ScoreError
 
-__all__ = ["Standardizer", "fit_standardizer", "flat_features"]
+__all__ = [
+    "Standardizer",
+    "fit_standardizer",
+    "flat_features",
+    "scale_by_autocorrelation",
+]
 
 #: A column whose standard deviation is below this share of its mean is rounding noise
 #: of float32 (unit round-off 6e-8) and is switched off rather than blown up.
 _SD_FLOOR = 1e-6
+
+
+#: No column that varies becomes smaller than if it had this autocorrelation, because a
+#: slow motion may also stand in the product of several that are fast.
+_FLOOR = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +43,8 @@ class Standardizer:
     shift : ndarray of float32
         Training mean, shape of one frame.
     factor : ndarray of float32
-        One over the training standard deviation; 0 for a column that does not vary.
+        One over the training standard deviation, or this times the weight of the
+        column (:func:`scale_by_autocorrelation`); 0 for a column that does not vary.
     """
 
     shift: NDArray[np.float32]
@@ -90,6 +107,66 @@ def fit_standardizer(
         raise ScoreError("No column varies in the training part.")
     factor = np.divide(1.0, sd, out=np.zeros(shape), where=varies)
     return Standardizer(mean.astype(np.float32), factor.astype(np.float32))
+
+
+def scale_by_autocorrelation(
+    standardizer: Standardizer,
+    arrays: Arrays,
+    lag: int,
+    view: Callable[[NDArray[np.floating]], NDArray[np.floating]] | None = None,
+) -> Standardizer:
+    """Make columns as large as they are slow.
+
+    A column is multiplied by its autocorrelation at the lag or that of its square,
+    whichever is larger, but at least by 0.02, and all by one number, so that their mean
+    variance remains 1. Of vectors in (F, N, 4, C) tokens the squared lengths are taken,
+    since components would depend on how the molecule tumbles.
+
+    Parameters
+    ----------
+    standardizer : Standardizer
+        Of the same trajectories.
+    arrays : list of (F, ...) ndarrays
+        Training trajectories, with at least one pair of frames.
+    lag : int
+        Frames.
+    view : callable, optional
+        As for :func:`fit_standardizer`.
+
+    Returns
+    -------
+    Standardizer
+    """
+    view = view or (lambda frames: frames)
+    sums = np.zeros((5, 2, *_lengths(standardizer.shift[None]).shape[1:]))
+    n = 0
+    for frames in lagged_runs(arrays, lag):
+        x = _lengths(standardizer(view(frames)))
+        x = np.stack([x, x**2], axis=1)
+        early, late = x[:-lag], x[lag:]
+        n += len(early)
+        terms = (early, late, early * late, early**2, late**2)
+        sums += [term.sum(axis=0) for term in terms]
+    mean_0, mean_t, product, square_0, square_t = sums / n
+    variance = (square_0 - mean_0**2) * (square_t - mean_t**2)
+    varies = variance > np.finfo(np.float32).tiny
+    root = np.sqrt(np.where(varies, variance, 1.0))
+    both = np.where(varies, (product - mean_0 * mean_t) / root, 0.0)
+    slowness = both.max(axis=0).clip(_FLOOR, 1)
+    varying = standardizer.factor > 0
+    if slowness.ndim == 3:
+        slowness = np.broadcast_to(slowness[:, [0, 1, 1, 1]], varying.shape)
+    size = np.sqrt(np.mean(slowness[varying] ** 2))
+    factor = standardizer.factor * (slowness / size)
+    return replace(standardizer, factor=factor.astype(np.float32))
+
+
+def _lengths(frames: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return (F, N, 2, C), scalars and squared lengths, of (F, N, 4, C) tokens."""
+    if frames.ndim < 4:
+        return frames
+    squares = (frames[:, :, 1:] ** 2).sum(axis=2, keepdims=True)
+    return np.concatenate([frames[:, :, :1], squares], axis=2)
 
 
 def flat_features(frames: NDArray[np.floating]) -> NDArray[np.floating]:

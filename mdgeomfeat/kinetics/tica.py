@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from mdgeomfeat.kinetics.standardize import (
     Standardizer,
     fit_standardizer,
     flat_features,
+    scale_by_autocorrelation,
 )
 
 __all__ = ["LinearMap", "PreparedTICA", "fit_tica", "fit_tica_guarded"]
@@ -139,11 +141,12 @@ def fit_tica_guarded(
 ) -> LinearMap:
     """Fit TICA with what a second part of the data decides, then to both parts.
 
-    What is decided, by the best score on the `stop` part, is a ridge (0 to 3 times a
-    standardised column's variance; many columns on few pairs need much) and then, where
-    there are less than ten training pairs per column (or principal component, beyond
-    1,000), the number of components, which is halved again and again with that ridge.
-    This is what early stopping is for a network.
+    What is decided, by the best score on the `stop` part, is whether columns are as
+    large as they are slow (:func:`.standardize.scale_by_autocorrelation`) or all alike,
+    together with a ridge (0 to 3 times a column's mean variance; many columns on few
+    pairs need much), and then, where there are less than ten training pairs per column
+    (or principal component, beyond 1,000), the number of components, which is halved
+    again and again with that ridge. This is what early stopping is for a network.
     The map is then fitted again, with these choices, to both parts together.
 
     Parameters
@@ -165,21 +168,30 @@ def fit_tica_guarded(
         If nothing could be fitted.
     """
     pairs = _effective_pairs(arrays, lag, weights)
-    prepared = PreparedTICA(arrays, lag, _first_width(arrays, pairs), weights)
-    widths = _widths(prepared.width, pairs, dim)
+    first = _first_width(arrays, pairs)
 
-    def score(width: int, ridge: float) -> float:
+    def score(prepared: PreparedTICA, width: int, ridge: float) -> float:
         outputs = prepared.sketch(dim, width, ridge).transform(stop)
         return vamp2_score(outputs, lag, stop_weights)
 
-    ridge = max(_RIDGES, key=lambda r: score(widths[0], r))
-    width = max(widths, key=lambda w: score(w, ridge))
+    both_scales = [
+        PreparedTICA(arrays, lag, first, weights, slow_first=slow_first)
+        for slow_first in (False, True)
+    ]
+    prepared, ridge = max(
+        product(both_scales, _RIDGES),
+        key=lambda choice: score(choice[0], choice[0].width, choice[1]),
+    )
+    widths = _widths(prepared.width, pairs, dim)
+    width = max(widths, key=lambda w: score(prepared, w, ridge))
     everything = [*arrays, *stop]
     both = None
     if weights is not None and stop_weights is not None:
         both = [*weights, *stop_weights]
     components = width if prepared.components is not None else None
-    return PreparedTICA(everything, lag, components, both).solve(dim, width, ridge)
+    return PreparedTICA(
+        everything, lag, components, both, slow_first=prepared.slow_first
+    ).solve(dim, width, ridge)
 
 
 def _effective_pairs(arrays: Arrays, lag: int, weights: Arrays | None) -> int:
@@ -221,10 +233,13 @@ class PreparedTICA:
         Principal components to use, as for :func:`fit_tica`.
     weights : list of (F,) ndarrays, optional
         Weight of every frame.
+    slow_first : bool
+        Make columns as large as they are slow, instead of all alike.
 
     Attributes
     ----------
     standardizer : Standardizer
+    slow_first : bool
     components : (D, k) ndarray or None
         Principal components, if they are used.
     width : int
@@ -242,12 +257,19 @@ class PreparedTICA:
         lag: int,
         n_components: int | None,
         weights: Arrays | None = None,
+        *,
+        slow_first: bool = False,
     ) -> None:
         if n_pairs(arrays, lag) < 3:
             raise ScoreError(
                 f"The training part has no pairs at a lag of {lag} frames."
             )
+        self.slow_first = slow_first
         self.standardizer = fit_standardizer(arrays, flat_features)
+        if slow_first:
+            self.standardizer = scale_by_autocorrelation(
+                self.standardizer, arrays, lag, flat_features
+            )
         width = self.standardizer.shift.size
         if n_components is None and width > MAX_WIDTH:
             n_components = MAX_WIDTH

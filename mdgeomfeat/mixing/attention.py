@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import dropout, scaled_dot_product_attention
 
 from mdgeomfeat.mixing.inputs import prepare
 from mdgeomfeat.mixing.mlp import feed_forward, token_embedding
@@ -12,6 +12,35 @@ from mdgeomfeat.mixing.readout import Readout
 from mdgeomfeat.mixing.spec import MixerSpec
 
 __all__ = ["AttentionMixer"]
+
+
+#: Tokens up to which plain products take less time than torch's kernel for attention.
+_FEW_TOKENS = 16
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, p: float = 0.0) -> Tensor:
+    """Return scaled dot-product attention (Vaswani et al., 2017, equation 1).
+
+    Parameters
+    ----------
+    queries, keys, values : (B, N, H, D) Tensor
+        Of B frames, N tokens, H heads.
+    p : float
+        Probability with which a weight is dropped.
+
+    Returns
+    -------
+    (B, N, H, D) tensor
+    """
+    if queries.shape[1] > _FEW_TOKENS:
+        q, k, v = (x.transpose(1, 2) for x in (queries, keys, values))
+        return scaled_dot_product_attention(q, k, v, dropout_p=p).transpose(1, 2)
+    scale = queries.shape[-1] ** -0.5
+    scores = torch.einsum("bnhd,bmhd->bnmh", queries * scale, keys)
+    weights = scores.softmax(dim=2)
+    if p:
+        weights = dropout(weights, p)
+    return torch.einsum("bnmh,bmhd->bnhd", weights, values)
 
 
 class _EncoderBlock(nn.Module):
@@ -29,14 +58,11 @@ class _EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, n_tokens, width = x.shape
-        q, k, v = (
-            self.query_key_value(self.attention_norm(x))
-            .view(batch, n_tokens, 3, self.n_heads, width // self.n_heads)
-            .permute(2, 0, 3, 1, 4)
-        )
-        dropout = self.dropout if self.training else 0.0
-        mixed = scaled_dot_product_attention(q, k, v, dropout_p=dropout)
-        x = x + self.merge(mixed.transpose(1, 2).reshape(batch, n_tokens, width))
+        joined = self.query_key_value(self.attention_norm(x))
+        heads = (batch, n_tokens, self.n_heads, width // self.n_heads)
+        q, k, v = (part.view(heads) for part in joined.chunk(3, dim=-1))
+        mixed = attend(q, k, v, self.dropout if self.training else 0.0)
+        x = x + self.merge(mixed.reshape(batch, n_tokens, width))
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out
 

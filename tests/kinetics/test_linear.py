@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from chains import THREE, embed, markov_chain, timescales
 from deeptime.decomposition import TICA
+from scipy.spatial.transform import Rotation
 
 from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics import (
@@ -23,7 +24,11 @@ from mdgeomfeat.kinetics import (
 from mdgeomfeat.kinetics.arrays import Span
 from mdgeomfeat.kinetics.pca import fit_pca
 from mdgeomfeat.kinetics.scoring import InputScorer
-from mdgeomfeat.kinetics.standardize import fit_standardizer, flat_features
+from mdgeomfeat.kinetics.standardize import (
+    fit_standardizer,
+    flat_features,
+    scale_by_autocorrelation,
+)
 from mdgeomfeat.kinetics.tica import PreparedTICA
 
 
@@ -241,3 +246,78 @@ def test_the_fast_map_that_ridges_are_compared_by_is_that_of_deeptime(width, rid
         np.testing.assert_allclose(y * scale * sign, x, atol=1e-6)
     if not ridge:
         np.testing.assert_allclose(fast.timescales, exact.timescales, rtol=1e-8)
+
+
+def noisy_columns(n_noise=300, seed=0):
+    """Runs in which two columns flip slowly, and many others hardly remember."""
+    rng = np.random.default_rng(seed)
+    runs = []
+    for _ in range(3):
+        flips = np.where(rng.random((500, 2)) < 0.03, -1, 1).cumprod(axis=0)
+        slow = flips + rng.normal(0, 0.5, (500, 2))
+        runs.append(np.c_[slow, rng.normal(size=(500, n_noise))].astype(np.float32))
+    return runs
+
+
+def test_columns_become_as_large_as_they_are_slow():
+    runs = noisy_columns(4)
+    plain = fit_standardizer(runs)
+    scaled = scale_by_autocorrelation(plain, runs, 5)
+    x = plain(np.concatenate(runs))
+    starts = np.concatenate([np.arange(495) + 500 * k for k in range(3)])
+    both = [
+        [np.corrcoef(c[starts] ** p, c[starts + 5] ** p)[0, 1] for c in x.T]
+        for p in (1, 2)
+    ]
+    expected = np.clip(np.max(both, axis=0), 0.02, 1)
+    expected /= np.sqrt(np.mean(expected**2))
+    np.testing.assert_allclose(scaled.factor / plain.factor, expected, rtol=1e-5)
+    assert np.mean(scaled(np.concatenate(runs)).var(axis=0)) == pytest.approx(1)
+    assert (expected[:2] > 5 * expected[2:].max()).all()
+
+
+def test_vectors_are_scaled_by_what_a_rotation_leaves():
+    rng = np.random.default_rng(0)
+    slow = np.repeat(rng.choice([1.0, 2.0], 60), 20)
+    vectors = rng.normal(size=(1200, 2, 3, 2))
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    vectors[:, 0, :, 0] *= slow[:, None]  # only a length is slow
+    vectors[:, 0, :, 1] *= rng.choice([1.0, 2.0], 1200)[:, None]
+    vectors[:, 1] *= rng.choice([1.0, 2.0], (1200, 1, 2))
+    tokens = np.concatenate([rng.normal(size=(1200, 2, 1, 2)), vectors], axis=2)
+    turned = tokens.copy()
+    turns = Rotation.random(1200, random_state=1).as_matrix()
+    turned[:, :, 1:] = np.einsum("fij,fnjc->fnic", turns, vectors)
+    plain = fit_standardizer([tokens])
+    one, other = (scale_by_autocorrelation(plain, [x], 4) for x in (tokens, turned))
+    np.testing.assert_allclose(one.factor, other.factor, rtol=1e-5)
+    weights = one.factor / plain.factor
+    assert np.ptp(weights[:, 1:], axis=1).max() < 1e-6  # one for all components
+    assert weights[0, 1, 0] > 3 * np.delete(weights[:, 1].ravel(), 0).max()
+
+
+def test_a_slow_width_makes_a_column_large():
+    rng = np.random.default_rng(0)
+    width = np.repeat(rng.choice([0.3, 3.0], 200), 30)
+    x = rng.normal(size=(6000, 2))
+    x[:, 0] *= width
+    plain = fit_standardizer([x])
+    weights = scale_by_autocorrelation(plain, [x], 3).factor / plain.factor
+    assert weights[0] > 5 * weights[1]
+
+
+def test_what_forgets_itself_keeps_its_scale():
+    # alternating signs: no column has a positive autocorrelation
+    x = np.tile([1.0, -1.0], 50)[:, None] * [1.0, 2.0]
+    plain = fit_standardizer([x])
+    scaled = scale_by_autocorrelation(plain, [x], 1)
+    np.testing.assert_allclose(scaled.factor, plain.factor, rtol=1e-6)
+
+
+def test_slow_columns_are_found_among_many_fast_ones():
+    runs = noisy_columns()
+    guarded = fit_tica_guarded(runs[:1], runs[1:2], 5, 2)
+    plain = PreparedTICA(runs[:2], 5, 200).solve(2)
+    scores = [vamp2_score(fit.transform(runs[2:]), 5) for fit in (guarded, plain)]
+    best = vamp2_score([runs[2][:, :2]], 5)
+    assert scores[0] > best - 0.05 > scores[1] + 0.1
