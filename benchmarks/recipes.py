@@ -1,10 +1,11 @@
-r"""Measure how VAMPNets are best fitted: mixers, read-outs, dropped inputs, poolings.
+r"""Measure how VAMPNets are best fitted: mixers, read-outs, inputs and their scale.
 
     python benchmarks/recipes.py --out recipes --systems wlall gly2 --seeds 2
 
-Every recipe is an input, a pooling, a mixer with options and a training budget. The
-held-out parts are those of `vamp` (four folds of whole runs). Beside each seed by
-itself stands what the seeds joined by the ridge-linear map of `vamp` score; differences
+Every recipe is an input, a pooling, a mixer with options, and the scale of the columns:
+as large as they are slow (the default), or "alike". The held-out parts are those of
+`vamp` (four folds of whole runs). Beside each seed by itself stands what the seeds
+joined by the ridge-linear map of `vamp` score; differences
 to the dihedrals' recipe are paired, part by part. Fits are written down one by one, and
 a run that is repeated goes on where it was stopped. Writes ``fits.jsonl`` and
 ``recipes.md``.
@@ -31,19 +32,18 @@ from mdgeomfeat.gnn import load_model, random_twin
 from mdgeomfeat.kinetics import (
     Fold,
     ScoreError,
-    TrainingOptions,
     fit_vampnet,
     make_folds,
     vamp2_score,
 )
 from mdgeomfeat.kinetics.arrays import cut
 from mdgeomfeat.kinetics.model import join_lobes
+from mdgeomfeat.kinetics.standardize import fit_standardizer
 from mdgeomfeat.kinetics.vampnet import run_lobe
 from mdgeomfeat.mixing import MixerSpec
 
 REFERENCE = "dihedrals, flat, 0.1"
-SHORT = {"max_steps": 300, "patience": 100}
-LONG = {"max_steps": 600, "patience": 200}
+ALIKE = ", alike"
 
 
 class Recipe(NamedTuple):
@@ -53,7 +53,7 @@ class Recipe(NamedTuple):
     pool: str
     kind: str
     options: dict[str, Any]
-    training: dict[str, Any]
+    alike: bool = False
 
 
 def attention(depth: int, readout: str, dropped: float) -> dict[str, Any]:
@@ -61,33 +61,31 @@ def attention(depth: int, readout: str, dropped: float) -> dict[str, Any]:
 
 
 RECIPES = {
-    "dihedrals, flat, as before": Recipe("dihedrals", "mean", "flat", {}, SHORT),
-    REFERENCE: Recipe("dihedrals", "mean", "flat", {"input_dropout": 0.1}, LONG),
-    "distances, flat, 0.3": Recipe(
-        "distances", "mean", "flat", {"input_dropout": 0.3}, LONG
-    ),
-    "features, mlp, as before": Recipe("features", "mean", "mlp", {}, SHORT),
-    "features, flat, 0.3": Recipe(
-        "features", "mean", "flat", {"input_dropout": 0.3}, LONG
-    ),
+    REFERENCE: Recipe("dihedrals", "mean", "flat", {"input_dropout": 0.1}),
+    "distances, flat, 0.3": Recipe("distances", "mean", "flat", {"input_dropout": 0.3}),
+    "features, mlp, 0.3": Recipe("features", "mean", "mlp", {"input_dropout": 0.3}),
+    "features, flat, 0.3": Recipe("features", "mean", "flat", {"input_dropout": 0.3}),
     "features, attention 1 joined, 0.3": Recipe(
-        "features", "mean", "attention", attention(1, "joined", 0.3), LONG
+        "features", "mean", "attention", attention(1, "joined", 0.3)
     ),
     "features, attention 2 joined, 0.3": Recipe(
-        "features", "mean", "attention", attention(2, "joined", 0.3), LONG
+        "features", "mean", "attention", attention(2, "joined", 0.3)
     ),
     "features, attention 1 pooled, 0.3": Recipe(
-        "features", "mean", "attention", attention(1, "pooled", 0.3), LONG
+        "features", "mean", "attention", attention(1, "pooled", 0.3)
     ),
     "features by element, attention 1 joined, 0.3": Recipe(
-        "features", "element", "attention", attention(1, "joined", 0.3), LONG
+        "features", "element", "attention", attention(1, "joined", 0.3)
     ),
     "features by side chain, attention 1 joined, 0.3": Recipe(
-        "features", "sidechain", "attention", attention(1, "joined", 0.3), LONG
+        "features", "sidechain", "attention", attention(1, "joined", 0.3)
     ),
     "random weights, attention 1 joined, 0.3": Recipe(
-        "random", "mean", "attention", attention(1, "joined", 0.3), LONG
+        "random", "mean", "attention", attention(1, "joined", 0.3)
     ),
+}
+RECIPES |= {
+    label + ALIKE: recipe._replace(alike=True) for label, recipe in RECIPES.items()
 }
 
 
@@ -136,7 +134,7 @@ def fold_fits(
                 system.lag,
                 spec,
                 seed=seed,
-                options=TrainingOptions(**recipe.training),
+                standardizer=fit_standardizer(train) if recipe.alike else None,
             )
         except ScoreError:
             scores.append(None)

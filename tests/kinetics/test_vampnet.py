@@ -14,6 +14,7 @@ from mdgeomfeat.kinetics import (
     fit_vampnet,
     vamp2_score,
 )
+from mdgeomfeat.kinetics.standardize import fit_standardizer
 from mdgeomfeat.kinetics.vampnet import Lobe, run_lobe, slow_standardizer
 from mdgeomfeat.mixing import MixerSpec
 
@@ -93,6 +94,22 @@ def test_budget_shrinks_with_the_data():
     assert options.pairs(spec(300)) == 200
     many = MixerSpec(kind="attention", n_tokens=214, n_features=112, n_outputs=3)
     assert options.pairs(many) == 64
+
+
+def test_slow_columns_lead_a_network():
+    rng = np.random.default_rng(0)
+    runs = []
+    for _ in range(3):
+        flips = np.where(rng.random(500) < 0.03, -1, 1).cumprod()
+        noise = rng.normal(size=(500, 400))
+        runs.append(np.c_[flips + 0.5 * noise[:, 0], noise].astype(np.float32))
+    plain = fit_standardizer(runs[:1])
+    ours, alike = (
+        fit_vampnet(runs[:1], runs[1:2], 5, spec(401, 1), standardizer=standardizer)
+        for standardizer in (None, plain)
+    )
+    scores = [vamp2_score(fit.transform(runs[2:]), 5) for fit in (ours, alike)]
+    assert scores[0] > scores[1] + 0.1
 
 
 def test_the_learning_rate_rises_and_falls():
