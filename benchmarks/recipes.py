@@ -3,9 +3,9 @@ r"""Measure how VAMPNets are best fitted: mixers, read-outs, inputs and their sc
     python benchmarks/recipes.py --out recipes --systems wlall gly2 --seeds 2
 
 Every recipe is an input, a pooling, a mixer with options, and the scale of the columns:
-as large as they are slow (the default), or "alike". The held-out parts are those of
-`vamp` (four folds of whole runs). Beside each seed by itself stands what the seeds
-joined by the ridge-linear map of `vamp` score; differences
+as large as they are slow, or "alike" (`vamp` decides by their number). The held-out
+parts are those of `vamp` (four folds of whole runs). Beside each seed by itself stands
+what the seeds joined by the ridge-linear map of `vamp` score; differences
 to the dihedrals' recipe are paired, part by part. Fits are written down one by one, and
 a run that is repeated goes on where it was stopped. Writes ``fits.jsonl`` and
 ``recipes.md``.
@@ -38,7 +38,7 @@ from mdgeomfeat.kinetics import (
 )
 from mdgeomfeat.kinetics.arrays import cut
 from mdgeomfeat.kinetics.model import join_lobes
-from mdgeomfeat.kinetics.standardize import fit_standardizer
+from mdgeomfeat.kinetics.standardize import fit_standardizer, scale_by_autocorrelation
 from mdgeomfeat.kinetics.vampnet import run_lobe
 from mdgeomfeat.mixing import MixerSpec
 
@@ -124,6 +124,9 @@ def fold_fits(
         n_outputs=system.dim,
         **recipe.options,
     )
+    standardizer = fit_standardizer(train)
+    if not recipe.alike:
+        standardizer = scale_by_autocorrelation(standardizer, train, system.lag)
     began = time.process_time()
     lobes, scores, steps = [], [], []
     for seed in range(seeds):
@@ -134,7 +137,7 @@ def fold_fits(
                 system.lag,
                 spec,
                 seed=seed,
-                standardizer=fit_standardizer(train) if recipe.alike else None,
+                standardizer=standardizer,
             )
         except ScoreError:
             scores.append(None)

@@ -24,7 +24,7 @@ from mdgeomfeat.kinetics.vampnet import (
     VampnetFit,
     fit_vampnet,
     run_lobe,
-    slow_standardizer,
+    usual_standardizer,
 )
 from mdgeomfeat.mixing import MixerSpec, count_parameters
 from mdgeomfeat.store import Rows, map_rows
@@ -457,7 +457,7 @@ def fit_network(
 def _standardizer(train: Arrays, lag: int) -> Standardizer | None:
     """Return what the seeds share; None where the fit itself will complain."""
     try:
-        return slow_standardizer(train, lag)
+        return usual_standardizer(train, lag)
     except ScoreError:
         return None
 

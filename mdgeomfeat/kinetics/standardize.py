@@ -18,6 +18,7 @@ from mdgeomfeat.kinetics.arrays import Arrays, chunks, lagged_runs
 from mdgeomfeat.kinetics.scores import ScoreError
 
 __all__ = [
+    "PAIRS_PER_COLUMN",
     "Standardizer",
     "fit_standardizer",
     "flat_features",
@@ -28,6 +29,9 @@ __all__ = [
 #: of float32 (unit round-off 6e-8) and is switched off rather than blown up.
 _SD_FLOOR = 1e-6
 
+
+#: With fewer training pairs for each column, slow motions are found in noise.
+PAIRS_PER_COLUMN = 10
 
 #: No column that varies becomes smaller than if it had this autocorrelation, because a
 #: slow motion may also stand in the product of several that are fast.

@@ -30,6 +30,7 @@ from mdgeomfeat.kinetics.covariances import reversible_covariances
 from mdgeomfeat.kinetics.pca import MAX_WIDTH, fit_pca
 from mdgeomfeat.kinetics.scores import ScoreError, shares, vamp2_score
 from mdgeomfeat.kinetics.standardize import (
+    PAIRS_PER_COLUMN,
     Standardizer,
     fit_standardizer,
     flat_features,
@@ -37,9 +38,6 @@ from mdgeomfeat.kinetics.standardize import (
 )
 
 __all__ = ["LinearMap", "PreparedTICA", "fit_tica", "fit_tica_guarded"]
-
-#: Below this many training pairs per component TICA finds slow motions in noise.
-_PAIRS_PER_COMPONENT = 10
 
 #: Directions with less variance than this (standardised columns have 1) are dropped.
 _EPSILON = 1e-6
@@ -206,7 +204,7 @@ def _first_width(arrays: Arrays, pairs: int) -> int | None:
     """Return how many principal components to begin with; None for plain columns."""
     width = flat_features(arrays[0][:1]).shape[1]
     limit = min(width, MAX_WIDTH)
-    if pairs >= _PAIRS_PER_COMPONENT * limit:
+    if pairs >= PAIRS_PER_COLUMN * limit:
         return None
     return int(max(min(limit, pairs // 2), 1))
 
@@ -214,7 +212,7 @@ def _first_width(arrays: Arrays, pairs: int) -> int | None:
 def _widths(first: int, pairs: int, dim: int) -> list[int]:
     """Return the widths to try, halving where pairs are few."""
     widths = [first]
-    if pairs < _PAIRS_PER_COMPONENT * first:
+    if pairs < PAIRS_PER_COLUMN * first:
         while (width := widths[-1]) > max(2 * dim, 8):
             widths.append(max(width // 2, 2 * dim, 8))
     return widths

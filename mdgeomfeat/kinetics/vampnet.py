@@ -21,6 +21,7 @@ from mdgeomfeat.kinetics.arrays import Arrays, n_pairs
 from mdgeomfeat.kinetics.dataset import PairBatches, TokenDataset
 from mdgeomfeat.kinetics.scores import ScoreError, pair_score
 from mdgeomfeat.kinetics.standardize import (
+    PAIRS_PER_COLUMN,
     Standardizer,
     fit_standardizer,
     scale_by_autocorrelation,
@@ -35,8 +36,8 @@ __all__ = [
     "VampnetFit",
     "fit_vampnet",
     "run_lobe",
-    "slow_standardizer",
     "training_operations",
+    "usual_standardizer",
 ]
 
 
@@ -241,7 +242,7 @@ def fit_vampnet(
     options : TrainingOptions, optional
         Defaults if not given.
     standardizer : Standardizer, optional
-        Of the training part; by default columns are as large as they are slow.
+        Of the training part, :func:`usual_standardizer` by default.
     progress : callable, optional
         Called as ``progress(step, max_steps)``.
     weights, stop_weights : list of (F,) ndarrays, optional
@@ -266,7 +267,7 @@ def fit_vampnet(
     if not n_pairs(stop, lag):
         raise ScoreError(f"The stopping part has no pairs at a lag of {lag} frames.")
     pairs = TokenDataset(arrays, lag, weights)
-    standardizer = standardizer or slow_standardizer(arrays, lag)
+    standardizer = standardizer or usual_standardizer(arrays, lag)
     device = torch.device(options.device)
     devices = [device] if device.type == "cuda" else []
     thinned = _some(TokenDataset(stop, lag, stop_weights), options.max_stop_pairs)
@@ -307,13 +308,18 @@ def fit_vampnet(
     return VampnetFit(lobe.eval(), best, best_step, history)
 
 
-def slow_standardizer(arrays: Arrays, lag: int) -> Standardizer:
+def usual_standardizer(arrays: Arrays, lag: int) -> Standardizer:
     """Return what stands in front of a VAMPNet of a training part.
 
-    With columns as large as they are slow (:mod:`.standardize`) held-out scores are
-    higher where columns are many, and no lower where they are few (docs/results.md).
+    Columns have a standard deviation of 1. Where there are less than ten pairs for each
+    of them, they are as large as they are slow (:mod:`.standardize`), which raises
+    held-out scores there (docs/results.md); with more pairs it would make training slow
+    where what matters moves fast.
     """
-    return scale_by_autocorrelation(fit_standardizer(arrays), arrays, lag)
+    standardizer = fit_standardizer(arrays)
+    if n_pairs(arrays, lag) >= PAIRS_PER_COLUMN * standardizer.shift.size:
+        return standardizer
+    return scale_by_autocorrelation(standardizer, arrays, lag)
 
 
 def _step(

@@ -15,7 +15,7 @@ from mdgeomfeat.kinetics import (
     vamp2_score,
 )
 from mdgeomfeat.kinetics.standardize import fit_standardizer
-from mdgeomfeat.kinetics.vampnet import Lobe, run_lobe, slow_standardizer
+from mdgeomfeat.kinetics.vampnet import Lobe, run_lobe, usual_standardizer
 from mdgeomfeat.mixing import MixerSpec
 
 
@@ -55,7 +55,7 @@ def test_a_step_is_that_of_deeptime(three_states):
     fit = fit_vampnet(runs[:1], runs[:1], 5, spec(10), seed=3, options=options)
     # the same start and the same pairs through deeptime's estimator
     start = np.random.SeedSequence(3).generate_state(1)[0]
-    lobe = Lobe(spec(10), slow_standardizer(runs[:1], 5), int(start))
+    lobe = Lobe(spec(10), usual_standardizer(runs[:1], 5), int(start))
     net = VAMPNet(lobe, learning_rate=1e-3, score_mode="regularize", epsilon=1e-6)
     batches = TokenDataset(runs[:1], 5).batches(200, seed=3)
     for step, batch in zip(range(1, 6), batches, strict=False):
@@ -63,7 +63,7 @@ def test_a_step_is_that_of_deeptime(three_states):
             group["lr"] = options.rate(step, 5)
         net.partial_fit(batch)
     assert fit.step == 5  # otherwise the outputs are those of an earlier check
-    untrained = Lobe(spec(10), slow_standardizer(runs[:1], 5), int(start))
+    untrained = Lobe(spec(10), usual_standardizer(runs[:1], 5), int(start))
     # a constant does not change the score, so that rounding alone decides on it
     ours, expected, before = (
         out - out.mean(axis=0)
@@ -110,6 +110,15 @@ def test_slow_columns_lead_a_network():
     )
     scores = [vamp2_score(fit.transform(runs[2:]), 5) for fit in (ours, alike)]
     assert scores[0] > scores[1] + 0.1
+
+
+def test_few_columns_have_one_size():
+    rng = np.random.default_rng(0)
+    x = np.cumsum(rng.normal(size=(205, 20)), axis=0) % 7
+    plain, usual = fit_standardizer([x]), usual_standardizer([x], 5)
+    np.testing.assert_array_equal(usual.factor, plain.factor)  # 200 pairs
+    scaled = usual_standardizer([x[:-1]], 5)
+    assert np.ptp(scaled.factor / fit_standardizer([x[:-1]]).factor) > 0.01
 
 
 def test_the_learning_rate_rises_and_falls():
