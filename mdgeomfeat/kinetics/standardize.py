@@ -2,8 +2,9 @@
 
 What a linear method or a network finds in many columns and few frames depends on how
 large the columns are: large ones are fitted first, and small ones are what a penalty
-removes. The size of a column is therefore its autocorrelation at the lag, so that what
-has forgotten itself by then (the vibrations of bonds in a protein) hardly counts.
+removes. Columns can therefore be made as large as their autocorrelation at the lag, so
+that what has forgotten itself by then (the vibrations of bonds in a protein) hardly
+counts.
 """
 
 from __future__ import annotations

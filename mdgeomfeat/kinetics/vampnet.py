@@ -112,7 +112,19 @@ class TrainingOptions:
         return int(np.clip(n_pairs // 20, 40, most))
 
     def rate(self, step: int, n_steps: int) -> float:
-        """Return the learning rate of a step, of which the first is number 1."""
+        """Return the learning rate of a step.
+
+        Parameters
+        ----------
+        step : int
+            From 1 to `n_steps`.
+        n_steps : int
+            Steps of the whole training, if it does not end early.
+
+        Returns
+        -------
+        float
+        """
         rise = min(1.0, step / max(_RISE * n_steps, 1.0))
         fall = 0.5 * (1 + np.cos(np.pi * (step - 1) / n_steps))
         return float(self.learning_rate * rise * fall)
