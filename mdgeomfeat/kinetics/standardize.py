@@ -147,11 +147,16 @@ def scale_by_autocorrelation(
     n = 0
     for frames in lagged_runs(arrays, lag):
         x = _lengths(standardizer(view(frames)))
-        x = np.stack([x, x**2], axis=1)
-        early, late = x[:-lag], x[lag:]
-        n += len(early)
-        terms = (early, late, early * late, early**2, late**2)
-        sums += [term.sum(axis=0) for term in terms]
+        n += len(x) - lag
+        for of_power in (sums[:, 0], sums[:, 1]):
+            early, late = x[:-lag], x[lag:]
+            of_power[0] += early.sum(axis=0)
+            of_power[1] += late.sum(axis=0)
+            # summed as they are formed, since a chunk is large
+            of_power[2] += np.einsum("f...,f...->...", early, late)
+            of_power[3] += np.einsum("f...,f...->...", early, early)
+            of_power[4] += np.einsum("f...,f...->...", late, late)
+            x *= x
     mean_0, mean_t, product, square_0, square_t = sums / n
     variance = (square_0 - mean_0**2) * (square_t - mean_t**2)
     varies = variance > np.finfo(np.float32).tiny

@@ -67,9 +67,8 @@ class TrainingOptions:
         Pairs per step. By default 200, and 64 for networks that take more than 10
         million operations a frame (attention over many tokens).
     learning_rate : float
-        Of Adam, at most: it rises for a twentieth of the steps and then falls to 0 as
-        half a cosine does, which takes a quarter of the steps less than a constant rate
-        of a quarter does for the same scores.
+        The largest one, of Adam. It rises for a twentieth of the steps, and then falls
+        to 0 as half a cosine.
     max_steps : int, optional
         Largest number of steps. By default one per 20 training pairs, at least 40
         and at most 450 up to 100,000 pairs (longer training on few data only
