@@ -43,6 +43,7 @@ class Protein:
     """What is simulated, and how long."""
 
     temperature: float  # reduced: thermal energies in epsilon
+    contacts_to_dihedrals: float  # ratio of the sums of their strengths
     friction: float  # per ps, which is the reduced unit of time
     time_step: float  # ps
     n_runs: int
@@ -54,6 +55,7 @@ class Protein:
 PROTEINS = {
     "villin": Protein(
         temperature=0.97,
+        contacts_to_dihedrals=2.0,
         friction=1.0,
         time_step=0.002,
         n_runs=8,
@@ -62,12 +64,13 @@ PROTEINS = {
         seed=1_000_000,
     ),
     "lambda": Protein(
-        temperature=0.92,
+        temperature=0.84,
+        contacts_to_dihedrals=1.0,
         friction=0.1,
         time_step=0.003,
-        n_runs=6,
-        n_segments=10,
-        every=1000,
+        n_runs=8,
+        n_segments=20,
+        every=2000,
         seed=2_000_000,
     ),
 }
@@ -77,7 +80,8 @@ def load(name: str) -> StructureBasedModel:
     """Build the model of a protein from the structure beside this script."""
     structure = app.PDBFile(str(HERE / name / f"{name}.pdb"))
     native = structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-    return build_model(structure.topology, np.asarray(native))
+    ratio = PROTEINS[name].contacts_to_dihedrals
+    return build_model(structure.topology, np.asarray(native), ratio)
 
 
 @dataclass
@@ -128,6 +132,8 @@ class Run:
         else:
             self._begin(context, integrator, native, seed)
         frames = [_step(context, protein.every) for _ in range(length // protein.every)]
+        if _burst(frames[-1]):
+            raise RuntimeError(f"{self.trajectory.stem} burst; use a shorter time step")
         added = self._encode(frames, n_done * length)
         # What a stopped script may have appended after its last checkpoint goes.
         with self.trajectory.open("r+b" if size else "wb") as handle:
@@ -154,15 +160,23 @@ class Run:
         native: np.ndarray,
         seed: int,
     ) -> None:
-        """Equilibrate: from the native structure, or (odd runs) from a hot coil."""
+        """Equilibrate: from the native structure, or (odd runs) from a hot coil.
+
+        The time step suits the temperature of the run. While it is heated, atoms may
+        come so close in one step that it bursts; it is then heated once more.
+        """
         target = integrator.getTemperature()
-        context.setPositions(native)
-        context.setVelocitiesToTemperature(target, seed)
-        if self.index % 2:
-            integrator.setTemperature(UNFOLDING_TEMPERATURE * UNIT_TEMPERATURE)
-            integrator.step(UNFOLDING)
-            integrator.setTemperature(target)
-        integrator.step(EQUILIBRATION)
+        for again in range(10):
+            context.setPositions(native)
+            context.setVelocitiesToTemperature(target, seed + 100 * again)
+            if self.index % 2:
+                integrator.setTemperature(UNFOLDING_TEMPERATURE * UNIT_TEMPERATURE)
+                integrator.step(UNFOLDING)
+                integrator.setTemperature(target)
+            integrator.step(EQUILIBRATION)
+            if not _burst(_step(context, 0)):
+                return
+        raise RuntimeError(f"{self.trajectory.stem} bursts whenever it is heated")
 
     def _encode(self, frames: list[np.ndarray], first_step: int) -> bytes:
         """Compress frames; an XTC file is the sum of its frames."""
@@ -181,6 +195,11 @@ class Run:
         data = part.read_bytes()
         part.unlink()
         return data
+
+
+def _burst(positions: np.ndarray) -> bool:
+    """Whether atoms are farther apart than a stretched chain reaches, or nowhere."""
+    return not np.ptp(positions, axis=0).max() < 0.1 * len(positions)  # nm
 
 
 def _step(context: mm.Context, n_steps: int) -> np.ndarray:

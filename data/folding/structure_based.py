@@ -21,7 +21,6 @@ BOND = 1e4  # per nm^2: 100 per square angstrom
 ANGLE = 20.0  # per rad^2
 IMPROPER = 10.0  # per rad^2, planar dihedrals included
 BACKBONE_TO_SIDE_CHAIN = 2.0
-CONTACTS_TO_DIHEDRALS = 2.0
 REPULSION = 0.01
 REPULSION_DISTANCE = 0.25  # nm
 #: Beyond this distance the repulsion, 2e-6 epsilon, is left out.
@@ -113,7 +112,9 @@ def torsions(positions: np.ndarray, quadruples: np.ndarray) -> np.ndarray:
     return np.arctan2((np.cross(axis, v) * w).sum(1), (v * w).sum(1))
 
 
-def build_model(topology: app.Topology, native: np.ndarray) -> StructureBasedModel:
+def build_model(
+    topology: app.Topology, native: np.ndarray, contacts_to_dihedrals: float = 2.0
+) -> StructureBasedModel:
     """Derive every term from a structure of heavy atoms.
 
     Parameters
@@ -122,12 +123,14 @@ def build_model(topology: app.Topology, native: np.ndarray) -> StructureBasedMod
         One chain without hydrogens, bonds included.
     native : numpy.ndarray
         ``(N, 3)``, nm.
+    contacts_to_dihedrals : float
+        Ratio of the sums of their strengths; 2 in the paper. Less makes folding less
+        of an all-or-nothing event, with a lower barrier.
 
     Returns
     -------
     StructureBasedModel
-        Contacts : dihedrals and backbone : side chain are 2 : 1 each, the former over
-        the sums, the latter per bond.
+        Backbone : side chain is 2 : 1 per bond.
     """
     bonds = np.array(sorted(sorted((a.index, b.index)) for a, b in topology.bonds()))
     neighbors: list[list[int]] = [[] for _ in range(topology.getNumAtoms())]
@@ -143,7 +146,7 @@ def build_model(topology: app.Topology, native: np.ndarray) -> StructureBasedMod
     planar, dihedrals, strengths = _sort_dihedrals(topology, bonds, neighbors)
     contacts = _find_contacts(topology, native)
     n_atoms = topology.getNumAtoms()
-    of_contacts = n_atoms * CONTACTS_TO_DIHEDRALS / (1 + CONTACTS_TO_DIHEDRALS)
+    of_contacts = n_atoms * contacts_to_dihedrals / (1 + contacts_to_dihedrals)
     return StructureBasedModel(
         native=native,
         bonds=bonds,

@@ -26,6 +26,7 @@ __all__ = [
     "cut",
     "cut_weights",
     "gather",
+    "gather_pairs",
     "lagged_chunks",
     "lagged_index",
     "lagged_runs",
@@ -172,10 +173,8 @@ def lagged_index(arrays: Arrays, lag: int) -> NDArray[np.int64]:
     return np.concatenate(rows).astype(np.int64)
 
 
-def gather(
-    arrays: Arrays, index: NDArray[np.int64], offset: int = 0
-) -> NDArray[np.float32]:
-    """Return the frames at `index`, `offset` frames later, in the order asked for.
+def gather(arrays: Arrays, index: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the frames at `index`, in the order asked for.
 
     Parameters
     ----------
@@ -183,21 +182,52 @@ def gather(
         Trajectories.
     index : (P, 2) ndarray of int64
         Trajectory and frame.
-    offset : int
-        Added to the frame.
 
     Returns
     -------
     (P, ...) ndarray of float32
     """
-    out = np.empty((len(index), *arrays[0].shape[1:]), dtype=np.float32)
-    for trajectory in np.unique(index[:, 0]):
+    frames: NDArray[np.float32] = _gather(arrays, index, (0,))[0]
+    return frames
+
+
+def gather_pairs(
+    arrays: Arrays, index: NDArray[np.int64], lag: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the frames at `index`, and those one lag later.
+
+    Parameters
+    ----------
+    arrays : list of (F, ...) ndarrays
+        Trajectories.
+    index : (P, 2) ndarray of int64
+        Trajectory and frame of the first half of every pair.
+    lag : int
+        Frames.
+
+    Returns
+    -------
+    early, late : (P, ...) ndarray of float32
+    """
+    early, late = _gather(arrays, index, (0, lag))
+    return early, late
+
+
+def _gather(
+    arrays: Arrays, index: NDArray[np.int64], offsets: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Return (len(offsets), P, ...): what stands so many frames after `index`."""
+    shape = (len(offsets), len(index), *arrays[0].shape[1:])
+    out = np.empty(shape, dtype=np.float32)
+    numbers, frames = index.T
+    step = _rows(arrays[0])
+    for trajectory in np.unique(numbers):
         array = arrays[trajectory]
-        mine = np.flatnonzero(index[:, 0] == trajectory)
-        step = _rows(array)
+        mine = np.flatnonzero(numbers == trajectory)
         for start in range(0, len(mine), step):
             rows = mine[start : start + step]
-            out[rows] = array[index[rows, 1] + offset]
+            for part, offset in zip(out, offsets, strict=True):
+                part[rows] = array[frames[rows] + offset]
     return out
 
 

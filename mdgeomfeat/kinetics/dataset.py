@@ -17,6 +17,7 @@ from mdgeomfeat.kinetics.arrays import (
     Arrays,
     as_arrays,
     gather,
+    gather_pairs,
     lagged_index,
     pair_weights,
 )
@@ -151,19 +152,35 @@ class TokenDataset(Dataset[tuple[Tensor, Tensor]]):
         numbers : (n,) ndarray of int
             Between 0 and ``len(dataset) - 1``.
         """
-        rows = self._index[numbers]
-        return (
-            torch.from_numpy(gather(self.arrays, rows)),
-            torch.from_numpy(gather(self.arrays, rows, self.lag)),
-        )
-
-    def thinned(self, n: int) -> tuple[Tensor, Tensor]:
-        """Return both halves (m, ...) of m <= `n` pairs, evenly spaced in time."""
-        return self.pairs(self.thinned_numbers(n))
+        early, late = gather_pairs(self.arrays, self._index[numbers], self.lag)
+        return torch.from_numpy(early), torch.from_numpy(late)
 
     def thinned_numbers(self, n: int) -> NDArray[np.int64]:
-        """Return the numbers (m,) of the pairs of :meth:`thinned`."""
+        """Return the numbers (m,) of m <= `n` pairs, evenly spaced in time."""
         return np.arange(0, len(self), -(-len(self) // n))
+
+    def frames_of(
+        self, numbers: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        """Return the frames of some pairs, each of them once.
+
+        Parameters
+        ----------
+        numbers : (n,) ndarray of int
+            As for :meth:`pairs`.
+
+        Returns
+        -------
+        frames : (u, ...) ndarray of float32
+            With u <= 2 n: a frame may be in two pairs.
+        early, late : (n,) ndarray of int
+            Where the two halves of every pair stand among them.
+        """
+        early = self._index[numbers]
+        both = np.concatenate([early, early + np.array([0, self.lag])])
+        once, where = np.unique(both, axis=0, return_inverse=True)
+        first, second = where.reshape(2, -1)
+        return gather(self.arrays, once), first, second
 
     def drawn(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return the numbers (n,) of the pairs of one epoch, in the order of time.

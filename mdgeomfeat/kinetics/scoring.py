@@ -23,7 +23,6 @@ from mdgeomfeat.kinetics.vampnet import (
     LobeStack,
     VampnetFit,
     fit_vampnet,
-    run_lobe,
     usual_standardizer,
 )
 from mdgeomfeat.mixing import MixerSpec, count_parameters
@@ -224,6 +223,7 @@ class InputScorer:
         spec = replace(self.mixers[name], n_outputs=self.dim)
         standardizer = _standardizer(parts.train, self.lag)
         fits: list[VampnetFit | SpibFit] = []
+        held_out: list[list[NDArray[np.float32]]] = []
         scores: list[float | None] = []
         failures = []
         for seed in self.seeds:
@@ -240,34 +240,38 @@ class InputScorer:
                     weights=parts.train_weights,
                     stop_weights=parts.stop_weights,
                 )
-                held_out = fit.transform(parts.held_out)
-                scores.append(vamp2_score(held_out, self.lag, parts.held_out_weights))
+                outputs = fit.transform(parts.held_out)
+                scores.append(vamp2_score(outputs, self.lag, parts.held_out_weights))
                 fits.append(fit)
+                held_out.append(outputs)
             except _ERRORS as error:
                 scores.append(None)
                 failures.append(clause(error))
         if not fits:
             return _Row(seeds=scores, failures=failures)
         try:
-            stack, rotation, _ = join_lobes(
+            stack, rotation, fitted = join_lobes(
                 [fit.lobe for fit in fits],
                 [*parts.train, *parts.stop],
                 self.lag,
                 parts.fitted_weights,
             )
-            outputs = replace(
+            n_train = len(parts.train)
+            joined = replace(
                 parts,
-                train=run_lobe(stack, parts.train),
-                stop=run_lobe(stack, parts.stop),
-                held_out=run_lobe(stack, parts.held_out),
+                train=fitted[:n_train],
+                stop=fitted[n_train:],
+                held_out=[
+                    np.concatenate(run, axis=1) for run in zip(*held_out, strict=True)
+                ],
             )
             return self._row(
                 rotation.transform,
-                outputs,
+                joined,
                 seeds=scores,
                 failures=failures,
                 n_parameters=count_parameters(fits[0].lobe),
-                outputs=outputs,
+                outputs=joined,
                 model=self._model(self.settings.method, parts, stack, rotation),
             )
         except _ERRORS as error:

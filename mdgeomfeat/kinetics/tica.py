@@ -8,9 +8,8 @@ J. Chem. Phys. 139, 015102 (2013).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -168,20 +167,24 @@ def fit_tica_guarded(
     pairs = _effective_pairs(arrays, lag, weights)
     first = _first_width(arrays, pairs)
 
-    def score(prepared: PreparedTICA, width: int, ridge: float) -> float:
-        outputs = prepared.sketch(dim, width, ridge).transform(stop)
-        return vamp2_score(outputs, lag, stop_weights)
+    def scores(
+        prepared: PreparedTICA, choices: Iterable[tuple[int, float]]
+    ) -> list[float]:
+        maps = [prepared.sketch(dim, width, ridge) for width, ridge in choices]
+        outputs = _side_by_side(maps).transform(stop)
+        edges = np.cumsum([len(m.offset) for m in maps])[:-1]
+        parts = zip(*(np.split(run, edges, axis=1) for run in outputs), strict=True)
+        return [vamp2_score(list(part), lag, stop_weights) for part in parts]
 
-    both_scales = [
-        PreparedTICA(arrays, lag, first, weights, slow_first=slow_first)
-        for slow_first in (False, True)
-    ]
-    prepared, ridge = max(
-        product(both_scales, _RIDGES),
-        key=lambda choice: score(choice[0], choice[0].width, choice[1]),
-    )
+    tried: list[tuple[float, PreparedTICA, float]] = []
+    for slow_first in (False, True):
+        prepared = PreparedTICA(arrays, lag, first, weights, slow_first=slow_first)
+        found = scores(prepared, [(prepared.width, ridge) for ridge in _RIDGES])
+        tried += zip(found, [prepared] * len(found), _RIDGES, strict=True)
+    _, prepared, ridge = max(tried, key=lambda choice: choice[0])
     widths = _widths(prepared.width, pairs, dim)
-    width = max(widths, key=lambda w: score(prepared, w, ridge))
+    by_width = scores(prepared, [(width, ridge) for width in widths])
+    width = widths[int(np.argmax(by_width))]
     everything = [*arrays, *stop]
     both = None
     if weights is not None and stop_weights is not None:
@@ -190,6 +193,16 @@ def fit_tica_guarded(
     return PreparedTICA(
         everything, lag, components, both, slow_first=prepared.slow_first
     ).solve(dim, width, ridge)
+
+
+def _side_by_side(maps: Sequence[LinearMap]) -> LinearMap:
+    """Return one map of the same columns to the outputs of all."""
+    return replace(
+        maps[0],
+        matrix=np.concatenate([m.matrix for m in maps], axis=1),
+        offset=np.concatenate([m.offset for m in maps]),
+        timescales=np.concatenate([m.timescales for m in maps]),
+    )
 
 
 def _effective_pairs(arrays: Arrays, lag: int, weights: Arrays | None) -> int:

@@ -281,7 +281,7 @@ def fit_vampnet(
     standardizer = standardizer or usual_standardizer(arrays, lag)
     device = torch.device(options.device)
     devices = [device] if device.type == "cuda" else []
-    thinned = _some(TokenDataset(stop, lag, stop_weights), options.max_stop_pairs)
+    checked = _Some.of(TokenDataset(stop, lag, stop_weights), options.max_stop_pairs)
     max_steps = options.steps(len(pairs))
     every = max(5, max_steps // 15)
     work = step_operations(spec, len(pairs), options)
@@ -292,7 +292,7 @@ def fit_vampnet(
             lobe.parameters(), options.learning_rate, fused=True
         )
         batches = _endless(pairs.batches(options.pairs(spec), seed=seed), device)
-        best = _score(lobe, thinned)
+        best = checked.score(lobe)
         history, best_step, kept = [(0, best)], 0, _copy(lobe)
         for step in range(1, max_steps + 1):
             for group in optimizer.param_groups:
@@ -305,7 +305,7 @@ def fit_vampnet(
                 ) from error
             if step % every and step != max_steps:
                 continue
-            score = _score(lobe, thinned)
+            score = checked.score(lobe)
             history.append((step, score))
             if progress is not None:
                 progress(step, max_steps)
@@ -413,12 +413,12 @@ def _start(
 ) -> Lobe:
     """Return the most promising of several untrained lobes."""
     wanted = _START_PAIRS if operations(spec) < _LARGE else _START_PAIRS // 5
-    some = _some(pairs, wanted)
+    some = _Some.of(pairs, wanted)
     draws = np.random.SeedSequence(seed).generate_state(options.n_starts)
     best: tuple[float, Lobe] | None = None
     for draw in draws:
         lobe = Lobe(spec, standardizer, int(draw)).to(options.device)
-        score = _score(lobe, some)
+        score = some.score(lobe)
         if best is None or score > best[0]:
             best = score, lobe
     if best is None:
@@ -435,25 +435,29 @@ def _endless(
             yield x.to(device), y.to(device)
 
 
-_Pairs = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.floating] | None]
+@dataclass(frozen=True, eq=False)
+class _Some:
+    """Some pairs, for scores: their frames, where both halves are, their weights."""
 
+    frames: NDArray[np.float32]
+    early: NDArray[np.int64]
+    late: NDArray[np.int64]
+    weights: NDArray[np.floating] | None
 
-def _some(pairs: TokenDataset, n: int) -> _Pairs:
-    """Return at most `n` pairs evenly spaced in time, and their weights."""
-    x, y = pairs.thinned(n)
-    if pairs.weights is None:
-        return x.numpy(), y.numpy(), None
-    return x.numpy(), y.numpy(), pairs.weights[pairs.thinned_numbers(n)]
+    @classmethod
+    def of(cls, pairs: TokenDataset, n: int) -> _Some:
+        """Take at most `n` pairs, evenly spaced in time."""
+        numbers = pairs.thinned_numbers(n)
+        weights = None if pairs.weights is None else pairs.weights[numbers]
+        return cls(*pairs.frames_of(numbers), weights)
 
-
-def _score(lobe: Lobe, pairs: _Pairs) -> float:
-    """Return VAMP-2 of all pairs together; minus infinity if it has none."""
-    x, y, weights = pairs
-    try:
-        early, late = run_lobe(lobe, [x, y])
-        return pair_score(early, late, weights)
-    except ScoreError:
-        return -np.inf
+    def score(self, lobe: Lobe) -> float:
+        """Return VAMP-2 of all pairs together; minus infinity if it has none."""
+        try:
+            (outputs,) = run_lobe(lobe, [self.frames])
+            return pair_score(outputs[self.early], outputs[self.late], self.weights)
+        except ScoreError:
+            return -np.inf
 
 
 def _copy(lobe: Lobe) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from mdgeomfeat.errors import InputError
 from mdgeomfeat.kinetics import make_folds
 from mdgeomfeat.kinetics.arrays import (
     cut,
-    gather,
+    gather_pairs,
     lagged_chunks,
     lagged_index,
     n_pairs,
@@ -112,7 +112,7 @@ def test_no_pair_crosses_a_trajectory():
     index = lagged_index(arrays, lag)
     assert len(index) == n_pairs(arrays, lag) == 23 + 0 + 43 + 1
     order = np.random.default_rng(0).permutation(len(index))
-    x, y = gather(arrays, index[order]), gather(arrays, index[order], lag)
+    x, y = gather_pairs(arrays, index[order], lag)
     np.testing.assert_array_equal(y - x, lag)
     chunks = list(lagged_chunks(arrays, lag))
     assert sum(len(a) for a, _ in chunks) == len(index)
