@@ -30,6 +30,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,9 @@ SYSTEMS = {
     "villin": System(
         "folding/villin", "villin.pdb", "villin-*.xtc", 1, 10, 2, 30, native="villin"
     ),
+    "lambda": System(
+        "folding/lambda", "lambda.pdb", "lambda-*.xtc", 1, 10, 2, 90, native="lambda"
+    ),
     "beta-peptide": System(
         "beta-peptide", "beta-peptide.pdb", "beta-peptide.xtc", 1, 20, 3, 500, own=False
     ),
@@ -99,6 +103,7 @@ SYSTEMS = {
         "ala2-explicit", "native.pdb", "RUN*.xtc", 1, 2, 2, 11, own=False
     ),
 }
+MIXERS = ("flat", "mlp", "equivariant")
 OWN = [name for name, system in SYSTEMS.items() if system.own]
 
 
@@ -222,6 +227,12 @@ def stored(
 ) -> list[np.ndarray]:
     """Return the invariants of every run."""
     return made(data.name, options, label, network, pool, window).token_features_list()
+
+
+def vectors(data: Data, options: argparse.Namespace, network: str) -> list[np.ndarray]:
+    """Return scalars and vectors of every run, (F, N, 4, C)."""
+    results = made(data.name, options, network, load_model(network))
+    return [np.asarray(run) for run in results.split(results.channels)]
 
 
 def made(
@@ -361,6 +372,10 @@ def outputs_path(options: argparse.Namespace, key: dict) -> Path:
     return options.out / "outputs" / f"{name}.npz"
 
 
+def _takes_vectors(key: dict) -> bool:
+    return key["estimator"] == "equivariant"
+
+
 KEYS = ("system", "input", "estimator", "share", "fold")
 
 
@@ -393,12 +408,11 @@ def measure(name: str, options: argparse.Namespace, rows: list[dict]) -> None:
         if label in options.networks:
             mixers += options.mixers
         keys = todo(label, ["tica", *mixers])
-        arrays = make() if keys else []
-        for key in keys:
-            keep(
-                key,
-                fit_once(data, arrays, key, options.seeds, outputs_path(options, key)),
-            )
+        for with_vectors, some in groupby(keys, _takes_vectors):
+            arrays = vectors(data, options, label) if with_vectors else make()
+            for key in some:
+                file = outputs_path(options, key)
+                keep(key, fit_once(data, arrays, key, options.seeds, file))
         print(f"{name}: {label}, {len(keys)} fits", flush=True)
     estimators = ["tica", *([] if options.only_tica else ["vampnet"])]
     for partner in PARTNERS:
@@ -426,9 +440,7 @@ def main() -> None:
         "--invariants", nargs="*", default=[], help="other kinds, of the first network"
     )
     parser.add_argument("--imported", nargs="*", type=Path, default=[])
-    parser.add_argument(
-        "--mixers", nargs="*", choices=("flat", "mlp"), default=["flat", "mlp"]
-    )
+    parser.add_argument("--mixers", nargs="*", choices=MIXERS, default=list(MIXERS))
     parser.add_argument("--inputs", nargs="*", help="of these only, by their names")
     parser.add_argument("--only-tica", action="store_true")
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0])

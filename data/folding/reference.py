@@ -53,11 +53,11 @@ ANALYSES = {
         tested_lag=20,
     ),
     "lambda": Analysis(
-        folded=0.75,
-        unfolded=0.55,
-        mean_over=6.0,
-        lags=(4, 10, 20, 40, 80),
-        tested_lag=20,
+        folded=0.67,
+        unfolded=0.50,
+        mean_over=48.0,
+        lags=(12, 30, 60, 120, 240),
+        tested_lag=120,
     ),
 }
 

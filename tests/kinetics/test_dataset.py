@@ -55,6 +55,16 @@ def test_no_pair_crosses_from_one_trajectory_into_the_next(place):
         pairs[76]
 
 
+def test_frames_of_several_pairs_are_read_once(place):
+    pairs = TokenDataset(place(numbered()), lag=7)
+    numbers = np.arange(75, -1, -1)
+    frames, early, late = pairs.frames_of(numbers)
+    assert len(frames) == len(np.unique(frames, axis=0)) == 90  # not 2 x 76
+    x, y = pairs.pairs(numbers)
+    np.testing.assert_array_equal(frames[early], x)
+    np.testing.assert_array_equal(frames[late], y)
+
+
 @pytest.mark.parametrize("buffer_bytes", [1, 300, 1e9])
 def test_an_epoch_holds_every_pair_once(place, buffer_bytes):
     pairs = TokenDataset(place(numbered()), lag=7)

@@ -22,8 +22,9 @@ from mdgeomfeat.kinetics import (
     make_folds,
     run_study,
     unit_counts,
+    vamp2_score,
 )
-from mdgeomfeat.kinetics.arrays import Span
+from mdgeomfeat.kinetics.arrays import Span, cut
 from mdgeomfeat.kinetics.ck import _verdict
 from mdgeomfeat.kinetics.lag import CAP, constant_from
 from mdgeomfeat.kinetics.msm import bootstrap, coarse_transitions, make_units
@@ -177,6 +178,21 @@ def test_what_is_held_out_is_scored_and_teaches_nothing():
         assert plain[key].score < 1.1
         assert plain[key].train == shifted[key].train
     assert plain["slow", "VAMPNet"].pca is None
+
+
+@pytest.mark.parametrize("method", ["tica", "vampnet"])
+def test_the_model_of_a_part_has_its_score(method):
+    matrix, _ = two_state(0.03, 0.03)
+    runs = embed([markov_chain(matrix, 300, s) for s in range(3)], 4, noise=0.5)
+    tokens = [run.reshape(len(run), 2, 2).astype(np.float32) for run in runs]
+    study = quiet_study({"x": tokens}, "x", method=method, lag=2, dim=1, seeds=2)
+    (score,) = (s for s in study.scores if s.method.lower() == method)
+    for k, fold in enumerate(study.folds):
+        model = study.fold_models["x"][k]
+        again = vamp2_score(model.transform(cut(tokens, fold.score)), 2)
+        assert score.by_fold[k] == pytest.approx(again, abs=1e-5)
+        learnt = vamp2_score(model.transform(cut(tokens, fold.train)), 2)
+        assert learnt != pytest.approx(again, abs=1e-3)
 
 
 def test_differences_and_spreads_are_those_of_the_parts():
