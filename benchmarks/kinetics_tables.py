@@ -28,19 +28,44 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def tables(rows: Sequence[dict], made: Sequence[dict]) -> str:
-    """Return the results as markdown, system by system."""
+    """Return the results as markdown: systems, learning curves, what inputs take."""
     text: list[str] = []
-    for name, share in dict.fromkeys((r["system"], r["share"]) for r in rows):
-        mine = [r for r in rows if (r["system"], r["share"]) == (name, share)]
-        text += [f"### {title(name, share)}", "", *scores(mine), ""]
-        if any("spearman" in r for r in mine):
-            text += [*following(mine), ""]
+    for name in dict.fromkeys(r["system"] for r in rows):
+        of_system = [r for r in rows if r["system"] == name]
+        whole = [r for r in of_system if r["share"] == 1]
+        if whole:
+            text += [f"### {name}", "", *scores(whole), ""]
+        if any("spearman" in r for r in whole):
+            text += [*following(whole), ""]
+        if len({r["share"] for r in of_system}) > 1:
+            text += [f"### {name}: learning curves", "", *curves(of_system), ""]
     text += ["### What the inputs take", "", *costs(made), ""]
     return "\n".join(text)
 
 
-def title(name: str, share: float) -> str:
-    return name if share == 1 else f"{name}, {share:.0%} of the training frames"
+def curves(rows: Sequence[dict]) -> list[str]:
+    """Return scores and differences by the share of the training frames."""
+    shares = sorted({r["share"] for r in rows})
+    some = [r for r in rows if r["share"] < 1]
+    text = [
+        "| input | method | " + " | ".join(f"{s:.0%}" for s in shares) + " |",
+        "| --- " * (len(shares) + 2) + "|",
+    ]
+    labels = list(dict.fromkeys(r["input"] for r in some))
+    subtracted = [p for p in pairs(labels) if "features" not in p[0]]
+    for estimator in dict.fromkeys(r["estimator"] for r in some):
+        of_share = [
+            [r for r in rows if (r["estimator"], r["share"]) == (estimator, share)]
+            for share in shares
+        ]
+        for x in labels:
+            cells = [spread(list(by_fold(r, x, estimator).values())) for r in of_share]
+            text.append(f"| {x} | {estimator} | " + " | ".join(cells) + " |")
+        for one, other in subtracted:
+            cells = [spread(differences(r, one, other, estimator)) for r in of_share]
+            line = " | ".join(cells)
+            text.append(f"| *{one} - {other}* | {estimator} | {line} |")
+    return text
 
 
 def scores(rows: Sequence[dict]) -> list[str]:

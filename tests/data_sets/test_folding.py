@@ -145,11 +145,17 @@ def test_what_is_planar(simulate_folding, folding):
     assert len(backbone) == 34 + 35  # phi and psi, the last by its oxygen atoms
 
 
-def test_strengths_follow_the_paper(protein):
-    """Contacts : dihedrals 2 : 1 in all; backbone : side chain 2 : 1 per bond."""
+@pytest.mark.parametrize(("name", "contacts"), [("villin", 2 / 3), ("lambda", 1 / 2)])
+def test_contacts_and_dihedrals_share_the_strength(simulate_folding, name, contacts):
+    """2 : 1, as in the paper, and 1 : 1, so that the larger protein crosses."""
+    protein = simulate_folding.load(name)
     n_atoms = len(protein.native)
-    assert protein.contact_strengths.sum() == pytest.approx(2 / 3 * n_atoms)
-    assert protein.dihedral_strengths.sum() == pytest.approx(1 / 3 * n_atoms)
+    assert protein.contact_strengths.sum() == pytest.approx(contacts * n_atoms)
+    assert protein.dihedral_strengths.sum() == pytest.approx((1 - contacts) * n_atoms)
+
+
+def test_strengths_follow_the_paper(protein):
+    """Backbone : side chain 2 : 1 per bond."""
     per_bond = {}
     for (_, j, k, _), strength in zip(
         protein.dihedrals, protein.dihedral_strengths, strict=True
@@ -227,6 +233,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     monkeypatch.setattr(simulate_folding, "EQUILIBRATION", 20)
     short = simulate_folding.Protein(
         temperature=0.97,
+        contacts_to_dihedrals=2.0,
         friction=1.0,
         time_step=0.002,
         n_runs=1,
@@ -261,3 +268,48 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     last = np.load(again.checkpoint)["positions"]
     frames[-1]
     np.testing.assert_allclose(frames.ts.positions / 10, last, atol=0.0021)
+
+
+@pytest.fixture
+def heated(simulate_folding, structure_based, tmp_path, monkeypatch):
+    """An odd run of villin whose heating may burst, and how often it was heated."""
+    monkeypatch.setattr(simulate_folding, "EQUILIBRATION", 1)
+    monkeypatch.setattr(simulate_folding, "UNFOLDING", 1)
+    model = simulate_folding.load("villin")
+    system = structure_based.build_system(model)
+    verdicts, tried = [], []
+
+    def burst(positions):
+        tried.append(positions)
+        return verdicts.pop(0)
+
+    def advance(*found):
+        verdicts[:] = found
+        monkeypatch.setattr(simulate_folding, "_burst", burst)
+        simulate_folding.Run("villin", 1, tmp_path).advance(system, model.native, 1000)
+        return tried
+
+    return advance
+
+
+def test_a_run_that_bursts_while_heated_is_heated_again(heated, tmp_path):
+    first, second, _ = heated(True, False, False)
+    assert not np.allclose(first, second, atol=1e-4), "with other random numbers"
+    assert (tmp_path / "villin-1.xtc").stat().st_size > 0
+
+
+def test_a_run_that_bursts_is_not_written(heated, tmp_path):
+    with pytest.raises(RuntimeError, match="villin-1 burst; use a shorter time step"):
+        heated(False, True)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(RuntimeError, match="bursts whenever it is heated"):
+        heated(*[True] * 10)
+
+
+def test_what_a_burst_is(simulate_folding):
+    native = simulate_folding.load("villin").native
+    assert not simulate_folding._burst(3 * native)
+    for value in (1e3, np.nan, np.inf):
+        torn = native.copy()
+        torn[5] = value
+        assert simulate_folding._burst(torn)
