@@ -11,8 +11,8 @@ weights; ``--imported`` adds published checkpoints, ``--pools`` other poolings o
 first network, ``--invariants`` other numbers of its tokens, and ``--windows`` graphs of
 a residue and so many on either side of it.
 "dihedrals + features" are both behind one linear map: TICA of all their columns, or of
-the outputs of both inputs' VAMPNets. ``--shares 0.01 0.1`` trains on the first part of
-every training run.
+the outputs of both inputs' VAMPNets. ``--shares 0.01 0.1`` fits and stops on the first
+part of every run that is not scored.
 
 Features are stored, and every fit is written down when it is done, so a run that is
 repeated goes on where it was stopped. Writes ``fits.jsonl`` and ``inputs.jsonl``, and
@@ -276,8 +276,11 @@ def parts(
     arrays: Sequence[np.ndarray], fold: Fold, share: float
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Return what is trained on, what stops the training, and what is scored."""
-    train = [a[: max(int(share * len(a)), 1)] for a in cut(arrays, fold.train)]
-    return train, cut(arrays, fold.stop), cut(arrays, fold.score)
+    train, stop = (
+        [a[: max(int(share * len(a)), 1)] for a in cut(arrays, part)]
+        for part in (fold.train, fold.stop)
+    )
+    return train, stop, cut(arrays, fold.score)
 
 
 def fit_once(

@@ -95,6 +95,7 @@ def pairs(labels: Sequence[str]) -> list[tuple[str, str]]:
     """Return which inputs are subtracted from which."""
     main = labels[0]
     found = [(x, f"{x} random") for x in labels if f"{x} random" in labels]
+    found += [(x, main) for x in labels if x != main and f"{x} random" in labels]
     found += [(main, x) for x in labels if "(published)" in x]
     variants = (f"{main} by ", f"{main}, ")
     found += [(x, main) for x in labels if x.startswith(variants)]

@@ -69,7 +69,7 @@ PROTEINS = {
         friction=0.1,
         time_step=0.003,
         n_runs=8,
-        n_segments=20,
+        n_segments=24,
         every=2000,
         seed=2_000_000,
     ),
