@@ -313,3 +313,21 @@ def test_what_a_burst_is(simulate_folding):
         torn = native.copy()
         torn[5] = value
         assert simulate_folding._burst(torn)
+
+
+@pytest.mark.parametrize("name", ["villin", "lambda"])
+def test_the_trajectories_are_those_of_the_script(simulate_folding, folding, name):
+    """As many runs and frames, as far apart, and no bond is torn in any of them."""
+    settings, model = simulate_folding.PROTEINS[name], simulate_folding.load(name)
+    files = sorted((folding / name).glob("*.xtc"))
+    assert [f.stem for f in files] == [f"{name}-{k}" for k in range(settings.n_runs)]
+    n_frames = settings.n_segments * simulate_folding.SEGMENT // settings.every
+    native = np.linalg.norm(np.diff(model.native[model.bonds], axis=1), axis=-1)[:, 0]
+    for file in files:
+        run = mda.Universe(str(folding / name / f"{name}.pdb"), str(file)).trajectory
+        assert len(run) == n_frames
+        assert run.dt == pytest.approx(settings.every * settings.time_step)
+        for frame in run[:: n_frames // 10]:
+            ends = frame.positions[model.bonds] / 10
+            bonds = np.linalg.norm(np.diff(ends, axis=1), axis=-1)[:, 0]
+            np.testing.assert_allclose(bonds, native, atol=0.06)  # nm
