@@ -90,6 +90,16 @@ SYSTEMS = {
     "gly2": System("gly2", "gly2.pdb", "gly2-*.xtc", 2, 2, 2, 10),
     "wlall": System("wlall", "wlall.pdb", "wlall-*.xtc", 1, 10, 3, 280),
     "aagaa": System("aagaa", "aagaa.pdb", "aagaa-*.xtc", 1, 10, 3, 40),
+    "hairpin": System(
+        "folding/hairpin",
+        "hairpin.pdb",
+        "hairpin-*.xtc",
+        1,
+        10,
+        2,
+        30,
+        native="hairpin",
+    ),
     "villin": System(
         "folding/villin", "villin.pdb", "villin-*.xtc", 1, 10, 2, 30, native="villin"
     ),

@@ -1,7 +1,8 @@
-"""Cut the two native structures out of the files they come from.
+"""Cut the native structures out of the files they come from.
 
     python data/folding/prepare.py villin
     python data/folding/prepare.py lambda 1lmb.pdb  # PDB entry 1LMB
+    python data/folding/prepare.py hairpin 2src.pdb  # PDB entry 2SRC
 
 Only heavy atoms are kept, in the coordinates and with the residue numbers of the
 source. Villin's source is installed with OpenMM (``app/data/test.pdb``).
@@ -18,8 +19,11 @@ HERE = Path(__file__).parent
 SOURCES = {
     "villin": "HP35 N68H (SEQUENCE OF 1YRF), A FRAME OF OPENMM'S APP/DATA/TEST.PDB",
     "lambda": "RESIDUES 6-85 OF CHAIN 4 OF PDB ENTRY 1LMB",
+    "hairpin": "RESIDUES 110-121 OF CHAIN A OF PDB ENTRY 2SRC",
 }
-RESIDUES = {"villin": range(1, 36), "lambda": range(6, 86)}
+RESIDUES = {"villin": range(1, 36), "lambda": range(6, 86), "hairpin": range(110, 122)}
+#: The first chain by default.
+CHAINS = {"lambda": "4", "hairpin": "A"}
 
 
 def prepare(name: str, source: Path) -> None:
@@ -28,7 +32,7 @@ def prepare(name: str, source: Path) -> None:
     chain = next(
         chain
         for chain in structure.topology.chains()
-        if name == "villin" or chain.id == "4"
+        if CHAINS.get(name) in (None, chain.id)
     )
     kept = [
         residue
@@ -65,8 +69,8 @@ def main() -> None:
     options = parser.parse_args()
     source = options.source
     if source is None:
-        if options.name == "lambda":
-            parser.error("lambda needs the file of PDB entry 1LMB")
+        if options.name in CHAINS:
+            parser.error(f"{options.name} needs a file: {SOURCES[options.name]}")
         source = Path(app.__file__).parent / "data" / "test.pdb"
     prepare(options.name, source)
 

@@ -45,6 +45,13 @@ class Analysis:
 
 
 ANALYSES = {
+    "hairpin": Analysis(
+        folded=0.75,
+        unfolded=0.35,
+        mean_over=3.0,
+        lags=(2, 5, 10, 20, 40),
+        tested_lag=10,
+    ),
     "villin": Analysis(
         folded=0.75,
         unfolded=0.55,

@@ -53,6 +53,16 @@ class Protein:
 
 
 PROTEINS = {
+    "hairpin": Protein(
+        temperature=1.32,
+        contacts_to_dihedrals=2.0,
+        friction=1.0,
+        time_step=0.002,
+        n_runs=8,
+        n_segments=6,
+        every=500,
+        seed=3_000_000,
+    ),
     "villin": Protein(
         temperature=0.97,
         contacts_to_dihedrals=2.0,
@@ -64,7 +74,7 @@ PROTEINS = {
         seed=1_000_000,
     ),
     "lambda": Protein(
-        temperature=0.84,
+        temperature=0.825,
         contacts_to_dihedrals=1.0,
         friction=0.1,
         time_step=0.003,

@@ -9,7 +9,7 @@ import pytest
 mm = pytest.importorskip("openmm")
 
 
-@pytest.fixture(scope="module", params=["villin", "lambda"])
+@pytest.fixture(scope="module", params=["hairpin", "villin", "lambda"])
 def protein(request, simulate_folding):
     return simulate_folding.load(request.param)
 
@@ -93,7 +93,7 @@ def forces_and_energy(context, x):
 
 def test_counts_of_atoms_and_bonds(simulate_folding):
     """The molecules of the data sheet: one chain, every bond by its length."""
-    for name, n_atoms in [("villin", 289), ("lambda", 613)]:
+    for name, n_atoms in [("hairpin", 100), ("villin", 289), ("lambda", 613)]:
         model = simulate_folding.load(name)
         assert len(model.native) == n_atoms
         close = np.linalg.norm(model.native[:, None] - model.native[None], axis=2)
@@ -315,7 +315,7 @@ def test_what_a_burst_is(simulate_folding):
         assert simulate_folding._burst(torn)
 
 
-@pytest.mark.parametrize("name", ["villin", "lambda"])
+@pytest.mark.parametrize("name", ["hairpin", "villin", "lambda"])
 def test_the_trajectories_are_those_of_the_script(simulate_folding, folding, name):
     """As many runs and frames, as far apart, and no bond is torn in any of them."""
     settings, model = simulate_folding.PROTEINS[name], simulate_folding.load(name)
